@@ -1,0 +1,1 @@
+"""SharpVAE: what makes a VAE's images blurry, and what mends it."""

@@ -1,0 +1,48 @@
+"""The one exception that means "the user can mend this"."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in parameters, data or files, told in four parts.
+
+    Args:
+        where: dotted key (`loss.beta`) or file that is at fault.
+        expected: what would have been right.
+        found: what was there instead.
+        fix: what to do about it; may be empty when `expected` already says it.
+    """
+
+    def __init__(self, where: str, expected: str, found: str, fix: str = "") -> None:
+        self.where, self.expected, self.found, self.fix = where, expected, found, fix
+        super().__init__(self.text())
+
+    def text(self) -> str:
+        """The message as plain lines, ready for a terminal or a log."""
+        lines = [self.where, f"  expected: {self.expected}", f"  found:    {self.found}"]
+        if self.fix:
+            lines.append(f"  do this:  {self.fix}")
+        return "\n".join(lines)
+
+
+class UserErrors(UserError):
+    """Several mistakes found in one pass, so that they can be mended in one pass."""
+
+    def __init__(self, errors: list[UserError]) -> None:
+        self.errors = errors
+        first = errors[0]
+        super().__init__(first.where, first.expected, first.found, first.fix)
+
+    def text(self) -> str:
+        return "\n".join(error.text() for error in self.errors)
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A "did you mean" sentence for a wrong name, listing every valid one."""
+    names = list(valid)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    listing = f"valid names: {', '.join(names)}" if names else "there are no valid names"
+    return f"did you mean '{close[0]}'? {listing}" if close else listing
