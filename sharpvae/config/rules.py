@@ -1,0 +1,63 @@
+"""What no single key can break: rules between keys, checked before anything is spent."""
+
+from __future__ import annotations
+
+from sharpvae.config.resolve import Resolved
+from sharpvae.errors import UserError, UserErrors
+
+
+def check(resolved: Resolved) -> None:
+    """Check the rules that tie several keys together.
+
+    Raises:
+        UserErrors: with every rule that is broken.
+    """
+    errors = []
+    for name in resolved.experiment.variants:
+        errors += _image_size(resolved, name)
+        errors += _enough_samples(resolved, name)
+        errors += _perceptual(resolved, name)
+    if errors:
+        raise UserErrors(errors)
+
+
+def _image_size(resolved: Resolved, name: str) -> list[UserError]:
+    size = resolved.experiment.data.image_size
+    model = resolved.experiment.variants[name].model
+    if size % model.stride == 0:
+        return []
+    down, up = size // model.stride * model.stride, (size // model.stride + 1) * model.stride
+    sizes = f"{down} or {up}" if down >= 16 else f"{up}"
+    widths = resolved.sources[f"variants.{name}.model.widths"]
+    return [UserError(
+        resolved.sources["data.image_size"],
+        f"a multiple of {model.stride}, which variant '{name}' halves {len(model.widths)} times",
+        str(size),
+        f"set data.image_size to {sizes}, or give {widths} fewer entries",
+    )]
+
+
+def _enough_samples(resolved: Resolved, name: str) -> list[UserError]:
+    count = resolved.experiment.variants[name].sample.count
+    subset = resolved.experiment.metrics.kid_subset_size
+    if count >= subset:
+        return []
+    return [UserError(
+        resolved.sources[f"variants.{name}.sample.count"],
+        f"at least {subset} images, the size of one KID subset", str(count),
+        f"raise it, or lower {resolved.sources['metrics.kid_subset_size']}",
+    )]
+
+
+def _perceptual(resolved: Resolved, name: str) -> list[UserError]:
+    loss = resolved.experiment.variants[name].loss
+    needs_file = loss.weights.perceptual > 0 and loss.perceptual.network != "critic"
+    if not needs_file or loss.perceptual.weights is not None:
+        return []
+    network = loss.perceptual.network
+    return [UserError(
+        resolved.sources[f"variants.{name}.loss.perceptual.weights"],
+        f"the path of torchvision's {network} weights (a .pth file)", "null",
+        f"download the {network} ImageNet weights that torchvision documents and give their path, "
+        "or set loss.perceptual.network: critic",
+    )]

@@ -1,0 +1,225 @@
+"""The typed schema of params.yaml: every section, every key, its type and its range.
+
+No key has a hidden default: what a run uses stands in params.yaml, in a preset, in the shared
+section or in the variant. `None` (YAML `null`) is allowed only where the type says so.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Widths = Annotated[list[Count], Field(min_length=1)]
+
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+class Section(BaseModel):
+    """One section of params.yaml: strict types, no unknown keys, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DataConfig(Section):
+    """Which images, at what size, split how. The split depends on `seed` alone."""
+
+    name: str
+    path: str | None
+    mirror: str | None
+    image_size: Annotated[int, Field(ge=16, le=1024)]
+    fit: Literal["pad", "crop", "stretch"]
+    subset: int | float | None
+    classes: Annotated[list[str], Field(min_length=1)] | None
+    validation_fraction: Fraction
+    test_fraction: Fraction
+    seed: Annotated[int, Field(ge=0)]
+
+    @field_validator("subset")
+    @classmethod
+    def _count_or_fraction(cls, value: int | float | None) -> int | float | None:
+        if value is None or (isinstance(value, int) and value >= 1) or 0 < value <= 1:
+            return value
+        raise ValueError("a count of at least 1, a fraction in (0, 1], or null for all")
+
+    @model_validator(mode="after")
+    def _something_left_to_train_on(self) -> DataConfig:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction + test_fraction below 1")
+        return self
+
+
+class ClassifierConfig(Section):
+    """Training of a small classifier on real images: the judge or the critic."""
+
+    widths: Widths
+    epochs: Count
+    lr: Positive
+    batch_size: Count
+    seed: Annotated[int, Field(ge=0)]
+
+
+class ModelConfig(Section):
+    """Encoder and decoder. Channel counts are `widths` times `width_scale`, rounded."""
+
+    latent_dim: Count
+    widths: Widths
+    width_scale: Positive
+    kernel: Literal[3, 4]
+    activation: Literal["leaky_relu", "relu", "silu"]
+    negative_slope: NonNegative
+    norm: Literal["batch", "none"]
+    head: Literal["conv", "transposed"]
+    init: Literal["default", "kaiming"]
+    log_var_clamp: Positive
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels after each stride-2 block, from the image inwards."""
+        return [max(1, round(width * self.width_scale)) for width in self.widths]
+
+    @property
+    def stride(self) -> int:
+        """Factor by which the encoder shrinks height and width."""
+        return int(2 ** len(self.widths))
+
+
+class LossWeights(Section):
+    """Weight of each reconstruction term; 0 leaves the term out."""
+
+    mse: NonNegative
+    l1: NonNegative
+    perceptual: NonNegative
+
+
+class PerceptualConfig(Section):
+    """Which network's features the perceptual term compares."""
+
+    network: Literal["critic", "vgg16", "vgg19"]
+    weights: str | None
+    layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
+
+
+class LossConfig(Section):
+    """Reconstruction and KL, and how each is reduced; see `objective.beta_sigma`."""
+
+    beta: NonNegative
+    anneal_epochs: NonNegative
+    reduction: Literal["sum", "mean"]
+    reconstruction_weight: Positive
+    weights: LossWeights
+    perceptual: PerceptualConfig
+
+    @model_validator(mode="after")
+    def _something_to_reconstruct(self) -> LossConfig:
+        if self.weights.mse + self.weights.l1 + self.weights.perceptual == 0:
+            raise ValueError("at least one of weights.mse, weights.l1, weights.perceptual above 0")
+        return self
+
+
+class TrainConfig(Section):
+    """Optimiser, schedule and stopping. 0 switches off clipping, stopping and film."""
+
+    epochs: Count
+    lr: Positive
+    batch_size: Annotated[int, Field(ge=2)]
+    optimizer: Literal["adam", "adamw"]
+    weight_decay: NonNegative
+    scheduler: Literal["none", "plateau"]
+    plateau_factor: Fraction
+    plateau_patience: Annotated[int, Field(ge=0)]
+    grad_clip: NonNegative
+    early_stop_patience: Annotated[int, Field(ge=0)]
+    flip: bool
+    precision: Literal["auto", "fp32", "bf16"]
+    film_every: Annotated[int, Field(ge=0)]
+
+
+class SampleConfig(Section):
+    """How many images to draw from the prior, and how many at a time."""
+
+    count: Annotated[int, Field(ge=2)]
+    batch_size: Count
+
+
+class MetricsConfig(Section):
+    """The judge, and the protocol of the scores."""
+
+    features: Literal["judge", "inception"]
+    weights: str | None
+    batch_size: Count
+    kid_subsets: Count
+    kid_subset_size: Annotated[int, Field(ge=2)]
+    active_threshold: Positive
+
+
+class VariantConfig(Section):
+    """Everything in which one variant may differ from another."""
+
+    model: ModelConfig
+    loss: LossConfig
+    train: TrainConfig
+    sample: SampleConfig
+
+
+class Experiment(Section):
+    """params.yaml, resolved: what every stage together will do."""
+
+    preset: str
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    device: str
+    data: DataConfig
+    judge: ClassifierConfig
+    critic: ClassifierConfig
+    metrics: MetricsConfig
+    variants: Annotated[dict[str, VariantConfig], Field(min_length=1)]
+
+    @field_validator("seeds")
+    @classmethod
+    def _no_seed_twice(cls, value: list[int]) -> list[int]:
+        if len(set(value)) != len(value):
+            raise ValueError("a list of different integers, such as [0, 1, 2]")
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not DEVICE.fullmatch(value):
+            raise ValueError("auto, cpu, mps, cuda or cuda:<index>")
+        return value
+
+
+SHARED_SECTIONS: dict[str, type[Section]] = {
+    "data": DataConfig,
+    "judge": ClassifierConfig,
+    "critic": ClassifierConfig,
+    "metrics": MetricsConfig,
+}
+VARIANT_SECTIONS: dict[str, type[Section]] = {
+    "model": ModelConfig,
+    "loss": LossConfig,
+    "train": TrainConfig,
+    "sample": SampleConfig,
+}
+SECTIONS = SHARED_SECTIONS | VARIANT_SECTIONS
+
+
+def nested_section(section: type[Section], key: str) -> type[Section] | None:
+    """The Section class of `key` within `section`, or None where `key` is a plain value."""
+    annotation = section.model_fields[key].annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether `name` can serve as a variant: part of a path and of a DVC stage's name."""
+    return (
+        isinstance(name, str)
+        and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) is not None
+        and PurePath(name).name == name
+    )

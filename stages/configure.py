@@ -1,0 +1,85 @@
+"""params.yaml -> configs/: resolve preset, shared sections and variants, strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sharpvae.artefacts import fresh_directory, write_json
+from sharpvae.config.resolve import Resolved, resolve_file
+from sharpvae.config.rules import check
+from sharpvae.config.stage_files import stage_files
+from sharpvae.datasets.catalogue import check_name
+from stages.console import run
+
+PARAMS, CONFIGS = Path("params.yaml"), Path("configs")
+
+
+def main() -> None:
+    """Resolve, check, write; on a mistake configs/ stays as it was."""
+    resolved = resolve_file(PARAMS)
+    check_name(resolved.experiment.data.name)
+    check(resolved)
+    with fresh_directory(CONFIGS) as directory:
+        for name, stage in stage_files(resolved.experiment).items():
+            write_json(directory / name, stage.model_dump())
+    show(resolved)
+
+
+def show(resolved: Resolved) -> None:
+    """Print what is in effect: what the variants share, then where they differ, then shadows."""
+    experiment = resolved.experiment.model_dump()
+    variants = {name: flat(values) for name, values in experiment.pop("variants").items()}
+    console = Console()
+    shared = Table("key", "value", title="shared by all variants", title_justify="left")
+    for key, value in flat(experiment).items():
+        shared.add_row(key, text(value))
+    differing = Table("key", *variants, title="by variant", title_justify="left")
+    for key in next(iter(variants.values())):
+        values = [text(variant[key]) for variant in variants.values()]
+        if len(set(values)) == 1:
+            shared.add_row(key, values[0])
+        else:
+            differing.add_row(key, *values)
+    console.print(shared)
+    if differing.row_count:
+        console.print(differing)
+    for sentence in shadows(resolved):
+        console.print(sentence, markup=False, highlight=False)
+
+
+def shadows(resolved: Resolved) -> list[str]:
+    """One sentence for each place whose keys leave lower ones without effect."""
+    groups: dict[str, list[str]] = {}
+    for shadow in resolved.shadowed:
+        key = shadow.loser if shadow.winner.endswith(shadow.loser) else shadow.winner
+        place = shadow.winner.removesuffix(key).rstrip(".") or "an explicit key"
+        change = f"{shadow.loser} ({text(shadow.lost)} -> {text(shadow.value)})"
+        groups.setdefault(place, []).append(change)
+    return [
+        f"{place} overrides {', '.join(dict.fromkeys(changes))}"
+        for place, changes in groups.items()
+    ]
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings -> {dotted key: value}."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        dotted = f"{prefix}{key}"
+        result |= flat(value, f"{dotted}.") if isinstance(value, dict) else {dotted: value}
+    return result
+
+
+def text(value: Any) -> str:
+    """A value as params.yaml would show it."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)
+
+
+if __name__ == "__main__":
+    run("stages.configure", main)

@@ -1,0 +1,52 @@
+"""One file a stage, and no file changes but those whose stage is touched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sharpvae.config.resolve import resolve_file
+from sharpvae.config.stage_files import TrainStage, load_stage, stage_files
+from sharpvae.errors import UserError
+
+EXPERIMENT = resolve_file(Path(__file__).parents[2] / "params.yaml").experiment
+
+
+def test_each_variant_has_its_three_files() -> None:
+    names = set(stage_files(EXPERIMENT))
+    for variant in EXPERIMENT.variants:
+        assert {f"{variant}/{stage}.json" for stage in ("train", "sample", "evaluate")} <= names
+
+
+def test_a_file_round_trips(tmp_path: Path) -> None:
+    stage = stage_files(EXPERIMENT)["improved/train.json"]
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(stage.model_dump()))
+    assert load_stage(path, TrainStage) == stage
+
+
+def test_more_samples_touch_no_training() -> None:
+    variants = {
+        name: variant.model_copy(
+            update={"sample": variant.sample.model_copy(update={"count": 2000})}
+        )
+        for name, variant in EXPERIMENT.variants.items()
+    }
+    before = stage_files(EXPERIMENT)
+    after = stage_files(EXPERIMENT.model_copy(update={"variants": variants}))
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"original/sample.json", "improved/sample.json", "report.json"}
+
+
+def test_a_stale_file_says_how_to_renew_it(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_text('{"variant": "x"}')
+    with pytest.raises(UserError, match="dvc repro configure"):
+        load_stage(path, TrainStage)
+
+
+def test_a_missing_file_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dvc repro"):
+        load_stage(tmp_path / "train.json", TrainStage)

@@ -1,0 +1,54 @@
+"""params.yaml is read as DVC reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sharpvae.config.yaml_file import read_params
+from sharpvae.errors import UserError
+
+
+def read(tmp_path: Path, text: str) -> dict[str, object]:
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_params(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-4", 1e-4), ("1.0e-4", 1e-4), ("1E3", 1000.0), (".5", 0.5), ("7", 7), ("-2", -2),
+     ("true", True), ("null", None), ("1.2.3", "1.2.3"), ("e5", "e5")],
+)  # fmt: skip
+def test_numbers_follow_yaml_1_2(tmp_path: Path, text: str, value: object) -> None:
+    found = read(tmp_path, f"x: {text}")["x"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_the_loader_leaves_pyyaml_as_it_was() -> None:
+    assert yaml.safe_load("x: 1e-4")["x"] == "1e-4"
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a: 1\na: 2\n", "'a' stands twice"),
+        ("a: {b: 1, b: 2}\n", "'b' stands twice"),
+        ("a: [1\n", "line 2"),
+        ("- 1\n", "a mapping of sections"),
+        ("", "a mapping of sections"),
+        ("a: !!python/object/apply:os.system [id]\n", "could not determine a constructor"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path: Path, text: str, part: str) -> None:
+    with pytest.raises(UserError, match=part) as caught:
+        read(tmp_path, text)
+    assert "params.yaml" in str(caught.value)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="top of the repository"):
+        read_params(tmp_path / "params.yaml")
