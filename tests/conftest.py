@@ -1,0 +1,54 @@
+"""Small configurations that several tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sharpvae.config.resolve import resolve_file
+from sharpvae.config.schema import LossConfig, ModelConfig, TrainConfig
+
+REPOSITORY = Path(__file__).parents[1]
+IMPROVED = resolve_file(REPOSITORY / "params.yaml").experiment.variants["improved"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Toy tensors are slower on many threads, and the tests' timings steadier on one."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture()
+def model_config() -> Callable[..., ModelConfig]:
+    """The improved model at toy size; keywords change it."""
+    toy = {"latent_dim": 4, "widths": [4, 8], "width_scale": 1.0}
+    return lambda **changes: ModelConfig.model_validate(
+        {**IMPROVED.model.model_dump(), **toy, **changes}
+    )
+
+
+@pytest.fixture()
+def loss_config() -> Callable[..., LossConfig]:
+    """MSE + beta * KL at beta 1; keywords change it, weights as a mapping."""
+    toy = {"beta": 1.0, "anneal_epochs": 0.0}
+
+    def build(**changes: object) -> LossConfig:
+        weights = {"mse": 1.0, "l1": 0.0, "perceptual": 0.0} | changes.pop("weights", {})
+        return LossConfig.model_validate(
+            {**IMPROVED.loss.model_dump(), **toy, "weights": weights, **changes}
+        )
+
+    return build
+
+
+@pytest.fixture()
+def train_config() -> Callable[..., TrainConfig]:
+    """Three epochs of plain Adam; keywords change it."""
+    toy = {"epochs": 3, "batch_size": 8, "lr": 1e-3, "scheduler": "none", "optimizer": "adam",
+           "grad_clip": 0.0, "early_stop_patience": 0, "precision": "fp32"}  # fmt: skip
+    return lambda **changes: TrainConfig.model_validate(
+        {**IMPROVED.train.model_dump(), **toy, **changes}
+    )

@@ -1,0 +1,85 @@
+"""Shapes, ranges and initialisation of encoder and decoder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from sharpvae.networks.layers import initialise
+from sharpvae.networks.vae import VAE, Posterior
+
+
+@pytest.mark.parametrize("kernel", [3, 4])
+@pytest.mark.parametrize("head", ["conv", "transposed"])
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize(("channels", "size", "widths"), [(1, 16, [4, 8]), (3, 32, [2, 3, 4, 5])])
+def test_images_come_back_in_their_shape_and_range(
+    model_config, kernel, head, norm, channels, size, widths
+) -> None:
+    config = model_config(kernel=kernel, head=head, norm=norm, widths=widths)
+    vae = VAE(config, channels, size)
+    images = torch.rand(6, channels, size, size)
+    reconstructions, posterior = vae(images, torch.randn(6, config.latent_dim))
+    assert reconstructions.shape == images.shape
+    assert posterior.mean.shape == posterior.log_var.shape == (6, config.latent_dim)
+    assert 0 <= reconstructions.min() and reconstructions.max() <= 1
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "relu", "silu"])
+def test_every_weight_gets_a_gradient(model_config, activation) -> None:
+    vae = VAE(model_config(activation=activation), 1, 16)
+    images, noise = torch.rand(8, 1, 16, 16), torch.randn(8, 4)
+    reconstructions, posterior = vae(images, noise)
+    ((reconstructions - images).square().sum() + posterior.log_var.square().sum()).backward()
+    for name, weight in vae.named_parameters():
+        assert weight.grad is not None and weight.grad.abs().sum() > 0, name
+
+
+def test_the_first_system_has_the_published_layers(model_config) -> None:
+    config = model_config(latent_dim=200, widths=[128] * 4, kernel=3, head="conv")
+    vae = VAE(config, 3, 64)
+    convolutions = [m for m in vae.encoder.modules() if isinstance(m, nn.Conv2d)]
+    assert [(c.in_channels, c.out_channels, c.kernel_size) for c in convolutions] == [
+        (3, 128, (3, 3)), *[(128, 128, (3, 3))] * 3,
+    ]  # fmt: skip
+    assert vae.encoder.mean.in_features == 128 * 4 * 4
+    transposed = [m for m in vae.decoder.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert len(transposed) == 4
+    assert isinstance(vae.decoder.head, nn.Conv2d)
+
+
+def test_widths_scale(model_config) -> None:
+    assert model_config(widths=[128, 256], width_scale=0.25).channels == [32, 64]
+    assert model_config(widths=[1, 2], width_scale=0.01).channels == [1, 1]
+
+
+def test_the_log_variance_is_clamped(model_config) -> None:
+    vae = VAE(model_config(log_var_clamp=2.0), 1, 16).eval()
+    nn.init.constant_(vae.encoder.log_var.bias, 100.0)
+    assert vae.encoder(torch.rand(2, 1, 16, 16)).log_var.max() == 2.0
+
+
+def test_a_posterior_draw_has_the_posteriors_moments() -> None:
+    posterior = Posterior(torch.full((100_000, 1), 3.0), torch.full((100_000, 1), 4.0).log())
+    draw = posterior.sample(torch.randn(100_000, 1, generator=torch.Generator().manual_seed(0)))
+    assert draw.mean() == pytest.approx(3, abs=0.03)
+    assert draw.var() == pytest.approx(4, rel=0.02)
+
+
+def test_kaiming_keeps_the_variance_through_a_deep_stack(model_config) -> None:
+    config = model_config(norm="none", init="kaiming", negative_slope=0.2)
+    torch.manual_seed(0)
+    stack = nn.Sequential(
+        *(m for _ in range(10) for m in (nn.Linear(512, 512), nn.LeakyReLU(0.2)))
+    )
+    before = stack(torch.randn(256, 512)).square().mean()
+    initialise(config, [stack], [])
+    after = stack(torch.randn(256, 512)).square().mean()
+    assert 0.5 < after < 2.0
+    assert before < 0.05, "PyTorch's own initialisation shrinks it"
+
+
+def test_an_odd_size_is_refused(model_config) -> None:
+    with pytest.raises(ValueError, match="multiple of 4"):
+        VAE(model_config(), 1, 18)
