@@ -1,0 +1,54 @@
+"""Pictures of the same images every few epochs, numbered so that they play as a film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sharpvae.networks.vae import VAE
+from sharpvae.sampling.draw import encode, from_prior
+from sharpvae.grid import grid, pairs
+
+_COLUMNS = 8
+_IMAGES = 32
+
+
+class Film:
+    """Writes `reconstructions/<n>.png` and `samples/<n>.png`, n = 0 before the first update.
+
+    Args:
+        directory: gets the two folders.
+        every: epochs between frames; 0 films the end alone.
+        validation: uint8 (N, C, H, W); its first images are reconstructed in every frame.
+        seed: of the latents that every frame decodes.
+    """
+
+    def __init__(self, directory: Path, every: int, validation: Tensor, seed: int) -> None:
+        self.directory, self.every, self.seed = directory, every, seed
+        self.images = validation[: max(_COLUMNS, _IMAGES)]
+        whole_rows = len(self.images) // _COLUMNS * _COLUMNS
+        self.columns = _COLUMNS if whole_rows else len(self.images)
+        self.images = self.images[: whole_rows or len(self.images)]
+        self.frames = 0
+        for name in ("reconstructions", "samples"):
+            (directory / name).mkdir(parents=True)
+
+    def due(self, epoch: int, last: bool) -> bool:
+        """Whether a frame belongs after `epoch` (0 is before the first)."""
+        return last or (self.every > 0 and epoch % self.every == 0)
+
+    @torch.no_grad()
+    def shoot(self, vae: VAE) -> None:
+        """Write the next frame; the VAE is left in the mode it was in."""
+        training = vae.training
+        vae.eval()
+        encoded = encode(vae, self.images, len(self.images))
+        real = self.images.permute(0, 2, 3, 1).cpu().numpy()
+        reconstructions = pairs(real, encoded.reconstructions, self.columns)
+        samples = grid(from_prior(vae, 4 * _COLUMNS, 4 * _COLUMNS, self.seed), _COLUMNS)
+        reconstructions.save(self.directory / "reconstructions" / f"{self.frames}.png")
+        samples.save(self.directory / "samples" / f"{self.frames}.png")
+        self.frames += 1
+        vae.train(training)

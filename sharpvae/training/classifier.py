@@ -1,0 +1,110 @@
+"""Training of the two small networks that look at real images only: judge and critic.
+
+They never meet: each has an architecture, a seed and a half of the training split of its own, so
+that a variant which learned to please the critic has not learned the judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sharpvae.config.schema import ClassifierConfig
+from sharpvae.datasets.batches import to_float
+from sharpvae.randomness import generator
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a classifier learns.
+
+    Attributes:
+        name: `labels`, or `rotations` (Gidaris et al. 2018) where the data has no labels.
+        classes: number of classes.
+    """
+
+    name: str
+    classes: int
+
+
+def task_for(labels: Tensor | None) -> Task:
+    """Labels where there are at least two classes of them, else quarter turns."""
+    if labels is not None and len(labels.unique()) > 1:
+        return Task("labels", int(labels.max()) + 1)
+    return Task("rotations", 4)
+
+
+def halves(count: int) -> tuple[Tensor, Tensor]:
+    """Two disjoint, random halves of `range(count)`: the judge's and the critic's."""
+    order = torch.randperm(count, generator=generator(0, "halves"))
+    return order[: count // 2].sort().values, order[count // 2 :].sort().values
+
+
+def train_classifier(
+    network: nn.Module,
+    task: Task,
+    images: Tensor,
+    labels: Tensor | None,
+    config: ClassifierConfig,
+    report: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> None:
+    """Train `network` in place by cross-entropy with Adam and a cosine schedule.
+
+    Args:
+        network: float32 (B, C, H, W) in [0, 1] => logits (B, task.classes); on the images' device.
+        task: `labels` needs `labels`; `rotations` makes its own.
+        images: uint8 (N, C, H, W).
+        labels: int64 (N,) or None.
+        config: `judge` or `critic` section.
+        report: called with the epoch (from 1) and its mean loss.
+    """
+    random = generator(config.seed, f"classifier-{type(network).__name__}")
+    steps = max(1, len(images) // config.batch_size)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * steps)
+    network.train()
+    for epoch in range(1, config.epochs + 1):
+        order = torch.randperm(len(images), generator=random)
+        total = torch.zeros((), device=images.device)
+        for step in range(steps):
+            chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
+            batch, target = _examples(task, images, labels, chosen, random)
+            loss = F.cross_entropy(network(batch), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.detach()
+        report(epoch, float(total) / steps)
+    network.eval()
+
+
+@torch.no_grad()
+def accuracy(
+    network: nn.Module, task: Task, images: Tensor, labels: Tensor | None, batch_size: int = 256
+) -> float:
+    """Share of `images` that `network` puts in the right class; in [0, 1]."""
+    random = generator(0, "classifier-accuracy")
+    right = 0
+    for start in range(0, len(images), batch_size):
+        chosen = torch.arange(start, min(start + batch_size, len(images)))
+        batch, target = _examples(task, images, labels, chosen, random)
+        right += int((network(batch).argmax(1) == target).sum())
+    return right / len(images)
+
+
+def _examples(
+    task: Task, images: Tensor, labels: Tensor | None, chosen: Tensor, random: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """The chosen images with their classes: float32 (B, C, H, W) and int64 (B,)."""
+    batch = to_float(images[chosen.to(images.device)])
+    if task.name == "labels":
+        assert labels is not None
+        return batch, labels[chosen.to(labels.device)].to(batch.device)
+    turns = torch.randint(4, (len(chosen),), generator=random).to(batch.device)
+    turned = [torch.rot90(image, int(k), (1, 2)) for image, k in zip(batch, turns, strict=True)]
+    return torch.stack(turned), turns

@@ -1,0 +1,157 @@
+"""Train one VAE: one variant, one seed."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpvae.config.stage_files import TrainStage, load_stage
+from sharpvae.errors import UserError
+from stages.console import run
+
+if TYPE_CHECKING:
+    import torch
+
+    from sharpvae.objective.perceptual import PerceptualDistance
+    from sharpvae.sampling.film import Film
+    from sharpvae.training.loop import Trainer
+    from sharpvae.training.records import Epoch
+
+PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
+HISTORY = ("epoch", "step", "split", "term", "value")
+
+
+def main(variant: str, seed: str) -> None:
+    """Train, film, and write the VAE with the history of its terms."""
+    config = load_stage(Path("configs") / variant / "train.json", TrainStage)
+    from sharpvae.artefacts import fresh_directory, write_json
+    from sharpvae.datasets.batches import to_device
+    from sharpvae.datasets.packed import load_split
+    from sharpvae.devices import select
+    from sharpvae.networks.storage import save_vae
+    from sharpvae.networks.vae import VAE
+    from sharpvae.objective.beta_sigma import beta_sigma
+    from sharpvae.objective.objective import Objective
+    from sharpvae.randomness import global_seed
+    from sharpvae.sampling.film import Film
+    from sharpvae.training.loop import Trainer
+
+    device, number = select(config.device), int(seed)
+    train = to_device(load_split(PREPARED, "train").images, device)
+    validation = to_device(load_split(PREPARED, "validation").images, device)
+    _, channels, size, _ = train.shape
+    with global_seed(number, "weights"):
+        vae = VAE(config.model, channels, size).to(device)
+    steps = len(train) // config.train.batch_size
+    objective = Objective(config.loss, perceptual(config, train), steps).to(device)
+    scale = beta_sigma(config.loss, train[0].numel())
+    announce(config, number, vae, train, scale)
+    trainer = Trainer(
+        vae, objective, config.train, train, validation, number, f"variant {variant}, seed {seed}"
+    )
+    models, films = Path("models") / variant / seed, Path("reports/film") / variant / seed
+    with fresh_directory(films) as film, fresh_directory(models) as directory:
+        history = follow(trainer, Film(film, config.train.film_every, validation, number))
+        save_vae(directory, vae, config.model, channels, size)
+        write_history(directory / "history.csv", history)
+        write_json(directory / "summary.json", {
+            "epochs": history[-1].epoch, "steps": history[-1].step,
+            "best_epoch": trainer.best_epoch, "stopped_early": history[-1].stopped_early,
+            "kept": "best" if config.train.early_stop_patience else "last",
+            "parameters": sum(weight.numel() for weight in vae.parameters()),
+            "beta_sigma": scale,
+        })
+
+
+def perceptual(config: TrainStage, images: torch.Tensor) -> PerceptualDistance | None:
+    """The perceptual term as configured, or None where its weight is 0."""
+    if config.loss.weights.perceptual == 0:
+        return None
+    from sharpvae.artefacts import read_json
+    from sharpvae.datasets.batches import to_float
+    from sharpvae.networks.critic import Critic, CriticFeatures
+    from sharpvae.networks.vgg import VGGFeatures
+    from sharpvae.objective.perceptual import PerceptualDistance, feature_variances
+    from sharpvae.weights import load_weights
+
+    if config.loss.perceptual.network == "critic":
+        shape = read_json(CRITIC / "critic.json")
+        critic = Critic(shape["image_channels"], shape["classes"], shape["widths"])
+        load_weights(CRITIC / "critic.safetensors", critic)
+        return PerceptualDistance(CriticFeatures(critic), shape["feature_variances"])
+    section = config.loss.perceptual
+    if section.weights is None:  # `configure` refuses this
+        raise UserError("loss.perceptual.weights", "the path of a weights file", "null")
+    network = VGGFeatures(section.network, Path(section.weights), section.layers).to(images.device)
+    return PerceptualDistance(network, feature_variances(network, to_float(images[:64])))
+
+
+def announce(
+    config: TrainStage, seed: int, vae: torch.nn.Module, train: torch.Tensor, scale: float | None
+) -> None:
+    """Print the effective configuration, beta_sigma in front."""
+    from sharpvae.devices import describe
+
+    parameters = sum(weight.numel() for weight in vae.parameters())
+    print(f"training {config.variant}, seed {seed}, on {describe(train.device)}")
+    print(f"  {len(train)} images of {train.shape[2]}x{train.shape[3]}x{train.shape[1]}, "
+          f"{parameters / 1e6:.2f} million parameters")
+    print(f"  beta_sigma {'undefined: no squared error' if scale is None else f'{scale:.4g}'}"
+          " (weight of the KL against the squared error, both summed)")
+    for section, values in config.model_dump().items():
+        if isinstance(values, dict):
+            print(f"  {section}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
+    print(end="", flush=True)
+
+
+def follow(trainer: Trainer, film: Film) -> list[Epoch]:
+    """Run the training to its end, showing and filming it; the records of its epochs."""
+    from sharpvae.devices import peak_memory
+    from sharpvae.training.records import Step
+    from stages.progress import bar
+
+    epochs = trainer.config.epochs
+    history: list[Epoch] = []
+    started, images = time.monotonic(), 0
+    film.shoot(trainer.vae)
+    with bar("training", epochs * (len(trainer.train) // trainer.config.batch_size)) as progress:
+        for event in trainer.run():
+            if isinstance(event, Step):
+                images += event.images
+                rate = images / (time.monotonic() - started)
+                progress.advance(note=f"epoch {event.epoch}/{epochs}  {rate:.0f} images/s")
+                continue
+            history.append(event)
+            if film.due(event.epoch, event.last):
+                film.shoot(trainer.vae)
+            elapsed = time.monotonic() - started
+            left = elapsed / event.epoch * (epochs - event.epoch)
+            progress.line(
+                f"  epoch {event.epoch:>3}/{epochs}  {losses(event)}  "
+                f"{images / elapsed:.0f} images/s  {left:.0f} s left  "
+                f"{peak_memory(trainer.device)}"
+            )
+    if history[-1].stopped_early:
+        print(f"  stopped early: best validation loss in epoch {trainer.best_epoch}", flush=True)
+    return history
+
+
+def losses(event: Epoch) -> str:
+    """Training and validation loss, and each term of the validation."""
+    terms = "  ".join(f"{k} {v:.4g}" for k, v in event.validation.items() if k != "loss")
+    return f"loss {event.train['loss']:.4g} val {event.validation['loss']:.4g} ({terms})"
+
+
+def write_history(path: Path, history: list[Epoch]) -> None:
+    """One row for each epoch, split and term."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HISTORY)
+        for record in history:
+            writer.writerows((*row[:-1], f"{row[-1]:.8g}") for row in record.rows())
+
+
+if __name__ == "__main__":
+    run("stages.train", main, "variant", "seed")
