@@ -1,0 +1,112 @@
+"""The default judge: a small classifier of the real images, as torch-fidelity sees extractors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_fidelity import FeatureExtractorBase, register_feature_extractor
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
+
+from sharpvae.artefacts import read_json, write_json
+from sharpvae.weights import load_weights, save_weights
+
+NAME = "sharpvae-judge"
+LAYER = "pooled"
+
+
+class Judge(nn.Module):
+    """A convolutional classifier with group norm.
+
+    Its features are the spatial means of every block side by side: the early ones know edges and
+    strokes, the late ones know classes, so blur and wrong shapes both move the distance.
+
+    Args:
+        image_channels: 1 or 3.
+        classes: number of classes it is trained to tell apart.
+        widths: channels of each block; every block halves height and width.
+    """
+
+    def __init__(self, image_channels: int, classes: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        sizes = [image_channels, *widths]
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(a, b, 5, stride=2, padding=2, bias=False),
+                nn.GroupNorm(_groups(b), b),
+                nn.SiLU(),
+            )
+            for a, b in zip(sizes, sizes[1:], strict=False)
+        )
+        self.classify = nn.Linear(widths[-1], classes)
+
+    def pooled(self, images: Tensor) -> list[Tensor]:
+        """float32 (B, C, H, W) in [0, 1] => (B, width) a block"""
+        hidden, means = images * 2 - 1, []
+        for block in self.blocks:
+            hidden = block(hidden)
+            means.append(hidden.mean((2, 3)))
+        return means
+
+    def forward(self, images: Tensor) -> Tensor:
+        """float32 (B, C, H, W) in [0, 1] => class logits (B, K)"""
+        return self.classify(self.pooled(images)[-1])
+
+
+def _groups(channels: int) -> int:
+    """The largest divisor of `channels` up to 8."""
+    return next(groups for groups in range(8, 0, -1) if channels % groups == 0)
+
+
+def save_judge(directory: Path, judge: Judge, description: dict[str, Any]) -> None:
+    """Write `judge.safetensors` and `judge.json`.
+
+    Args:
+        description: must hold image_channels, classes and widths; may hold more.
+    """
+    save_weights(directory / "judge.safetensors", judge)
+    write_json(directory / "judge.json", description)
+
+
+def load_judge(directory: Path) -> Judge:
+    """Read what `save_judge` wrote."""
+    shape = read_json(directory / "judge.json")
+    judge = Judge(shape["image_channels"], shape["classes"], shape["widths"])
+    load_weights(directory / "judge.safetensors", judge)
+    return judge.eval()
+
+
+class JudgeExtractor(FeatureExtractorBase):  # type: ignore[misc]
+    """The judge behind torch-fidelity's interface: uint8 (B, 3, H, W) => ((B, F) float32,)"""
+
+    def __init__(
+        self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: Any
+    ) -> None:
+        super().__init__(name, features_list)
+        self.judge = load_judge(Path(feature_extractor_weights_path))
+        self.channels = self.judge.blocks[0][0].in_channels  # type: ignore[index]
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return (LAYER,)
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return LAYER
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return False
+
+    @torch.no_grad()
+    def forward(self, input: Tensor) -> tuple[Tensor]:
+        """Grey images come with their one channel three times; the judge takes it once."""
+        images = input[:, : self.channels].float() / 255
+        return (torch.cat(self.judge.pooled(images), 1),)
+
+
+if NAME not in FEATURE_EXTRACTORS_REGISTRY:
+    register_feature_extractor(NAME, JudgeExtractor)

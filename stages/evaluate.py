@@ -1,0 +1,123 @@
+"""Score what one VAE drew against the real test split. The VAE itself is out of reach here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sharpvae.config.stage_files import EvaluateStage, load_stage
+from stages.console import run
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
+PSNR_OF_EQUALS = 100.0  # dB; stands in for infinity where an image is met to the last bit
+
+
+def main(variant: str, seed: str) -> None:
+    """Write scores.json and the sharpness of every image."""
+    config = load_stage(Path("configs") / variant / "evaluate.json", EvaluateStage)
+    import numpy as np
+
+    from sharpvae.artefacts import fresh_directory, read_json, write_json
+    from sharpvae.datasets.packed import load_split
+    from sharpvae.metrics.image_statistics import laplacian_variance
+    from sharpvae.metrics.protocol import protocol
+
+    drawn = Path("data/samples") / variant / seed
+    prior, reconstruction = np.load(drawn / "prior.npy"), np.load(drawn / "reconstruction.npy")
+    test = load_split(PREPARED, "test").images
+    summary = read_json(Path("models") / variant / seed / "summary.json")
+    real = np.load(REFERENCE / "features.npz")["test"]
+    sharpness = {
+        "prior_sharpness": laplacian_variance(prior),
+        "reconstruction_sharpness": laplacian_variance(reconstruction),
+    }
+    health, kl_per_dimension = latent_health(drawn / "posterior.npz", config)
+    scores = {
+        **distances(config, real, prior, reconstruction),
+        **appearance(prior, sharpness),
+        **likeness(test, reconstruction),
+        **health,
+        "beta_sigma": summary["beta_sigma"],
+    }
+    with fresh_directory(Path("reports/scores") / variant / seed) as directory:
+        np.savez(directory / "per_image.npz", **sharpness)
+        write_json(directory / "scores.json", {
+            "variant": variant, "seed": int(seed), "scores": scores,
+            "kl_per_dimension": kl_per_dimension,
+            "protocol": protocol(config.metrics, len(prior), len(real), real.shape[1]),
+        })
+    print(f"{variant}, seed {seed}: FID {scores['fid']:.4g} from the prior, "
+          f"{scores['fid_reconstruction']:.4g} reconstructed, sharpness {scores['sharpness']:.3f} "
+          "of the reals", flush=True)
+
+
+def distances(
+    config: EvaluateStage,
+    real: NDArray[np.float64],
+    prior: NDArray[np.uint8],
+    reconstruction: NDArray[np.uint8],
+) -> dict[str, float]:
+    """FID and KID of samples and of reconstructions against the real test split."""
+    from sharpvae.devices import select
+    from sharpvae.metrics.features import extract, load_extractor
+    from sharpvae.metrics.fidelity import fid, kid
+
+    metrics, device = config.metrics, select(config.device)
+    extractor = load_extractor(metrics, REFERENCE, device)
+    scores = {}
+    for suffix, images in (("", prior), ("_reconstruction", reconstruction)):
+        fake = extract(extractor, images, metrics.batch_size, device)
+        scores[f"fid{suffix}"] = fid(real, fake)
+        scores[f"kid{suffix}"] = kid(real, fake, metrics.kid_subsets, metrics.kid_subset_size)
+    return scores
+
+
+def appearance(
+    prior: NDArray[np.uint8], sharpness: dict[str, NDArray[np.float64]]
+) -> dict[str, float]:
+    """Sharpness as a ratio to the reals, exposure as it is and as a gap to the reals."""
+    from sharpvae.artefacts import read_json
+    from sharpvae.metrics.image_statistics import exposure
+
+    real = read_json(REFERENCE / "reference.json")
+    scores = {
+        "sharpness": float(sharpness["prior_sharpness"].mean() / real["sharpness"]),
+        "sharpness_reconstruction": float(
+            sharpness["reconstruction_sharpness"].mean() / real["sharpness"]
+        ),
+    }
+    for name, value in vars(exposure(prior)).items():
+        scores |= {name: value, f"{name}_gap": value - real[name]}
+    return scores
+
+
+def likeness(test: NDArray[np.uint8], reconstruction: NDArray[np.uint8]) -> dict[str, float]:
+    """PSNR in dB and SSIM of the reconstructions, means over images."""
+    import numpy as np
+
+    from sharpvae.metrics.reconstruction import psnr, ssim
+
+    return {
+        "psnr": float(np.minimum(psnr(test, reconstruction), PSNR_OF_EQUALS).mean()),
+        "ssim": float(ssim(test, reconstruction).mean()),
+    }
+
+
+def latent_health(path: Path, config: EvaluateStage) -> tuple[dict[str, Any], list[float]]:
+    """Active units and KL in nats; and the KL of each dimension."""
+    import numpy as np
+
+    from sharpvae.metrics.latent import active_units, kl_per_dimension
+
+    posterior = np.load(path)
+    per_dimension = kl_per_dimension(posterior["mean"], posterior["log_var"])
+    active = active_units(posterior["mean"], config.metrics.active_threshold)
+    return {"active_units": active, "kl": float(per_dimension.sum())}, per_dimension.tolist()
+
+
+if __name__ == "__main__":
+    run("stages.evaluate", main, "variant", "seed")

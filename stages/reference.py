@@ -1,0 +1,147 @@
+"""From real images only: the judge, the statistics of the reals, and the floors of the scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sharpvae.config.stage_files import ReferenceStage, load_stage
+from stages.console import run
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from sharpvae.datasets.packed import Split
+
+PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
+
+
+def main() -> None:
+    """Train the judge where it is used, then measure the reals with it."""
+    config = load_stage(Path("configs/reference.json"), ReferenceStage)
+    import numpy as np
+
+    from sharpvae.artefacts import fresh_directory, write_json
+    from sharpvae.datasets.packed import load_split
+    from sharpvae.devices import select
+    from sharpvae.metrics.features import extract, load_extractor
+    from sharpvae.metrics.image_statistics import exposure, laplacian_variance
+    from sharpvae.metrics.protocol import protocol
+    from sharpvae.training.classifier import halves
+
+    device = select(config.device)
+    train, test = load_split(PREPARED, "train"), load_split(PREPARED, "test")
+    seen, unseen = halves(len(train.images))
+    with fresh_directory(REFERENCE) as directory:
+        judge = None
+        if config.metrics.features == "judge":
+            judge = train_judge(config, train, seen, device, directory)
+        extractor = load_extractor(config.metrics, directory, device)
+
+        def features(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+            return extract(extractor, images, config.metrics.batch_size, device)
+
+        real, sharpness = features(test.images), laplacian_variance(test.images)
+        stand_ins = floor_images(train.images, unseen, len(test.images))
+        floors = {
+            name: floor(config, real, features(images), images, sharpness.mean())
+            for name, images in stand_ins.items()
+        }
+        floors["blurred"]["sigma"] = blur_sigma(test.images)
+        np.savez(directory / "features.npz", test=real)
+        np.savez(directory / "per_image.npz", sharpness=sharpness)
+        write_json(directory / "reference.json", {
+            "sharpness": float(sharpness.mean()), **vars(exposure(test.images)),
+            "floors": floors, "judge": judge,
+            "protocol": protocol(
+                config.metrics, len(stand_ins["train_half"]), len(real), real.shape[1]
+            ),
+        })
+
+
+def train_judge(
+    config: ReferenceStage, train: Split, seen: torch.Tensor, device: torch.device, directory: Path
+) -> dict[str, Any]:
+    """Train the judge on its half of the training split and write it; what the report says."""
+    import torch
+
+    from sharpvae.datasets.batches import to_device
+    from sharpvae.datasets.packed import load_split
+    from sharpvae.devices import describe
+    from sharpvae.metrics.judge import Judge, save_judge
+    from sharpvae.randomness import global_seed
+    from sharpvae.training.classifier import accuracy, task_for, train_classifier
+    from stages.progress import bar
+
+    images = to_device(train.images[seen.numpy()], device)
+    labels = None if train.labels is None else torch.from_numpy(train.labels[seen.numpy()])
+    task = task_for(None if train.labels is None else torch.from_numpy(train.labels))
+    with global_seed(config.judge.seed, "judge"):
+        judge = Judge(images.shape[1], task.classes, config.judge.widths).to(device)
+    print(f"judge on {describe(device)}: {len(images)} images, learning {task.name}", flush=True)
+    with bar("judge", config.judge.epochs) as progress:
+        train_classifier(
+            judge, task, images, labels, config.judge,
+            report=lambda _, loss: progress.advance(note=f"loss {loss:.4f}"),
+        )
+    validation = load_split(PREPARED, "validation")
+    known = None if validation.labels is None else torch.from_numpy(validation.labels)
+    share = accuracy(judge, task, to_device(validation.images, device), known)
+    print(f"judge: {share:.1%} of the validation images right", flush=True)
+    summary = {"task": task.name, "accuracy": share, "images": len(images)}
+    shape = {
+        "image_channels": images.shape[1], "classes": task.classes, "widths": config.judge.widths
+    }
+    save_judge(directory, judge, shape | summary)
+    return summary
+
+
+def blur_sigma(images: NDArray[np.uint8]) -> float:
+    """The blur of the blurred floor in pixels: 1 at 32x32, in proportion elsewhere."""
+    return images.shape[1] / 32
+
+
+def floor_images(
+    train: NDArray[np.uint8], unseen: torch.Tensor, count: int
+) -> dict[str, NDArray[np.uint8]]:
+    """What a generator of known quality would have made, `count` images each where there are.
+
+    `train_half` are real images that the judge has not seen; `blurred` the same, blurred;
+    `mean_image` repeats the mean of the training split.
+    """
+    import numpy as np
+
+    from sharpvae.metrics.image_statistics import blurred
+
+    half = train[unseen[:count].numpy()]
+    mean = np.round(train.mean(axis=0, dtype=np.float64)).astype(np.uint8)
+    return {
+        "train_half": half,
+        "blurred": blurred(half, blur_sigma(half)),
+        "mean_image": np.broadcast_to(mean, (len(half), *mean.shape)),
+    }
+
+
+def floor(
+    config: ReferenceStage,
+    real: NDArray[np.float64],
+    fake: NDArray[np.float64],
+    images: NDArray[np.uint8],
+    real_sharpness: float,
+) -> dict[str, float]:
+    """The scores of one stand-in against the real test split."""
+    from sharpvae.metrics.fidelity import fid, kid
+    from sharpvae.metrics.image_statistics import laplacian_variance
+
+    metrics = config.metrics
+    return {
+        "fid": fid(real, fake),
+        "kid": kid(real, fake, metrics.kid_subsets, metrics.kid_subset_size),
+        "sharpness": float(laplacian_variance(images).mean() / real_sharpness),
+    }
+
+
+if __name__ == "__main__":
+    run("stages.reference", main)
