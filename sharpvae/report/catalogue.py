@@ -1,0 +1,161 @@
+"""Every score the report knows: its name, what it measures, and which way is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Goal = Literal["lower", "higher", "one", "zero", "none"]
+
+GOAL_TEXT: dict[Goal, str] = {
+    "lower": "lower \N{DOWNWARDS ARROW}",
+    "higher": "higher \N{UPWARDS ARROW}",
+    "one": "\N{RIGHTWARDS ARROW} 1",
+    "zero": "\N{RIGHTWARDS ARROW} 0",
+    "none": "",
+}
+PRIOR = "Samples from the prior"
+RECONSTRUCTION = "Reconstructions of test images"
+LATENT = "Latent space and objective"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of the table of scores.
+
+    Attributes:
+        key: its name in scores.json.
+        label: its name for a reader, with the unit.
+        group: the heading it stands under.
+        goal: which value is better; "none" where no value is.
+        meaning: one sentence on how it is made.
+        signed: whether a plus sign is shown.
+        places: digits after the point to show at the least.
+    """
+
+    key: str
+    label: str
+    group: str
+    goal: Goal
+    meaning: str
+    signed: bool = False
+    places: int = 0
+
+
+def _exposure(key: str, label: str, statistic: str) -> tuple[Metric, Metric]:
+    meaning = f"{statistic} of each image, averaged over the images; pixels in [0, 1]."
+    gap = f"{label} of the samples minus that of the real test images."
+    return (
+        Metric(key, label, PRIOR, "none", meaning),
+        Metric(f"{key}_gap", f"{label} gap", PRIOR, "zero", gap, signed=True),
+    )
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "fid",
+        "FID",
+        PRIOR,
+        "lower",
+        "Fréchet distance between Gaussians fitted to the features of samples and of real test "
+        "images. Biased by the number of images: compare only values made with the same counts.",
+    ),
+    Metric(
+        "kid",
+        "KID",
+        PRIOR,
+        "lower",
+        "Squared maximum mean discrepancy of the same features with a cubic kernel, averaged over "
+        "random subsets. Unbiased, so it can fall slightly below 0.",
+        places=4,
+    ),
+    Metric(
+        "sharpness",
+        "Sharpness ratio",
+        PRIOR,
+        "one",
+        "Variance of the 3 by 3 Laplacian of each grey image, averaged, divided by the same "
+        "average over the real test images. Below 1 is blur; above 1 is noise or checkerboards.",
+    ),
+    *_exposure("brightness", "Brightness", "Mean"),
+    *_exposure("contrast", "Contrast", "Standard deviation"),
+    *_exposure("minimum", "Darkest pixel", "Minimum"),
+    *_exposure("maximum", "Brightest pixel", "Maximum"),
+    Metric(
+        "fid_reconstruction",
+        "FID",
+        RECONSTRUCTION,
+        "lower",
+        "As above, for reconstructions. The distance from here to the FID of the samples is what "
+        "the prior costs; the rest is the decoder's.",
+    ),
+    Metric(
+        "kid_reconstruction",
+        "KID",
+        RECONSTRUCTION,
+        "lower",
+        "As above, for reconstructions.",
+        places=4,
+    ),
+    Metric(
+        "sharpness_reconstruction",
+        "Sharpness ratio",
+        RECONSTRUCTION,
+        "one",
+        "As above, for reconstructions.",
+    ),
+    Metric(
+        "psnr",
+        "PSNR, dB",
+        RECONSTRUCTION,
+        "higher",
+        "Peak signal-to-noise ratio of each reconstruction against its test image, averaged.",
+    ),
+    Metric(
+        "ssim",
+        "SSIM",
+        RECONSTRUCTION,
+        "higher",
+        "Structural similarity of each reconstruction to its test image, averaged; 1 is identical.",
+    ),
+    Metric(
+        "active_units",
+        "Active units",
+        LATENT,
+        "none",
+        "Latent dimensions whose posterior mean varies over the test images by more than the "
+        "threshold. Near 0 the decoder ignores the code: posterior collapse.",
+    ),
+    Metric(
+        "kl",
+        "KL, nats",
+        LATENT,
+        "none",
+        "Kullback-Leibler divergence from posterior to prior, summed over latent dimensions, "
+        "averaged over test images.",
+    ),
+    Metric(
+        "beta_sigma",
+        "beta_sigma",
+        LATENT,
+        "none",
+        "Weight of the KL summed over latent dimensions against the squared error summed over "
+        "pixels: what the objective amounts to, whatever its own scaling.",
+    ),
+)
+BY_KEY = {metric.key: metric for metric in METRICS}
+
+# The few numbers that go to reports/metrics.json, where `dvc metrics diff` compares them.
+HEADLINE = (
+    "fid",
+    "fid_reconstruction",
+    "kid",
+    "sharpness",
+    "brightness_gap",
+    "contrast_gap",
+    "psnr",
+    "active_units",
+    "beta_sigma",
+)
+# Scores that a collapsed model can win by accident: they look at no more than local texture.
+MEANINGLESS_WHEN_COLLAPSED = ("sharpness", "sharpness_reconstruction")

@@ -1,0 +1,231 @@
+"""The whole report from a synthetic tree."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sharpvae.config.stage_files import ReportStage, load_stage
+from sharpvae.errors import UserError
+from sharpvae.report.build import Report, build_report, write_report
+from sharpvae.report.evidence import load_evidence, load_history
+from sharpvae.report.markdown import escape
+from tests.report.tree import BLURRY, SHARP, blobs, write_tree
+
+VOID = {"meta", "img", "br", "source", "link", "input", "hr"}
+ODD = "a<b>&\"c'|_x_"
+COLLAPSED = BLURRY | {"active_units": 0.0, "sharpness": 0.88, "kl": 0.01}
+
+
+class Page(HTMLParser):
+    """Notes every element and attribute, and fails on tags that do not pair."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def report_of(root: Path) -> Report:
+    stage = load_stage(root / "configs/report.json", ReportStage)
+    return build_report(load_evidence(stage, root))
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two variants, one of an odd name, over two seeds, in RGB."""
+    return write_tree(
+        tmp_path_factory.mktemp("pair"),
+        {
+            "original": {0: BLURRY, 4: BLURRY | {"fid": 123.0}},
+            ODD: {0: SHARP, 4: SHARP | {"fid": 46.0}},
+        },
+        changes={ODD: {"loss.beta": 2.0, "loss.weights.perceptual": 0.5}},
+        images=blobs(60, 3),
+    )
+
+
+@pytest.fixture(scope="module")
+def report(pair: Path) -> Report:
+    return report_of(pair)
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> Page:
+    return Page(report.texts["report.html"])
+
+
+def test_same_inputs_same_bytes(pair: Path, report: Report) -> None:
+    again = report_of(pair)
+    assert again.texts == report.texts
+    assert again.figures == report.figures
+
+
+def test_the_page_needs_no_other_file(page: Page, report: Report) -> None:
+    for _, attributes in page.elements:
+        for name in ("src", "srcset", "href", "data", "action", "poster"):
+            value = attributes.get(name, "data:")
+            assert value.startswith(("data:image/png;base64,", "#")) or value == "data:"
+    assert not page.all("script")
+    assert not page.all("link")
+    assert not re.search(r"url\(|@import", report.texts["report.html"])
+
+
+def test_pictures_have_alt_texts_and_sizes(page: Page) -> None:
+    images = page.all("img")
+    # 3 grids, 3 strips, a sheet, and 7 curves, 2 histograms and 1 spectrum in two schemes each
+    assert len(images) == 7 + 2 * 10
+    assert all(image["alt"] and int(image["width"]) > 0 < int(image["height"]) for image in images)
+
+
+def test_tables_have_scopes_and_links_lead_somewhere(page: Page) -> None:
+    assert all(head.get("scope") for head in page.all("th"))
+    targets = {attributes.get("id") for _, attributes in page.elements}
+    assert {link["href"][1:] for link in page.all("a")} <= targets
+    labels = [a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a]
+    assert set(labels) <= targets
+
+
+def test_odd_names_are_text_not_markup(page: Page, report: Report) -> None:
+    assert f"{ODD} beats original".replace("'", "\N{RIGHT SINGLE QUOTATION MARK}") in page.text
+    assert "a<b" not in report.texts["report.html"]
+    assert escape(ODD) == "a\\<b\\>\\&\"c'\\|\\_x\\_"
+    rows = [line for line in report.texts["report.md"].splitlines() if line.startswith("| FID ")]
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 9
+
+
+def test_the_page_says_how_the_numbers_were_made(page: Page) -> None:
+    for text in (
+        "the test split", "128 dimensions", "20 subsets of 50 images", "torch-fidelity 0.4.0",
+        "trained on 400 images to tell the classes apart; right for 97.2\N{NO-BREAK SPACE}%",
+        "in the loss of a<b>", "trust KID more",
+        "loss.beta", "dvc repro", "CC BY-SA 3.0", "32 \N{MULTIPLICATION SIGN} 32 pixels, RGB",
+    ):  # fmt: skip
+        assert text in page.text, text
+
+
+def test_metrics_and_curves(report: Report, pair: Path) -> None:
+    metrics = json.loads(report.texts["metrics.json"])
+    assert list(metrics) == ["original", ODD]
+    assert metrics["original"]["fid"] == 121.7
+    rows = list(csv.DictReader(io.StringIO(report.texts["curves.csv"])))
+    assert list(rows[0]) == ["epoch", "variant", "seed", "split", "term", "value"]
+    assert {(row["variant"], row["seed"]) for row in rows} == {
+        (name, seed) for name in ("original", ODD) for seed in ("0", "4")
+    }
+    history = (pair / "models/original/0/history.csv").read_text().splitlines()[1:]
+    assert [row["value"] for row in rows[: len(history)]] == [h.split(",")[-1] for h in history]
+
+
+def test_figures_are_pngs_without_metadata(report: Report) -> None:
+    assert set(report.figures) == {
+        "samples.png", "reconstructions.png", "sharpness.png", "curves.png",
+    }  # fmt: skip
+    for name, png in report.figures.items():
+        with Image.open(io.BytesIO(png)) as image:
+            assert not {"Software", "Creation Time"} & set(image.info), name
+        assert f"figures/{name}" in report.texts["report.md"]
+
+
+def test_writing_replaces_the_last_report_whole(report: Report, tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/old.png").write_bytes(b"")
+    write_report(report, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(report.figures)
+    assert (tmp_path / "report.html").read_text() == report.texts["report.html"]
+    assert {path.name for path in tmp_path.iterdir()} == {*report.texts, "figures"}
+
+
+def test_one_variant(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"only": {0: BLURRY | {"beta_sigma": None}}}, judge=None)
+    found = report_of(root)
+    text = Page(found.texts["report.html"]).text
+    assert "There is one variant, so nothing differs." in text
+    assert "none was trained: the features are judge" in text
+    assert json.loads(found.texts["metrics.json"])["only"]["beta_sigma"] is None
+
+
+def test_three_variants_one_collapsed(tmp_path: Path) -> None:
+    scores = {"original": {0: BLURRY}, "collapsed": {0: COLLAPSED}, "improved": {0: SHARP}}
+    found = report_of(write_tree(tmp_path, scores))
+    page = Page(found.texts["report.html"])
+    assert len(page.all("s")) == 2, "its two sharpness ratios are struck out"
+    assert "means nothing and takes no part" in page.text
+    assert "**0.610** \N{WHITE CIRCLE}" in found.texts["report.md"]
+    assert "~~0.880~~ \N{DAGGER}" in found.texts["report.md"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data/prepared/card.json",
+        "data/prepared/sheet.png",
+        "data/prepared/test.npy",
+        "data/samples/original/0/prior.npy",
+        "models/critic/critic.json",
+        "models/reference/per_image.npz",
+        "models/reference/reference.json",
+        "models/original/0/history.csv",
+        "models/original/0/summary.json",
+        "reports/scores/original/0/per_image.npz",
+        "reports/scores/original/0/scores.json",
+    ],
+)
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    root = write_tree(tmp_path, {"original": {0: BLURRY}}, images=blobs(40, 1))
+    (root / name).unlink()
+    with pytest.raises(UserError, match="no such file") as caught:
+        report_of(root)
+    assert caught.value.where == str(root / name)
+
+
+def test_images_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"original": {0: BLURRY}}, images=blobs(40, 1))
+    path = root / "data/samples/original/0/prior.npy"
+    np.save(path, blobs(40, 3))
+    with pytest.raises(UserError, match=r"uint8 \[N, 32, 32, 1\]") as caught:
+        report_of(root)
+    assert caught.value.where == str(path)
+    path.write_bytes(b"not an array")
+    with pytest.raises(UserError, match="a file written by numpy"):
+        report_of(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("epoch,value\n", "epoch,value"), ("", "nothing"), ("{}1,2,train,mse\n", "1,2,train,mse"),
+     ("{}1,2,train,mse,x\n", "1,2,train,mse,x")],
+)  # fmt: skip
+def test_a_history_that_is_none(tmp_path: Path, text: str, found: str) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text(text.format("epoch,step,split,term,value\n"))
+    with pytest.raises(UserError) as caught:
+        load_history(path)
+    assert caught.value.found == found
