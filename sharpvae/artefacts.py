@@ -76,7 +76,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
-            str(path), "a file that an earlier stage writes", "no such file",
+            str(path),
+            "a file that an earlier stage writes",
+            "no such file",
             "run the whole pipeline with: dvc repro",
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -21,15 +21,17 @@ def select(name: str) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     # Deterministic mode also fills every new tensor, which nothing here reads before writing.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     if name == "auto":
         return torch.device(_best())
     kind, _, index = name.partition(":")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise UserError(
-            "device", "a CUDA GPU that PyTorch can see", f"{name}, with "
-            f"{torch.cuda.device_count()} GPUs visible", "set device: auto",
+            "device",
+            "a CUDA GPU that PyTorch can see",
+            f"{name}, with {torch.cuda.device_count()} GPUs visible",
+            "set device: auto",
         )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UserError("device", "an Apple GPU that PyTorch can see", name, "set device: auto")

@@ -27,11 +27,15 @@ def load_weights(path: Path, network: nn.Module) -> None:
         network.load_state_dict(load_file(path))
     except FileNotFoundError:
         raise UserError(
-            str(path), "weights that an earlier stage wrote", "no such file",
+            str(path),
+            "weights that an earlier stage wrote",
+            "no such file",
             "run the whole pipeline with: dvc repro",
         ) from None
     except (SafetensorError, RuntimeError) as error:
         raise UserError(
-            str(path), f"weights of a {type(network).__name__}",
-            " ".join(str(error).split())[:200], "remove the file and run: dvc repro",
+            str(path),
+            f"weights of a {type(network).__name__}",
+            " ".join(str(error).split())[:200],
+            "remove the file and run: dvc repro",
         ) from None

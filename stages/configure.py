@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +53,23 @@ def show(resolved: Resolved) -> None:
 
 
 def shadows(resolved: Resolved) -> list[str]:
-    """One sentence for each place whose keys leave lower ones without effect."""
+    """One sentence for each layer above others: which of its keys leave lower ones unheard."""
     groups: dict[str, list[str]] = {}
     for shadow in resolved.shadowed:
-        key = shadow.loser if shadow.winner.endswith(shadow.loser) else shadow.winner
-        place = shadow.winner.removesuffix(key).rstrip(".") or "an explicit key"
-        change = f"{shadow.loser} ({text(shadow.lost)} -> {text(shadow.value)})"
-        groups.setdefault(place, []).append(change)
+        key = common_end(shadow.winner, shadow.loser)
+        layer = shadow.winner.removesuffix(key).rstrip(".") or "an explicit key"
+        groups.setdefault(layer, []).append(key)
     return [
-        f"{place} overrides {', '.join(dict.fromkeys(changes))}"
-        for place, changes in groups.items()
+        f"{layer} has the last word, whatever stands further down, on "
+        f"{', '.join(dict.fromkeys(keys))}"
+        for layer, keys in groups.items()
     ]
+
+
+def common_end(one: str, other: str) -> str:
+    """The dotted parts in which two keys end alike."""
+    pairs = zip(reversed(one.split(".")), reversed(other.split(".")), strict=False)
+    return ".".join(reversed([a for a, b in takewhile(lambda pair: pair[0] == pair[1], pairs)]))
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -37,15 +37,23 @@ def main() -> None:
     print(f"critic on {describe(device)}: {len(images)} images, learning {task.name}", flush=True)
     with bar("critic", config.critic.epochs) as progress:
         train_classifier(
-            critic, task, images, labels, config.critic,
+            critic,
+            task,
+            images,
+            labels,
+            config.critic,
             report=lambda _, loss: progress.advance(note=f"loss {loss:.4f}"),
         )
     known = None if validation.labels is None else torch.from_numpy(validation.labels)
     share = accuracy(critic, task, to_device(validation.images, device), known)
     print(f"critic: {share:.1%} of the validation images right", flush=True)
     description = {
-        "task": task.name, "classes": task.classes, "image_channels": images.shape[1],
-        "widths": config.critic.widths, "images": len(images), "accuracy": share,
+        "task": task.name,
+        "classes": task.classes,
+        "image_channels": images.shape[1],
+        "widths": config.critic.widths,
+        "images": len(images),
+        "accuracy": share,
         "feature_variances": feature_variances(CriticFeatures(critic), to_float(images[:512])),
     }
     with fresh_directory(CRITIC) as directory:

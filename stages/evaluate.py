@@ -44,15 +44,27 @@ def main(variant: str, seed: str) -> None:
         "beta_sigma": summary["beta_sigma"],
     }
     with fresh_directory(Path("reports/scores") / variant / seed) as directory:
-        np.savez(directory / "per_image.npz", **sharpness)
-        write_json(directory / "scores.json", {
-            "variant": variant, "seed": int(seed), "scores": scores,
-            "kl_per_dimension": kl_per_dimension,
-            "protocol": protocol(config.metrics, len(prior), len(real), real.shape[1]),
-        })
-    print(f"{variant}, seed {seed}: FID {scores['fid']:.4g} from the prior, "
-          f"{scores['fid_reconstruction']:.4g} reconstructed, sharpness {scores['sharpness']:.3f} "
-          "of the reals", flush=True)
+        np.savez(
+            directory / "per_image.npz",
+            prior_sharpness=sharpness["prior_sharpness"],
+            reconstruction_sharpness=sharpness["reconstruction_sharpness"],
+        )
+        write_json(
+            directory / "scores.json",
+            {
+                "variant": variant,
+                "seed": int(seed),
+                "scores": scores,
+                "kl_per_dimension": kl_per_dimension,
+                "protocol": protocol(config.metrics, len(prior), len(real), real.shape[1]),
+            },
+        )
+    print(
+        f"{variant}, seed {seed}: FID {scores['fid']:.4g} from the prior, "
+        f"{scores['fid_reconstruction']:.4g} reconstructed, sharpness {scores['sharpness']:.3f} "
+        "of the reals",
+        flush=True,
+    )
 
 
 def distances(

@@ -67,8 +67,11 @@ def bar(title: str, total: int) -> Iterator[Bar]:
         yield _PlainBar(title, total)
         return
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-        TextColumn("{task.fields[note]}"), TimeRemainingColumn(compact=True),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=Console(), transient=True) as progress:
         yield _TerminalBar(title, total, progress)

@@ -52,13 +52,18 @@ def main() -> None:
         floors["blurred"]["sigma"] = blur_sigma(test.images)
         np.savez(directory / "features.npz", test=real)
         np.savez(directory / "per_image.npz", sharpness=sharpness)
-        write_json(directory / "reference.json", {
-            "sharpness": float(sharpness.mean()), **vars(exposure(test.images)),
-            "floors": floors, "judge": judge,
-            "protocol": protocol(
-                config.metrics, len(stand_ins["train_half"]), len(real), real.shape[1]
-            ),
-        })
+        write_json(
+            directory / "reference.json",
+            {
+                "sharpness": float(sharpness.mean()),
+                **vars(exposure(test.images)),
+                "floors": floors,
+                "judge": judge,
+                "protocol": protocol(
+                    config.metrics, len(stand_ins["train_half"]), len(real), real.shape[1]
+                ),
+            },
+        )
 
 
 def train_judge(
@@ -83,7 +88,11 @@ def train_judge(
     print(f"judge on {describe(device)}: {len(images)} images, learning {task.name}", flush=True)
     with bar("judge", config.judge.epochs) as progress:
         train_classifier(
-            judge, task, images, labels, config.judge,
+            judge,
+            task,
+            images,
+            labels,
+            config.judge,
             report=lambda _, loss: progress.advance(note=f"loss {loss:.4f}"),
         )
     validation = load_split(PREPARED, "validation")
@@ -92,7 +101,9 @@ def train_judge(
     print(f"judge: {share:.1%} of the validation images right", flush=True)
     summary = {"task": task.name, "accuracy": share, "images": len(images)}
     shape = {
-        "image_channels": images.shape[1], "classes": task.classes, "widths": config.judge.widths
+        "image_channels": images.shape[1],
+        "classes": task.classes,
+        "widths": config.judge.widths,
     }
     save_judge(directory, judge, shape | summary)
     return summary

@@ -56,13 +56,18 @@ def main(variant: str, seed: str) -> None:
         history = follow(trainer, Film(film, config.train.film_every, validation, number))
         save_vae(directory, vae, config.model, channels, size)
         write_history(directory / "history.csv", history)
-        write_json(directory / "summary.json", {
-            "epochs": history[-1].epoch, "steps": history[-1].step,
-            "best_epoch": trainer.best_epoch, "stopped_early": history[-1].stopped_early,
-            "kept": "best" if config.train.early_stop_patience else "last",
-            "parameters": sum(weight.numel() for weight in vae.parameters()),
-            "beta_sigma": scale,
-        })
+        write_json(
+            directory / "summary.json",
+            {
+                "epochs": history[-1].epoch,
+                "steps": history[-1].step,
+                "best_epoch": trainer.best_epoch,
+                "stopped_early": history[-1].stopped_early,
+                "kept": "best" if config.train.early_stop_patience else "last",
+                "parameters": sum(weight.numel() for weight in vae.parameters()),
+                "beta_sigma": scale,
+            },
+        )
 
 
 def perceptual(config: TrainStage, images: torch.Tensor) -> PerceptualDistance | None:
@@ -84,7 +89,7 @@ def perceptual(config: TrainStage, images: torch.Tensor) -> PerceptualDistance |
     section = config.loss.perceptual
     if section.weights is None:  # `configure` refuses this
         raise UserError("loss.perceptual.weights", "the path of a weights file", "null")
-    network = VGGFeatures(section.network, Path(section.weights), section.layers).to(images.device)
+    network = VGGFeatures(section.network, Path(section.weights).expanduser(), section.layers).to(images.device)
     return PerceptualDistance(network, feature_variances(network, to_float(images[:64])))
 
 
@@ -96,10 +101,14 @@ def announce(
 
     parameters = sum(weight.numel() for weight in vae.parameters())
     print(f"training {config.variant}, seed {seed}, on {describe(train.device)}")
-    print(f"  {len(train)} images of {train.shape[2]}x{train.shape[3]}x{train.shape[1]}, "
-          f"{parameters / 1e6:.2f} million parameters")
-    print(f"  beta_sigma {'undefined: no squared error' if scale is None else f'{scale:.4g}'}"
-          " (weight of the KL against the squared error, both summed)")
+    print(
+        f"  {len(train)} images of {train.shape[2]}x{train.shape[3]}x{train.shape[1]}, "
+        f"{parameters / 1e6:.2f} million parameters"
+    )
+    print(
+        f"  beta_sigma {'undefined: no squared error' if scale is None else f'{scale:.4g}'}"
+        " (weight of the KL against the squared error, both summed)"
+    )
     for section, values in config.model_dump().items():
         if isinstance(values, dict):
             print(f"  {section}: " + ", ".join(f"{key} {value}" for key, value in values.items()))

@@ -21,7 +21,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture()
+@pytest.fixture
 def model_config() -> Callable[..., ModelConfig]:
     """The improved model at toy size; keywords change it."""
     toy = {"latent_dim": 4, "widths": [4, 8], "width_scale": 1.0}
@@ -30,7 +30,7 @@ def model_config() -> Callable[..., ModelConfig]:
     )
 
 
-@pytest.fixture()
+@pytest.fixture
 def loss_config() -> Callable[..., LossConfig]:
     """MSE + beta * KL at beta 1; keywords change it, weights as a mapping."""
     toy = {"beta": 1.0, "anneal_epochs": 0.0}
@@ -44,7 +44,7 @@ def loss_config() -> Callable[..., LossConfig]:
     return build
 
 
-@pytest.fixture()
+@pytest.fixture
 def train_config() -> Callable[..., TrainConfig]:
     """Three epochs of plain Adam; keywords change it."""
     toy = {"epochs": 3, "batch_size": 8, "lr": 1e-3, "scheduler": "none", "optimizer": "adam",

@@ -89,7 +89,9 @@ def resolve(params: dict[str, Any]) -> Resolved:
             section: _merge(
                 f"variants.{name}.{section}",
                 _variant_layers(params, preset, name, section),
-                SECTIONS[section], sources, shadowed,
+                SECTIONS[section],
+                sources,
+                shadowed,
             )
             for section in VARIANT_SECTIONS
         }
@@ -100,9 +102,7 @@ def resolve(params: dict[str, Any]) -> Resolved:
     return Resolved(experiment, sources, shadowed)
 
 
-def _variant_layers(
-    params: dict[str, Any], preset: Layer, name: str, section: str
-) -> list[Layer]:
+def _variant_layers(params: dict[str, Any], preset: Layer, name: str, section: str) -> list[Layer]:
     """Lowest first: preset, the preset's word on this variant, shared, the variant itself."""
     shared = Layer("", params)
     return [
@@ -137,8 +137,9 @@ def _merge(
         merged[key] = given[-1].values[key] if given else None
         sources[f"{path}.{key}"] = f"{given[-1].prefix}.{key}" if given else f"{path}.{key}"
         shadowed.extend(
-            Shadow(f"{given[-1].prefix}.{key}", merged[key], f"{lower.prefix}.{key}",
-                   lower.values[key])
+            Shadow(
+                f"{given[-1].prefix}.{key}", merged[key], f"{lower.prefix}.{key}", lower.values[key]
+            )
             for lower in given[:-1]
             if lower.values[key] != merged[key]
         )
@@ -149,7 +150,9 @@ def _chosen_preset(params: dict[str, Any]) -> Layer:
     name, presets = params.get("preset"), params.get("presets") or {}
     if name not in presets:
         raise UserError(
-            "preset", "the name of one of the presets in params.yaml", repr(name),
+            "preset",
+            "the name of one of the presets in params.yaml",
+            repr(name),
             nearest(str(name), presets),
         )
     return Layer(f"presets.{name}", presets[name] or {})
@@ -170,23 +173,33 @@ def _unknown_keys(params: dict[str, Any]) -> list[UserError]:
             continue
         errors += _wrong_names(f"presets.{name}.", preset or {}, [*SECTIONS, "variants"])
         for section, schema in SECTIONS.items():
-            errors += _section_keys(f"presets.{name}.{section}", (preset or {}).get(section), schema)
+            errors += _section_keys(
+                f"presets.{name}.{section}", (preset or {}).get(section), schema
+            )
         errors += _variant_keys(f"presets.{name}.variants", (preset or {}).get("variants", {}))
     return errors
 
 
 def _variant_keys(path: str, variants: Any) -> list[UserError]:
     if not isinstance(variants, dict) or (path == "variants" and not variants):
-        return [UserError(
-            path, "a mapping with at least one variant, such as {original: {}}", _shown(variants)
-        )]
+        return [
+            UserError(
+                path,
+                "a mapping with at least one variant, such as {original: {}}",
+                _shown(variants),
+            )
+        ]
     errors = []
     for name, sections in variants.items():
         if not is_plain_name(name):
-            errors.append(UserError(
-                f"{path}.{name}", "a name of letters, digits, '-' and '_'", repr(name),
-                "rename the variant",
-            ))
+            errors.append(
+                UserError(
+                    f"{path}.{name}",
+                    "a name of letters, digits, '-' and '_'",
+                    repr(name),
+                    "rename the variant",
+                )
+            )
         if sections is not None and not isinstance(sections, dict):
             errors.append(UserError(f"{path}.{name}", "a mapping of sections", _shown(sections)))
             continue
@@ -195,11 +208,14 @@ def _variant_keys(path: str, variants: Any) -> list[UserError]:
                 schema = VARIANT_SECTIONS[section]
                 errors += _section_keys(f"{path}.{name}.{section}", values, schema)
             elif section in TOP_LEVEL:
-                errors.append(UserError(
-                    f"{path}.{name}.{section}", f"one of {', '.join(VARIANT_SECTIONS)}",
-                    f"'{section}', which all variants share, or their scores could not be compared",
-                    f"set it at the top level: {section}",
-                ))
+                errors.append(
+                    UserError(
+                        f"{path}.{name}.{section}",
+                        f"one of {', '.join(VARIANT_SECTIONS)}",
+                        f"'{section}', which all share, or their scores could not be compared",
+                        f"set it at the top level: {section}",
+                    )
+                )
             else:
                 errors += _wrong_names(f"{path}.{name}.", {section: values}, VARIANT_SECTIONS)
     return errors

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sharpvae.config.resolve import Resolved
+from sharpvae.config.schema import DataConfig
 from sharpvae.errors import UserError, UserErrors
 
 
@@ -12,13 +15,44 @@ def check(resolved: Resolved) -> None:
     Raises:
         UserErrors: with every rule that is broken.
     """
-    errors = []
-    for name in resolved.experiment.variants:
+    experiment = resolved.experiment
+    errors = _own_images(experiment.data) + _file("metrics.weights", experiment.metrics.weights)
+    for name, variant in experiment.variants.items():
         errors += _image_size(resolved, name)
         errors += _enough_samples(resolved, name)
         errors += _perceptual(resolved, name)
+        weights = f"variants.{name}.loss.perceptual.weights"
+        errors += _file(resolved.sources[weights], variant.loss.perceptual.weights)
     if errors:
         raise UserErrors(errors)
+
+
+def _own_images(data: DataConfig) -> list[UserError]:
+    if data.name != "folder":
+        return _file("data.path", data.path)
+    if data.path is None:
+        return [
+            UserError(
+                "data.path",
+                "a folder or .zip of images, which data.name: folder reads",
+                "null",
+                "set data.path to where your images are",
+            )
+        ]
+    return _file("data.path", data.path)
+
+
+def _file(key: str, path: str | None) -> list[UserError]:
+    if path is None or Path(path).expanduser().exists():
+        return []
+    return [
+        UserError(
+            key,
+            "a path that exists",
+            path,
+            "correct it; a relative path counts from the top of the repository",
+        )
+    ]
 
 
 def _image_size(resolved: Resolved, name: str) -> list[UserError]:
@@ -29,12 +63,14 @@ def _image_size(resolved: Resolved, name: str) -> list[UserError]:
     down, up = size // model.stride * model.stride, (size // model.stride + 1) * model.stride
     sizes = f"{down} or {up}" if down >= 16 else f"{up}"
     widths = resolved.sources[f"variants.{name}.model.widths"]
-    return [UserError(
-        resolved.sources["data.image_size"],
-        f"a multiple of {model.stride}, which variant '{name}' halves {len(model.widths)} times",
-        str(size),
-        f"set data.image_size to {sizes}, or give {widths} fewer entries",
-    )]
+    return [
+        UserError(
+            resolved.sources["data.image_size"],
+            f"a multiple of {model.stride}: variant '{name}' halves it {len(model.widths)} times",
+            str(size),
+            f"set data.image_size to {sizes}, or give {widths} fewer entries",
+        )
+    ]
 
 
 def _enough_samples(resolved: Resolved, name: str) -> list[UserError]:
@@ -42,11 +78,14 @@ def _enough_samples(resolved: Resolved, name: str) -> list[UserError]:
     subset = resolved.experiment.metrics.kid_subset_size
     if count >= subset:
         return []
-    return [UserError(
-        resolved.sources[f"variants.{name}.sample.count"],
-        f"at least {subset} images, the size of one KID subset", str(count),
-        f"raise it, or lower {resolved.sources['metrics.kid_subset_size']}",
-    )]
+    return [
+        UserError(
+            resolved.sources[f"variants.{name}.sample.count"],
+            f"at least {subset} images, the size of one KID subset",
+            str(count),
+            f"raise it, or lower {resolved.sources['metrics.kid_subset_size']}",
+        )
+    ]
 
 
 def _perceptual(resolved: Resolved, name: str) -> list[UserError]:
@@ -55,9 +94,12 @@ def _perceptual(resolved: Resolved, name: str) -> list[UserError]:
     if not needs_file or loss.perceptual.weights is not None:
         return []
     network = loss.perceptual.network
-    return [UserError(
-        resolved.sources[f"variants.{name}.loss.perceptual.weights"],
-        f"the path of torchvision's {network} weights (a .pth file)", "null",
-        f"download the {network} ImageNet weights that torchvision documents and give their path, "
-        "or set loss.perceptual.network: critic",
-    )]
+    return [
+        UserError(
+            resolved.sources[f"variants.{name}.loss.perceptual.weights"],
+            f"the path of torchvision's {network} weights (a .pth file)",
+            "null",
+            f"download the ImageNet weights of {network} that torchvision documents and give their "
+            "path, or set loss.perceptual.network: critic",
+        )
+    ]

@@ -103,13 +103,19 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
             judge=experiment.judge, metrics=experiment.metrics, device=device
         ),
         "report.json": ReportStage(
-            preset=experiment.preset, seeds=experiment.seeds, data=experiment.data,
-            metrics=experiment.metrics, variants=experiment.variants,
+            preset=experiment.preset,
+            seeds=experiment.seeds,
+            data=experiment.data,
+            metrics=experiment.metrics,
+            variants=experiment.variants,
         ),
     }
     for name, variant in experiment.variants.items():
         files[f"{name}/train.json"] = TrainStage(
-            variant=name, model=variant.model, loss=variant.loss, train=variant.train,
+            variant=name,
+            model=variant.model,
+            loss=variant.loss,
+            train=variant.train,
             device=device,
         )
         files[f"{name}/sample.json"] = SampleStage(
@@ -148,6 +154,8 @@ def load_stage(path: Path, stage: type[Stage]) -> Stage:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise UserError(
-            str(path), f"the file that `configure` writes for {stage.__name__}",
-            f"{key}: {first['msg']}", "write it anew: dvc repro configure",
+            str(path),
+            f"the file that `configure` writes for {stage.__name__}",
+            f"{key}: {first['msg']}",
+            "write it anew: dvc repro configure",
         ) from None

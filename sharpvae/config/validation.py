@@ -17,8 +17,18 @@ _EXPECTED = {
     "missing": "a value",
     "finite_number": "a finite number",
 }
-_RANGE = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
-_LIMIT = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
+_RANGE = {
+    "greater_than": ">",
+    "greater_than_equal": ">=",
+    "less_than": "<",
+    "less_than_equal": "<=",
+}
+_LIMIT = {
+    "greater_than": "gt",
+    "greater_than_equal": "ge",
+    "less_than": "lt",
+    "less_than_equal": "le",
+}
 
 
 def describe(finding: Any, sources: dict[str, str]) -> UserError:
@@ -32,7 +42,9 @@ def describe(finding: Any, sources: dict[str, str]) -> UserError:
     where = sources.get(dotted, dotted) + index
     if finding["input"] is None:
         return UserError(
-            where, "a value", "null in the variant, in the shared section and in the preset",
+            where,
+            "a value",
+            "null in the variant, in the shared section and in the preset",
             f"set {dotted} or the shared key of the same name",
         )
     found = f"{finding['input']!r} ({type(finding['input']).__name__})"

@@ -14,16 +14,10 @@ from sharpvae.errors import UserError
 class _Loader(yaml.SafeLoader):
     """SafeLoader that takes `1e-4` for a number and refuses a repeated key."""
 
-    # Its own copy: the class attribute is shared with every other SafeLoader in the process.
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, str | int) and key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key '{key}' stands twice in one section", key_node.start_mark
@@ -33,6 +27,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# Its own copy: the attribute is shared with every other SafeLoader in the process.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(
@@ -54,7 +53,9 @@ def read_params(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise UserError(
-            str(path), "the file with every knob", "no such file",
+            str(path),
+            "the file with every knob",
+            "no such file",
             "run from the top of the repository, or restore it: git checkout params.yaml",
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -45,7 +45,9 @@ def load_extractor(
         )
     except RuntimeError as error:
         raise UserError(
-            str(weights), "torch-fidelity's InceptionV3 weights", " ".join(str(error).split())[:200],
+            str(weights),
+            "torch-fidelity's InceptionV3 weights",
+            " ".join(str(error).split())[:200],
             "download them again, or set metrics.features: judge",
         ) from None
     return extractor.to(device)
@@ -57,17 +59,21 @@ def _inception_weights(given: str | None) -> Path:
     torch-fidelity reads it with an unpickler that would run code, so it is read once here with
     one that does not.
     """
-    path = Path(given) if given else _download(URL_INCEPTION_V3)
+    path = Path(given).expanduser() if given else _download(URL_INCEPTION_V3)
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(
-            "metrics.weights", "torch-fidelity's InceptionV3 weights (.pth)", f"no file {path}",
+            "metrics.weights",
+            "torch-fidelity's InceptionV3 weights (.pth)",
+            f"no file {path}",
             "correct the path, or set metrics.features: judge",
         ) from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise UserError(
-            str(path), "a file of weights and nothing else", " ".join(str(error).split())[:200],
+            str(path),
+            "a file of weights and nothing else",
+            " ".join(str(error).split())[:200],
             "remove it and get it again, or set metrics.features: judge",
         ) from None
     return path
@@ -83,7 +89,8 @@ def _download(url: str) -> Path:
         download_url_to_file(url, str(path), path.stem.rsplit("-", 1)[1], progress=False)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise UserError(
-            "metrics.features", "InceptionV3 weights, on disk or within reach",
+            "metrics.features",
+            "InceptionV3 weights, on disk or within reach",
             f"{url}: {error}",
             f"put the file at {path}, give its path as metrics.weights, "
             "or set metrics.features: judge",

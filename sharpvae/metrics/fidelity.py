@@ -39,8 +39,11 @@ def kid(
     """
     _check(reals, fakes, subset_size)
     scores = kid_features_to_metric(
-        torch.from_numpy(reals), torch.from_numpy(fakes),
-        kid_subsets=subsets, kid_subset_size=subset_size, verbose=False,
+        torch.from_numpy(reals),
+        torch.from_numpy(fakes),
+        kid_subsets=subsets,
+        kid_subset_size=subset_size,
+        verbose=False,
     )
     return float(scores[KEY_METRIC_KID_MEAN])
 
@@ -49,7 +52,9 @@ def _check(reals: NDArray[np.float64], fakes: NDArray[np.float64], least: int) -
     for name, features in (("real", reals), ("generated", fakes)):
         if len(features) < least:
             raise UserError(
-                f"{name} images", f"at least {least}", str(len(features)),
+                f"{name} images",
+                f"at least {least}",
+                str(len(features)),
                 "raise sample.count or data.subset, or lower metrics.kid_subset_size",
             )
         if not np.isfinite(features).all():

@@ -27,7 +27,11 @@ def laplacian_variance(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     for start in range(0, len(images), _CHUNK):
         g = grey(images[start : start + _CHUNK])
         laplacian = (
-            g[:, :-2, 1:-1] + g[:, 2:, 1:-1] + g[:, 1:-1, :-2] + g[:, 1:-1, 2:] - 4 * g[:, 1:-1, 1:-1]
+            g[:, :-2, 1:-1]
+            + g[:, 2:, 1:-1]
+            + g[:, 1:-1, :-2]
+            + g[:, 1:-1, 2:]
+            - 4 * g[:, 1:-1, 1:-1]
         )
         values.append(laplacian.var(axis=(1, 2)))
     return np.concatenate(values)
@@ -52,9 +56,9 @@ class Exposure:
 def exposure(images: NDArray[np.uint8]) -> Exposure:
     """uint8 (N, H, W, C) => Exposure"""
     chunks = [grey(images[start : start + _CHUNK]) for start in range(0, len(images), _CHUNK)]
-    statistics = np.concatenate([
-        np.stack([g.mean((1, 2)), g.std((1, 2)), g.min((1, 2)), g.max((1, 2))], 1) for g in chunks
-    ])
+    statistics = np.concatenate(
+        [np.stack([g.mean((1, 2)), g.std((1, 2)), g.min((1, 2)), g.max((1, 2))], 1) for g in chunks]
+    )
     return Exposure(*(float(value) for value in statistics.mean(0)))
 
 

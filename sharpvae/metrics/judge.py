@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Judge(nn.Module):
                 nn.GroupNorm(_groups(b), b),
                 nn.SiLU(),
             )
-            for a, b in zip(sizes, sizes[1:], strict=False)
+            for a, b in pairwise(sizes)
         )
         self.classify = nn.Linear(widths[-1], classes)
 
@@ -102,9 +103,9 @@ class JudgeExtractor(FeatureExtractorBase):  # type: ignore[misc]
         return False
 
     @torch.no_grad()
-    def forward(self, input: Tensor) -> tuple[Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor]:
         """Grey images come with their one channel three times; the judge takes it once."""
-        images = input[:, : self.channels].float() / 255
+        images = images[:, : self.channels].float() / 255
         return (torch.cat(self.judge.pooled(images), 1),)
 
 

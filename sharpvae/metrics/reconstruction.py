@@ -27,10 +27,12 @@ def ssim(images: NDArray[np.uint8], reconstructions: NDArray[np.uint8]) -> NDArr
     authors published it.
     uint8 (N, H, W, C), H and W at least 11, twice => float64 (N,) in [-1, 1]
     """
-    return np.concatenate([
-        _ssim(images[i : i + _CHUNK], reconstructions[i : i + _CHUNK])
-        for i in range(0, len(images), _CHUNK)
-    ])
+    return np.concatenate(
+        [
+            _ssim(images[i : i + _CHUNK], reconstructions[i : i + _CHUNK])
+            for i in range(0, len(images), _CHUNK)
+        ]
+    )
 
 
 def _ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:

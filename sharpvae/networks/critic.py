@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -23,10 +24,12 @@ class Critic(nn.Module):
         sizes = [image_channels, *widths]
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(a, b, 3, padding=1), nn.ReLU(),
-                nn.Conv2d(b, b, 3, padding=1), nn.ReLU(),
+                nn.Conv2d(a, b, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(b, b, 3, padding=1),
+                nn.ReLU(),
             )
-            for a, b in zip(sizes, sizes[1:], strict=False)
+            for a, b in pairwise(sizes)
         )
         self.pool = nn.AvgPool2d(2)
         self.classify = nn.Linear(widths[-1], classes)

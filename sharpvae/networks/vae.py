@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -30,9 +31,7 @@ class Encoder(nn.Module):
         widths = [image_channels, *config.channels]
         side = image_size // config.stride
         self.clamp = config.log_var_clamp
-        self.body = nn.Sequential(
-            *(down(config, a, b) for a, b in zip(widths, widths[1:], strict=False)), nn.Flatten()
-        )
+        self.body = nn.Sequential(*(down(config, a, b) for a, b in pairwise(widths)), nn.Flatten())
         self.mean = nn.Linear(widths[-1] * side * side, config.latent_dim)
         self.log_var = nn.Linear(widths[-1] * side * side, config.latent_dim)
         initialise(config, [self.body], [self.mean, self.log_var])
@@ -68,9 +67,7 @@ class Decoder(nn.Module):
             self.head: nn.Module = nn.Conv2d(widths[-1], image_channels, 3, padding=1)
         else:
             self.head = upsample(config, widths[-1], image_channels, bias=True)
-        self.body = nn.Sequential(
-            *(up(config, a, b) for a, b in zip(widths, widths[1:], strict=False))
-        )
+        self.body = nn.Sequential(*(up(config, a, b) for a, b in pairwise(widths)))
         initialise(config, [self.stem, self.body], [self.head])
 
     def forward(self, latents: Tensor) -> Tensor:

@@ -39,7 +39,8 @@ class VGGFeatures(nn.Module):
         self.layers = sorted(layers or DEFAULT_LAYERS[name])
         if self.layers[-1] >= len(body):
             raise UserError(
-                "loss.perceptual.layers", f"positions below {len(body)}, the length of {name}",
+                "loss.perceptual.layers",
+                f"positions below {len(body)}, the length of {name}",
                 str(self.layers[-1]),
             )
         _load(body, name, weights)
@@ -70,11 +71,15 @@ def _load(body: nn.Module, name: str, weights: Path) -> None:
         )
     except FileNotFoundError:
         raise UserError(
-            "loss.perceptual.weights", expected, f"no file {weights}",
+            "loss.perceptual.weights",
+            expected,
+            f"no file {weights}",
             "download the file to that place, or set loss.perceptual.network: critic",
         ) from None
     except (pickle.UnpicklingError, RuntimeError, AttributeError, EOFError) as error:
         raise UserError(
-            str(weights), expected, " ".join(str(error).split())[:200],
+            str(weights),
+            expected,
+            " ".join(str(error).split())[:200],
             "download the file again, or set loss.perceptual.network: critic",
         ) from None

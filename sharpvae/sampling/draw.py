@@ -48,9 +48,7 @@ def encode(vae: VAE, images: Tensor, batch_size: int) -> Encoded:
         reconstructions.append(_image(vae.decoder(posterior.mean)))
         means.append(posterior.mean.cpu().numpy())
         log_vars.append(posterior.log_var.cpu().numpy())
-    return Encoded(
-        np.concatenate(reconstructions), np.concatenate(means), np.concatenate(log_vars)
-    )
+    return Encoded(np.concatenate(reconstructions), np.concatenate(means), np.concatenate(log_vars))
 
 
 def _image(batch: Tensor) -> NDArray[np.uint8]:

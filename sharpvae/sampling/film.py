@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sharpvae.networks.vae import VAE
 from sharpvae.sampling.draw import encode, from_prior
-from sharpvae.grid import grid, pairs
+from sharpvae.sampling.grid import grid, pairs
 
 _COLUMNS = 8
 _IMAGES = 32

@@ -55,7 +55,8 @@ class FiniteGuard:
         value = float(self.values[index])
         shown = ", ".join(f"{name} {number:.4g}" for name, number in settings.items())
         raise UserError(
-            f"{self.context}: term '{self.names[index]}' of the objective", "a finite number",
+            f"{self.context}: term '{self.names[index]}' of the objective",
+            "a finite number",
             f"{'nan' if math.isnan(value) else value} at update {step} (epoch {epoch}; {shown})",
             "lower train.lr, or set train.grad_clip: 1.0; nothing was written",
         )

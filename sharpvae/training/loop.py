@@ -45,8 +45,8 @@ class Trainer:
         context: str,
     ) -> None:
         # Channels last: an update takes 0.7 (original) to 0.85 (improved) of the time on a CPU.
-        self.vae = vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.vae = vae.to(memory_format=torch.channels_last)
+        self.objective = objective.to(memory_format=torch.channels_last)
         self.config = config
         self.train, self.validation, self.seed = train, validation, seed
         self.device = train.device
@@ -139,9 +139,7 @@ class Trainer:
                 sums[name] = sums.get(name, torch.zeros((), device=self.device)) + term.sum()
         return {name: float(total) / len(self.validation) for name, total in sums.items()}
 
-    def _conclude(
-        self, epoch: int, train: dict[str, float], validation: dict[str, float]
-    ) -> Epoch:
+    def _conclude(self, epoch: int, train: dict[str, float], validation: dict[str, float]) -> Epoch:
         loss, lr = validation["loss"], self.lr
         best = loss < self.best_loss
         if best:
@@ -154,8 +152,13 @@ class Trainer:
         patience = self.config.early_stop_patience
         stop = 0 < patience <= epoch - self.best_epoch
         return Epoch(
-            epoch=epoch, step=self.step, train=train, validation=validation,
-            beta=self.objective.beta(self.step - 1), lr=lr, best=best,
+            epoch=epoch,
+            step=self.step,
+            train=train,
+            validation=validation,
+            beta=self.objective.beta(self.step - 1),
+            lr=lr,
+            best=best,
             last=stop or epoch == self.config.epochs,
             stopped_early=stop and epoch < self.config.epochs,
         )

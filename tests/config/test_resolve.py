@@ -57,11 +57,11 @@ def test_the_highest_layer_that_is_not_null_decides(a: float, b: float, c: float
 
 
 def test_a_presets_word_on_one_variant_is_below_every_explicit_key() -> None:
-    before = resolve(PARAMS).experiment.variants
-    assert before["improved"].train.lr == 1e-3
-    after = resolve(changed("train.lr", 0.25)).experiment.variants
-    assert after["improved"].train.lr == 0.25
-    assert after["original"].train.lr == before["original"].train.lr, "its own key is explicit"
+    params = changed("preset", "paper")
+    variants = resolve(params).experiment.variants
+    assert (variants["original"].train.epochs, variants["improved"].train.epochs) == (50, 100)
+    put(params, "train.epochs", 7)
+    assert {v.train.epochs for v in resolve(params).experiment.variants.values()} == {7}
 
 
 def test_a_shared_change_reaches_only_the_variants_that_inherit_it() -> None:
@@ -71,13 +71,10 @@ def test_a_shared_change_reaches_only_the_variants_that_inherit_it() -> None:
     assert after["improved"].loss.beta == 1.77
 
 
-def test_a_variant_may_be_empty() -> None:
-    variants = resolve(changed("variants", {"plain": None}) | {
-        "model": {**PARAMS["model"], "latent_dim": 8, "widths": [8], "kernel": 4,
-                  "negative_slope": 0.2, "head": "conv", "init": "default"},
-        "train": {**PARAMS["train"], "lr": 1e-3},
-    }).experiment.variants
-    assert variants["plain"].model.latent_dim == 8
+@pytest.mark.parametrize("empty", [None, {}, {"loss": None}, {"loss": {"weights": {}}}])
+def test_an_empty_variant_is_the_shared_recipe(empty: Any) -> None:
+    variants = resolve(changed("variants.plain", empty)).experiment.variants
+    assert variants["plain"] == variants["improved"]
 
 
 def test_what_has_no_effect_is_told() -> None:
@@ -109,11 +106,11 @@ def test_seed_zero_is_a_seed() -> None:
         ("train.flip", "yes", ["train.flip", "true or false", "'yes'"]),
         ("train.scheduler", "platau", ["train.scheduler", "did you mean 'plateau'"]),
         ("train.epochs", {"n": 1}, ["train.epochs", "an integer"]),
-        ("model.latent_dim", 0, ["variants"]),
+        ("model.latent_dim", 0, ["model.latent_dim", ">= 1"]),
         ("variants.improved.model.widths", [8, 0], ["variants.improved.model.widths[1]", ">= 1"]),
         ("variants.improved.model.widths", [], ["variants.improved.model.widths", "at least 1"]),
         ("variants.improved.model.widths", 64, ["variants.improved.model.widths", "a list", "64"]),
-        ("variants.improved.model.latent_dim", None, ["improved.model.latent_dim", "null"]),
+        ("model.latent_dim", None, ["improved.model.latent_dim", "null in the variant"]),
         ("variants", {}, ["variants", "at least one variant"]),
         ("variants.a/b", {}, ["variants.a/b", "letters, digits"]),
         ("variants.improved", 3, ["variants.improved", "a mapping", "3"]),
@@ -128,9 +125,13 @@ def test_seed_zero_is_a_seed() -> None:
         ("data.test_fraction", 0.95, ["data", "below 1"]),
         ("data.image_size", 30, ["data.image_size", "multiple of 16", "32"]),
         ("sample.count", 10, ["sample.count", "at least 500", "metrics.kid_subset_size"]),
+        ("data.name", "folder", ["data.path", "null", "where your images are"]),
+        ("data.path", "/no/such", ["data.path", "exists", "/no/such"]),
+        ("metrics.weights", "/no/such.pth", ["metrics.weights", "exists"]),
+        ("loss.perceptual.weights", "/no/such.pth", ["loss.perceptual.weights", "exists"]),
         ("metrics.features", "inceptoin", ["metrics.features", "did you mean 'inception'"]),
         ("loss.perceptual.network", "vgg16", ["loss.perceptual.weights", "vgg16", "critic"]),
-        ("variants.improved.loss.weights", {"mse": 0, "l1": 0, "perceptual": 0},
+        ("variants.improved.loss.weights", {"mse": 0.0, "l1": 0.0, "perceptual": 0.0},
          ["variants.improved.loss", "above 0"]),
         ("loss", 3, ["loss", "a section of keys", "3"]),
         ("presets", None, ["presets", "a mapping of presets"]),
@@ -139,8 +140,6 @@ def test_seed_zero_is_a_seed() -> None:
 def test_a_mistake_names_key_expectation_and_finding(
     key: str, value: Any, parts: list[str]
 ) -> None:
-    if key == "model.latent_dim":
-        key = "variants.improved.model.latent_dim"
     text = message(changed(key, value))
     for part in [*parts, "expected:", "found:"]:
         assert part in text, text

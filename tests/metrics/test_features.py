@@ -24,7 +24,7 @@ METRICS = MetricsConfig(
 )  # fmt: skip
 
 
-@pytest.fixture()
+@pytest.fixture
 def reference(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     shape = {"image_channels": 1, "classes": 4, "widths": [4, 6]}

@@ -67,7 +67,7 @@ def test_kid_of_one_distribution_is_about_zero() -> None:
 
 
 def test_too_few_images_name_the_knobs() -> None:
-    with pytest.raises(UserError, match="sample.count"):
+    with pytest.raises(UserError, match=r"sample\.count"):
         kid(SET, SET[:10], 1, 50)
     with pytest.raises(UserError, match="at least 2"):
         fid(SET[:1], SET)

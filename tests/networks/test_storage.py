@@ -87,7 +87,7 @@ def test_vgg_refuses_what_is_no_state_dict(tmp_path: Path, content: str) -> None
         path.write_text("<html>not found</html>")
     elif content == "other":
         torch.save({"features.0.weight": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match="loss.perceptual.network: critic"):
+    with pytest.raises(UserError, match=r"loss\.perceptual\.network: critic"):
         VGGFeatures("vgg16", path, None)
 
 

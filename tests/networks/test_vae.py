@@ -23,7 +23,7 @@ def test_images_come_back_in_their_shape_and_range(
     reconstructions, posterior = vae(images, torch.randn(6, config.latent_dim))
     assert reconstructions.shape == images.shape
     assert posterior.mean.shape == posterior.log_var.shape == (6, config.latent_dim)
-    assert 0 <= reconstructions.min() and reconstructions.max() <= 1
+    assert reconstructions.min() >= 0 and reconstructions.max() <= 1
 
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "relu", "silu"])
@@ -70,9 +70,7 @@ def test_a_posterior_draw_has_the_posteriors_moments() -> None:
 def test_kaiming_keeps_the_variance_through_a_deep_stack(model_config) -> None:
     config = model_config(norm="none", init="kaiming", negative_slope=0.2)
     torch.manual_seed(0)
-    stack = nn.Sequential(
-        *(m for _ in range(10) for m in (nn.Linear(512, 512), nn.LeakyReLU(0.2)))
-    )
+    stack = nn.Sequential(*(m for _ in range(10) for m in (nn.Linear(512, 512), nn.LeakyReLU(0.2))))
     before = stack(torch.randn(256, 512)).square().mean()
     initialise(config, [stack], [])
     after = stack(torch.randn(256, 512)).square().mean()

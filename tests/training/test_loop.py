@@ -24,7 +24,7 @@ def bars(count: int, seed: int) -> Tensor:
     return images
 
 
-@pytest.fixture()
+@pytest.fixture
 def trainer(model_config, loss_config, train_config):
     def build(seed: int = 0, loss: dict | None = None, **changes) -> Trainer:
         with global_seed(seed, "weights"):

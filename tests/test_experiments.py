@@ -1,0 +1,191 @@
+"""The pipeline under DVC: what a change reruns, and what it leaves alone. Toy size, but real."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+PROJECT = ("stages", "sharpvae", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore",
+           "dvc.yaml", "params.yaml")  # fmt: skip
+
+pytestmark = pytest.mark.slow
+
+
+def environment() -> dict[str, str]:
+    return {
+        **os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org", "GIT_COMMITTER_NAME": "t",
+        "GIT_COMMITTER_EMAIL": "t@example.org",
+    }  # fmt: skip
+
+
+def run(place: Path, *command: str, expect: int = 0) -> str:
+    done = subprocess.run(
+        command, cwd=place, env=environment(), capture_output=True, text=True, timeout=590
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == expect, said
+    return said
+
+
+def ran(said: str) -> set[str]:
+    """Stages that DVC executed, `configure` left out: it reruns whenever params.yaml changes."""
+    return set(re.findall(r"Running stage '([^']+)'", said)) - {"configure"}
+
+
+def of(variant: str, *seeds: int) -> set[str]:
+    return {f"{s}@{variant}-{n}" for s in ("train", "sample", "evaluate") for n in seeds}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone at toy size, its pipeline run once and committed."""
+    place = tmp_path_factory.mktemp("project") / "with a space"
+    place.mkdir()
+    for name in PROJECT:
+        source, target = REPOSITORY / name, place / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    params = place / "params.yaml"
+    params.write_text(re.sub(r"(?m)^preset: \w+", "preset: toy", params.read_text()))
+    run(place, "git", "init", "-q")
+    run(place, "dvc", "repro")
+    commit(place)
+    return place
+
+
+def commit(place: Path) -> None:
+    run(place, "git", "add", ".")
+    run(place, "git", "commit", "-q", "-m", "state")
+
+
+@pytest.fixture
+def experiment(project: Path):
+    """Runs `dvc exp run`; afterwards the project is as it was."""
+    yield lambda *changes: run(
+        project, "dvc", "exp", "run", *(part for change in changes for part in ("-S", change))
+    )
+    run(project, "git", "checkout", "-q", ".")
+    run(project, "dvc", "checkout", "-q", "--force")
+
+
+def test_a_second_run_does_nothing_within_three_seconds(project: Path) -> None:
+    started = time.monotonic()
+    said = run(project, "dvc", "repro")
+    assert time.monotonic() - started < 3
+    assert "Running stage" not in said and "up to date" in said
+
+
+def test_a_fresh_clone_is_up_to_date(project: Path, tmp_path: Path) -> None:
+    run(tmp_path, "git", "clone", "-q", str(project), "clone")
+    said = run(tmp_path / "clone", "dvc", "repro", "--dry", "--allow-missing")
+    assert "Running stage" not in said, said
+    assert "up to date" in said
+
+
+def test_beta_retrains_only_who_inherits_it(project: Path, experiment) -> None:
+    said = experiment("loss.beta=1.0")
+    assert ran(said) == of("improved", 0) | {"report"}
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert metrics["improved"]["beta_sigma"] == pytest.approx(1.0)
+    diff = run(project, "dvc", "metrics", "diff")
+    assert "improved.beta_sigma" in diff and "original" not in diff
+    assert re.search(r"loss\.beta\W+0\.5\W+1\.0", run(project, "dvc", "params", "diff"))
+
+
+def test_a_variants_own_key_touches_that_variant_alone(experiment) -> None:
+    said = experiment("variants.improved.model.latent_dim=64")
+    assert ran(said) == of("improved", 0) | {"report"}
+
+
+def test_a_new_arm_trains_alone_and_joins_the_report(project: Path, experiment) -> None:
+    said = experiment("+variants.wide={model: {widths: [256, 512, 1024, 2048]}}")
+    assert ran(said) == of("wide", 0) | {"report"}
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert list(metrics) == ["original", "improved", "wide"]
+    assert "wide" in (project / "reports/report.html").read_text()
+
+
+def test_a_new_seed_trains_only_itself(project: Path, experiment) -> None:
+    said = experiment("seeds=[0,1]")
+    assert ran(said) == of("original", 1) | of("improved", 1) | {"report"}
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert metrics["original"]["fid_ci"] > 0
+
+
+def test_more_samples_train_nothing(experiment) -> None:
+    said = experiment("sample.count=1001")
+    drawn = {f"{s}@{v}-0" for s in ("sample", "evaluate") for v in ("original", "improved")}
+    assert ran(said) == drawn | {"report"}
+
+
+def test_a_removed_variant_leaves_the_report(project: Path, experiment) -> None:
+    params = project / "params.yaml"
+    content = yaml.safe_load(params.read_text())
+    del content["variants"]["original"]
+    params.write_text(yaml.safe_dump(content))
+    assert ran(run(project, "dvc", "repro")) == {"report"}
+    assert list(json.loads((project / "reports/metrics.json").read_text())) == ["improved"]
+
+
+def test_experiments_are_listed_and_plotted(project: Path, experiment, tmp_path: Path) -> None:
+    experiment("loss.beta=2.0")
+    listed = run(project, "dvc", "exp", "show", "--only-changed", "--no-pager", "--csv")
+    assert "improved.fid" in listed
+    run(project, "dvc", "plots", "diff", "HEAD", "-o", str(tmp_path / "plots"))
+    page = (tmp_path / "plots/index.html").read_text()
+    assert "reports/curves.csv" in page.replace("::", "/") or "curves" in page
+    assert list((tmp_path / "plots").rglob("*samples.png"))
+
+
+def test_a_mistake_leaves_everything_as_it_was(project: Path) -> None:
+    """And takes back to up to date once it is mended."""
+    params = project / "params.yaml"
+    before = params.read_text()
+    state = {path: path.read_bytes() for path in (project / "reports").rglob("*") if path.is_file()}
+    params.write_text(before.replace("  beta: 0.5 ", "  betta: 0.5 "))
+    said = run(project, "dvc", "repro", expect=255)
+    assert "did you mean 'beta'" in said and "Traceback" not in said
+    now = {path: path.read_bytes() for path in (project / "reports").rglob("*") if path.is_file()}
+    assert now == state
+    assert (project / "configs/report.json").exists()
+    params.write_text(before)
+    assert "Running stage" not in run(project, "dvc", "repro")
+
+
+def test_ctrl_c_leaves_the_cache_sane(project: Path) -> None:
+    """Interrupted in training; the next run trains anew and ends where it would have."""
+    params = project / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("epochs: 2, ", "epochs: 3, "))
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=project, env=environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "training original" in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert of("original", 0) | of("improved", 0) | {"report"} == ran(run(project, "dvc", "repro"))
+    epochs = json.loads((project / "models/original/0/summary.json").read_text())["epochs"]
+    assert epochs == 3
+    params.write_text(before)
+    assert "Running stage 'train" not in run(project, "dvc", "repro")

@@ -1,0 +1,252 @@
+"""Every stage as DVC runs it, end to end at toy size, and every way it has to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+REPOSITORY = Path(__file__).parents[1]
+CONTRACT = {
+    "fid", "fid_reconstruction", "kid", "sharpness", "brightness_gap", "contrast_gap", "psnr",
+    "active_units", "beta_sigma",
+}  # fmt: skip
+PER_RUN = ("train", "sample", "evaluate")
+
+
+def environment() -> dict[str, str]:
+    return {
+        **os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error",
+        "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120",
+    }  # fmt: skip
+
+
+def stage(place: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"stages.{name}", *arguments]
+    return subprocess.run(
+        command, cwd=place, env=environment(), capture_output=True, text=True, timeout=240
+    )
+
+
+def passes(place: Path, name: str, *arguments: str) -> str:
+    done = stage(place, name, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def toy(place: Path, change: Callable[[str], str] = lambda text: text) -> Path:
+    """A folder with the project's params.yaml under `preset: toy`, changed by `change`."""
+    text = (REPOSITORY / "params.yaml").read_text()
+    text = re.sub(r"^preset: \w+", "preset: toy", text, flags=re.MULTILINE)
+    (place / "params.yaml").write_text(change(text))
+    return place
+
+
+def everything(place: Path) -> dict[str, str]:
+    """Run all stages; what each printed."""
+    said = {name: passes(place, name) for name in ("configure", "prepare", "critic", "reference")}
+    for variant in ("original", "improved"):
+        for name in PER_RUN:
+            said[f"{name}@{variant}"] = passes(place, name, variant, "0")
+    return said | {"report": passes(place, "report")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    place = toy(tmp_path_factory.mktemp("toy"))
+    return place, everything(place)
+
+
+def test_metrics_hold_to_the_contract(finished) -> None:
+    metrics = json.loads((finished[0] / "reports/metrics.json").read_text())
+    assert list(metrics) == ["original", "improved"]
+    for scores in metrics.values():
+        assert set(scores) == CONTRACT
+        assert all(np.isfinite(value) for value in scores.values())
+    assert metrics["original"]["beta_sigma"] == pytest.approx(16 * 16 / 2000)
+    assert metrics["improved"]["beta_sigma"] == pytest.approx(0.5)
+
+
+def test_images_follow_the_contract(finished) -> None:
+    drawn = finished[0] / "data/samples/improved/0"
+    test = np.load(finished[0] / "data/prepared/test.npy")
+    for name, count in (("prior", 1000), ("reconstruction", len(test))):
+        images = np.load(drawn / f"{name}.npy")
+        assert images.dtype == np.uint8 and images.shape == (count, *test.shape[1:])
+    posterior = np.load(drawn / "posterior.npz")
+    assert posterior["mean"].shape == posterior["log_var"].shape == (len(test), 512)
+
+
+def test_the_model_is_safetensors_with_its_shape_beside_it(finished) -> None:
+    model = finished[0] / "models/original/0"
+    assert set(load_file(model / "weights.safetensors")) > {"encoder.mean.weight"}
+    described = json.loads((model / "network.json").read_text())
+    assert described["image_size"] == 16 and described["model"]["latent_dim"] == 200
+
+
+def test_the_history_has_every_term_of_every_epoch(finished) -> None:
+    rows = (finished[0] / "models/improved/0/history.csv").read_text().splitlines()
+    assert rows[0] == "epoch,step,split,term,value"
+    found = {tuple(row.split(",")[i] for i in (0, 2, 3)) for row in rows[1:]}
+    terms = ("mse", "l1", "perceptual", "kl", "loss")
+    assert found >= {(e, s, t) for e in "12" for s in ("train", "validation") for t in terms}
+
+
+def test_the_film_has_a_frame_before_and_one_an_epoch(finished) -> None:
+    for folder in ("reconstructions", "samples"):
+        frames = sorted((finished[0] / "reports/film/improved/0" / folder).iterdir())
+        assert [frame.name for frame in frames] == ["0.png", "1.png", "2.png"]
+        with Image.open(frames[0]) as frame:
+            assert frame.width >= 8 * 48
+
+
+def test_training_shows_what_is_in_effect_and_how_it_goes(finished) -> None:
+    said = finished[1]["train@improved"]
+    for part in ("training improved, seed 0", "beta_sigma 0.5", "latent_dim 512", "epoch   2/2",
+                 "images/s", "s left", "perceptual"):  # fmt: skip
+        assert part in said, said
+    assert "\x1b" not in said, "no escape codes where there is no terminal"
+
+
+def test_configure_shows_what_differs_and_what_is_overridden(finished) -> None:
+    said = finished[1]["configure"]
+    assert re.search(r"model\.latent_dim\W+200\W+512", said)
+    flowing = " ".join(said.split())
+    assert re.search(r"variants\.original has the last word.* on .*loss\.beta", flowing)
+
+
+def test_the_report_is_one_self_contained_page(finished) -> None:
+    page = (finished[0] / "reports/report.html").read_text()
+    assert "<html" in page and "original" in page
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
+
+
+def test_a_second_run_gives_the_same_bytes(finished, tmp_path: Path) -> None:
+    """Every artefact, not the metrics alone: data, weights, samples, scores, page."""
+    again = toy(tmp_path)
+    everything(again)
+    files = [path.relative_to(again) for path in sorted(again.rglob("*")) if path.is_file()]
+    assert len(files) > 40
+    different = [
+        str(path) for path in files
+        if (finished[0] / path).read_bytes() != (again / path).read_bytes()
+    ]  # fmt: skip
+    assert different == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("  beta: 0.5 ", "  betta: 0.5 ", "did you mean 'beta'"),
+        ("  beta: 0.5 ", "  beta: much ", "a number"),
+        ("preset: toy", "preset: tuy", "did you mean 'toy'"),
+        ("name: mnist5k", "name: mnist6k", "did you mean 'mnist5k'"),
+        ("image_size: 16", "image_size: 20", "multiple of 16"),
+        ("  count: 1000 ", "  count: 3 ", "at least 50"),
+        ("  beta: 0.5 ", "  beta: [0.5 ", "valid YAML"),
+    ],
+)
+def test_a_mistake_in_params_costs_three_seconds_and_nothing_else(
+    tmp_path: Path, old: str, new: str, part: str
+) -> None:
+    place = toy(tmp_path)
+    passes(place, "configure")
+    before = {path: path.read_bytes() for path in (place / "configs").rglob("*.json")}
+    text = (place / "params.yaml").read_text()
+    assert old in text
+    (place / "params.yaml").write_text(text.replace(old, new))
+    started = time.monotonic()
+    done = stage(place, "configure")
+    assert time.monotonic() - started < 3
+    assert done.returncode == 1
+    assert part in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert {path: path.read_bytes() for path in (place / "configs").rglob("*.json")} == before
+    assert not list(place.glob(".configs*")), "no temporary folder is left"
+
+
+def test_too_few_images_are_refused_before_training_and_the_data_stays(tmp_path: Path) -> None:
+    place = toy(tmp_path)
+    passes(place, "configure")
+    passes(place, "prepare")
+    before = (place / "data/prepared/card.json").read_bytes()
+    text = (place / "params.yaml").read_text()
+    (place / "params.yaml").write_text(text.replace("subset: 600", "subset: 100"))
+    passes(place, "configure")
+    done = stage(place, "prepare")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "data.subset" in done.stderr and "50" in done.stderr
+    assert (place / "data/prepared/card.json").read_bytes() == before
+
+
+def test_a_stage_without_its_inputs_says_what_to_run(tmp_path: Path) -> None:
+    for name, *arguments in (
+        ("prepare",), ("critic",), ("reference",), ("train", "x", "0"), ("sample", "x", "0"),
+        ("evaluate", "x", "0"), ("report",),
+    ):  # fmt: skip
+        done = stage(tmp_path, name, *arguments)
+        assert done.returncode == 1, name
+        assert "dvc repro" in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_wrong_arguments_show_the_usage(tmp_path: Path) -> None:
+    done = stage(tmp_path, "train", "original")
+    assert done.returncode == 2
+    assert "usage: python -m stages.train <variant> <seed>" in done.stderr
+
+
+def test_a_missing_gpu_is_an_error_not_a_fallback(finished, tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+    shutil.copytree(finished[0], place)
+    path = place / "configs/original/sample.json"
+    path.write_text(path.read_text().replace('"auto"', '"cuda:7"'))
+    done = stage(place, "sample", "original", "0")
+    assert done.returncode == 1
+    assert "CUDA" in done.stderr and "device: auto" in done.stderr
+
+
+def test_a_loss_that_explodes_stops_with_the_term(finished, tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+    shutil.copytree(finished[0], place)
+    path = place / "configs/original/train.json"
+    path.write_text(path.read_text().replace('"lr": 0.0005', '"lr": 1e30'))
+    before = (place / "models/original/0/weights.safetensors").read_bytes()
+    done = stage(place, "train", "original", "0")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    for part in ("variant original, seed 0", "a finite number", "at update", "train.lr"):
+        assert part in done.stderr, done.stderr
+    assert (place / "models/original/0/weights.safetensors").read_bytes() == before
+
+
+def test_ctrl_c_exits_130_and_leaves_the_old_model(finished, tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+    shutil.copytree(finished[0], place)
+    path = place / "configs/original/train.json"
+    path.write_text(path.read_text().replace('"epochs": 2', '"epochs": 100000'))
+    before = (place / "models/original/0/weights.safetensors").read_bytes()
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "stages.train", "original", "0"], cwd=place,
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch " in line and "images/s" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in complaint and "Traceback" not in complaint
+    assert (place / "models/original/0/weights.safetensors").read_bytes() == before
+    left = [path.name for path in (place / "models/original").iterdir()]
+    assert left == ["0"], "no temporary folder is left"
