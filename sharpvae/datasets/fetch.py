@@ -1,0 +1,171 @@
+"""Where the files of a catalogue entry are looked for, in which order, and how they are checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sharpvae.datasets.catalogue import Entry, File
+from sharpvae.datasets.checksum import fault
+from sharpvae.datasets.download import DownloadError, downloaded
+from sharpvae.datasets.progress import Progress
+from sharpvae.errors import UserError
+
+MIRROR_VARIABLE = "SHARPVAE_MIRROR"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder or an address that may hold the files.
+
+    Attributes:
+        said_by: who named it, for messages.
+        base: a folder, or an http(s) address.
+        bases: what the file's name is appended to, in order.
+    """
+
+    said_by: str
+    base: str
+    bases: tuple[str, ...]
+
+    @property
+    def named(self) -> bool:
+        """Whether the user named it, and so expects the file there."""
+        return self.said_by.startswith(("data.", "$"))
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is an address."""
+        return is_address(self.base)
+
+
+def is_address(base: str) -> bool:
+    """Whether `base` is an http(s) address rather than a folder."""
+    return base.lower().startswith(("http://", "https://"))
+
+
+def places(entry: Entry, path: str | None, mirror: str | None, raw: Path) -> list[Place]:
+    """Every place that may hold the files of `entry`, in the order in which they are tried.
+
+    Args:
+        path: `data.path`.
+        mirror: `data.mirror`; the environment variable SHARPVAE_MIRROR comes after it.
+        raw: `data/raw`, where downloads are kept.
+
+    Raises:
+        UserError: a place that the user named does not exist or is of an unknown kind.
+    """
+    found = [Place("kept from before", str(raw / entry.name), (str(raw / entry.name),))]
+    given = [("data.path", path), ("data.mirror", mirror)]
+    given.append((f"${MIRROR_VARIABLE}", os.environ.get(MIRROR_VARIABLE) or None))
+    for said_by, base in given:
+        if base is not None:
+            _check(said_by, base)
+            base = base.rstrip("/") if is_address(base) else str(Path(base).expanduser())
+            found.append(Place(said_by, base, (f"{base}/{entry.name}", base)))
+    found += [Place("installed", folder, (folder,)) for folder in entry.folders]
+    found += [Place("public", base, (base.rstrip("/"),)) for base in entry.addresses]
+    return found
+
+
+def _check(said_by: str, base: str) -> None:
+    """A mirror named by the environment may be out of reach; what params.yaml names may not."""
+    if said_by != "data.path" and is_address(base):
+        return
+    kind = "an existing folder" + ("" if said_by == "data.path" else " or an http(s) address")
+    if "://" in base:
+        raise UserError(said_by, kind, repr(base))
+    if said_by.startswith("data.") and not Path(base).expanduser().is_dir():
+        raise UserError(said_by, kind, f"no such folder: {base}")
+
+
+def obtain(entry: Entry, tried: list[Place], raw: Path, progress: Progress) -> dict[str, Path]:
+    """Find every file of `entry`, downloading what no folder holds.
+
+    A copy with wrong contents is passed over with a note, never used.
+
+    Args:
+        tried: as `places` gives.
+        raw: downloads appear below it, verified, by an atomic rename.
+
+    Returns:
+        published file name -> a local file whose contents were verified.
+
+    Raises:
+        UserError: a file is nowhere to be had; names every place tried and why it failed.
+    """
+    return {file.name: _obtain(entry, file, tried, raw, progress) for file in entry.files}
+
+
+def _obtain(entry: Entry, file: File, tried: list[Place], raw: Path, progress: Progress) -> Path:
+    failures: list[str] = []
+    notes: list[str] = []
+    for place in tried:
+        try:
+            if place.remote:
+                path = _download(place, file, raw / entry.name, progress)
+            else:
+                path = _local(place, file)
+        except _NotHereError as error:
+            failures.append(f"{place.base} ({place.said_by}): {error}")
+            if error.telling or place.named:
+                notes.append(f"{file.name}: not from {failures[-1]}")
+        else:
+            for note in notes:
+                progress.note(note)
+            return path
+    raise _nowhere(entry, file, failures, raw)
+
+
+class _NotHereError(Exception):
+    """A place does not have the file; `telling` unless it merely is not there."""
+
+    def __init__(self, text: str, telling: bool = True) -> None:
+        super().__init__(text)
+        self.telling = telling
+
+
+def _local(place: Place, file: File) -> Path:
+    """The first copy with the right contents, packed or unpacked."""
+    wrong = ""
+    for base in place.bases:
+        for name in (file.name, file.name.removesuffix(".gz")):
+            path = Path(base) / name
+            if not path.is_file():
+                continue
+            found = fault(path, file)
+            if found is None:
+                return path
+            wrong = wrong or f"{name} is {found}"
+    raise _NotHereError(wrong or "no such file", telling=bool(wrong))
+
+
+def _download(place: Place, file: File, folder: Path, progress: Progress) -> Path:
+    """Download to a temporary file, verify, and rename it into `folder`."""
+    failure = ""
+    for base in place.bases:
+        try:
+            with downloaded(f"{base}/{file.name}", file, folder, progress) as temporary:
+                found = fault(temporary, file)
+                if found is not None:
+                    raise _NotHereError(f"{file.name} is {found}")
+                return temporary.replace(folder / file.name)
+        except DownloadError as error:
+            failure = str(error)
+            if not failure.startswith("HTTP 404"):
+                break  # only a missing file may lie at the next base
+    raise _NotHereError(failure)
+
+
+def _nowhere(entry: Entry, file: File, failures: list[str], raw: Path) -> UserError:
+    listed = ", ".join(file.name for file in entry.files)
+    packages = "".join(f", or install the system's package for {f}" for f in entry.folders)
+    return UserError(
+        f"data.name: {entry.name}",
+        f"{file.name} with SHA-256 {file.sha256} when unpacked, in one of the places tried",
+        "\n    ".join(["in none of them:", *failures]),
+        f"put {listed} into {raw / entry.name}/, or into a folder and set data.path to it, or "
+        f"set data.mirror or ${MIRROR_VARIABLE} to a folder or http(s) address that has "
+        f"them{packages}",
+    )

@@ -1,0 +1,232 @@
+"""Folders and zip archives as one thing: names in order, and the bytes of each."""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sharpvae.datasets.decode import UnusableImageError
+from sharpvae.errors import UserError
+
+MAX_FILE = 1 << 28  # bytes; no photograph is larger than 256 MiB
+MAX_RATIO = 100  # an archive of images hardly shrinks; one that grows more than this is a bomb
+_SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
+    ".tiff", ".webp",
+)  # fmt: skip
+FREE_SIZE = 1 << 30  # bytes unpacked below which no archive is suspected
+
+
+class Files(Protocol):
+    """Image files that lie somewhere.
+
+    Attributes:
+        files: clean names relative to the top, with `/`, sorted by code point.
+        folders: clean names of all folders, the empty ones too, sorted.
+    """
+
+    files: list[str]
+    folders: list[str]
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file. Raises: UnusableImageError: they cannot be had."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+def open_files(path: Path) -> Files:
+    """List a folder or a zip archive; hidden files and `__MACOSX` are left out.
+
+    Raises:
+        UserError: no such path, neither folder nor zip, not readable, or a zip bomb.
+    """
+    if path.is_dir():
+        return FolderFiles(path)
+    if not path.exists():
+        raise UserError(
+            "data.path", "a folder or .zip of images", f"no such file or folder: {path}"
+        )
+    return ZipFiles(path)
+
+
+class FolderFiles:
+    """All files below a folder; links are followed, but for those that lead back up."""
+
+    def __init__(self, top: Path) -> None:
+        self._paths: dict[str, Path] = {}
+        self.folders: list[str] = []
+        self._walk(top, "", set())
+        self.files = sorted(self._paths)
+        self.folders.sort()
+
+    def _walk(self, folder: Path, prefix: str, seen: set[str]) -> None:
+        seen = seen | {os.path.realpath(folder)}  # of the way down: a link back up is a loop
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            raise UserError(
+                str(folder), "a folder that can be read", str(error.strerror),
+                "change its permissions, or move it out of data.path",
+            ) from None  # fmt: skip
+        for entry in entries:
+            name = prefix + clean(entry.name)
+            if hidden(entry.name):
+                continue
+            if not entry.is_dir():
+                self._paths[name] = Path(entry.path)
+            elif os.path.realpath(entry.path) not in seen:
+                self.folders.append(name)
+                self._walk(Path(entry.path), name + "/", seen)
+
+    def read(self, name: str) -> bytes:
+        path = self._paths[name]
+        try:
+            if not path.is_file():  # a pipe would block, a dangling link is nothing
+                raise UnusableImageError("not a regular file")
+            if path.stat().st_size > MAX_FILE:
+                raise UnusableImageError(f"larger than {MAX_FILE >> 20} MiB")
+            return path.read_bytes()
+        except OSError as error:
+            raise UnusableImageError(f"cannot be read: {error.strerror}") from None
+
+    def close(self) -> None:
+        pass
+
+
+class ZipFiles:
+    """Members of a zip archive, read in memory one at a time; nothing is ever extracted."""
+
+    def __init__(self, path: Path) -> None:
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        folders: set[str] = set()
+        try:
+            self._archive = zipfile.ZipFile(path)
+            packed_size = path.stat().st_size
+        except (zipfile.BadZipFile, OSError, EOFError) as error:
+            raise UserError(
+                str(path), "a folder, or a whole .zip archive", str(error),
+                "if the archive was downloaded, download it again",
+            ) from None  # fmt: skip
+        for member in self._archive.infolist():
+            name = clean(member.filename.replace("\\", "/")).strip("/")
+            if any(hidden(part) for part in name.split("/")):
+                continue
+            if not member.is_dir():
+                self._members[name] = member
+            parts = name.split("/")[: None if member.is_dir() else -1]
+            folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
+        self.files, self.folders = sorted(self._members), sorted(folders)
+        self._refuse_bomb(path, packed_size)
+
+    def _refuse_bomb(self, path: Path, packed_size: int) -> None:
+        size = sum(member.file_size for member in self._members.values())
+        if size > max(FREE_SIZE, MAX_RATIO * packed_size):
+            self.close()
+            raise UserError(
+                str(path),
+                f"an archive of images, at most {MAX_RATIO} times smaller than what it holds",
+                f"{packed_size} bytes that unpack to {size}: a zip bomb?",
+                "if the images are what you want, unpack it and set data.path to the folder",
+            )
+
+    def read(self, name: str) -> bytes:
+        member = self._members[name]
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise UnusableImageError("a symbolic link")
+        if member.file_size > MAX_FILE:
+            raise UnusableImageError(f"larger than {MAX_FILE >> 20} MiB")
+        try:
+            return self._archive.read(member)
+        except RuntimeError:
+            raise UnusableImageError("encrypted") from None
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+            raise UnusableImageError(f"a damaged member of the archive: {error}") from None
+
+    def close(self) -> None:
+        self._archive.close()
+
+
+def clean(name: str) -> str:
+    """One spelling of a name on every system: composed Unicode that UTF-8 can say."""
+    return unicodedata.normalize("NFC", name).encode("utf-8", "backslashreplace").decode()
+
+
+def hidden(name: str) -> bool:
+    """Names that file managers add: `.DS_Store`, `__MACOSX`, `Thumbs.db`, and `..` of zip slips."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How image files lie in their folders.
+
+    Attributes:
+        prefix: folders that hold everything, with a closing `/`; "" where there is none.
+        files: names below `prefix`, sorted.
+        class_names: the folders right below `prefix`, sorted; None where files have no classes.
+        stray: files that lie outside of the folders with the images, and are none by their names.
+    """
+
+    prefix: str
+    files: list[str]
+    class_names: list[str] | None
+    stray: list[str]
+
+
+def layout(files: Files, path: Path) -> Layout:
+    """Find out whether folders name classes.
+
+    They do where at least two folders lie side by side and no image beside them. A folder that
+    merely wraps everything is passed through, so that a zip of a folder means what the folder
+    means.
+
+    Raises:
+        UserError: nothing there, a class folder without files, or images beside class folders.
+    """
+    prefix = ""
+    while len(folders := _below(files.folders, prefix)) == 1 and not _images(files, prefix):
+        prefix += folders[0] + "/"
+    names = [name[len(prefix) :] for name in files.files if name.startswith(prefix)]
+    if not names:
+        raise UserError(str(path), "images", "no file in it", "put images there, or set data.path")
+    stray = [name for name in files.files if not name.startswith(prefix)]
+    if not folders:
+        return Layout(prefix, names, None, stray)
+    top = f"{path}/{prefix}".rstrip("/")
+    if loose := _images(files, prefix):
+        raise UserError(
+            top, "either images alone, or class folders alone",
+            f"folders ({_few(folders)}) and images beside them ({_few(loose)})",
+            "move the images into class folders, or all images into one folder",
+        )  # fmt: skip
+    filled = {name.split("/")[0] for name in names}
+    for folder in folders:
+        if folder not in filled:
+            raise UserError(
+                f"{top}/{folder}", "images of this class", "an empty folder",
+                "put images into it, or remove it",
+            )  # fmt: skip
+    stray += [name for name in names if "/" not in name]
+    return Layout(prefix, [name for name in names if "/" in name], folders, stray)
+
+
+def _below(names: list[str], prefix: str) -> list[str]:
+    """Those that lie right below `prefix`, without it."""
+    below = (name[len(prefix) :] for name in names if name.startswith(prefix))
+    return [name for name in below if "/" not in name]
+
+
+def _images(files: Files, prefix: str) -> list[str]:
+    """Files right below `prefix` that their names call images."""
+    return [name for name in _below(files.files, prefix) if name.lower().endswith(_SUFFIXES)]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,123 @@
+"""Which images are taken, and into which split: pure functions of the names and the seed.
+
+Every image is ranked by a hash of the seed and its name. That depends on no random generator's
+version and on no order of listing, and a larger subset contains the smaller ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Key = TypeVar("Key", bound=Hashable)
+Indices = NDArray[np.int64]
+
+
+def ranking(names: Sequence[str], seed: int) -> Indices:
+    """A random order of `names` that depends on the set of names and the seed alone.
+
+    Returns:
+        int64 [N]: indices into `names`, first taken first.
+    """
+    rank = [hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in names]
+    return np.array(sorted(range(len(names)), key=rank.__getitem__), dtype=np.int64)
+
+
+def apportion(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
+    """Share `total` among strata in proportion to their sizes, by largest remainder.
+
+    The shares add up to `total`, each is within 1 of its exact proportion, and none is larger
+    than its stratum. Ties go to the stratum that `sizes` names first.
+
+    Raises:
+        ValueError: `total` is not in 0..sum of sizes.
+    """
+    whole = sum(sizes.values())
+    if not 0 <= total <= whole:
+        raise ValueError(f"cannot take {total} of {whole}")
+    if whole == 0:
+        return dict.fromkeys(sizes, 0)
+    shares = {key: total * size // whole for key, size in sizes.items()}
+    by_remainder = sorted(sizes, key=lambda key: -(total * sizes[key] % whole))
+    for key in by_remainder[: total - sum(shares.values())]:
+        shares[key] += 1
+    return shares
+
+
+def subset_count(subset: int | float | None, available: int) -> int:
+    """How many images `data.subset` asks for: a count (int), a fraction (float), None for all."""
+    if subset is None:
+        return available
+    if isinstance(subset, float):
+        return round_half_up(subset * available)
+    return min(subset, available)
+
+
+def round_half_up(value: float) -> int:
+    """Nearest integer; halves go up, so that no split depends on whether a number is even."""
+    return math.floor(value + 0.5)
+
+
+def assign_splits(
+    strata: Sequence[int] | Indices,
+    is_test: Sequence[bool] | NDArray[np.bool_] | None,
+    test_fraction: float,
+    validation_fraction: float,
+) -> NDArray[np.str_]:
+    """Split images that stand in random order, stratified.
+
+    Args:
+        strata: [N] the class of each image (all 0 where there are no labels).
+        is_test: [N] the publishers' own test split, or None to set `test_fraction` apart.
+        test_fraction: of all images; unused where `is_test` is given.
+        validation_fraction: of the images that are not test.
+
+    Returns:
+        str [N] of "train", "validation" and "test".
+    """
+    splits = np.full(len(strata), "train", dtype="<U10")
+    classes = np.asarray(strata, dtype=np.int64)
+    if is_test is not None:
+        splits[np.asarray(is_test, dtype=bool)] = "test"
+    else:
+        splits[_first_of_each(classes, test_fraction)] = "test"
+    rest = np.flatnonzero(splits == "train")
+    splits[rest[_first_of_each(classes[rest], validation_fraction)]] = "validation"
+    return splits
+
+
+def _first_of_each(classes: Indices, fraction: float) -> Indices:
+    """Indices of the leading images of each class that make up `fraction` of all."""
+    values, counts = np.unique(classes, return_counts=True)
+    sizes = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    shares = apportion(round_half_up(fraction * len(classes)), sizes)
+    taken = [np.flatnonzero(classes == value)[:share] for value, share in shares.items()]
+    return np.concatenate(taken) if taken else np.zeros(0, dtype=np.int64)
+
+
+def drop_straddling(splits: NDArray[np.str_], digests: Sequence[bytes]) -> NDArray[np.bool_]:
+    """Which images stay so that no two equal ones lie in different splits.
+
+    Of equal images those in test stay, then those in validation; equal images within one split
+    stay, for they are part of what the data is.
+
+    Args:
+        splits: str [N] as `assign_splits` gives.
+        digests: [N] one digest of the pixels of each image.
+
+    Returns:
+        bool [N], True for an image that stays.
+    """
+    stays = np.ones(len(splits), dtype=np.bool_)
+    taken: set[bytes] = set()
+    for split in ("test", "validation", "train"):
+        members = np.flatnonzero(splits == split).tolist()
+        for index in members:
+            stays[index] = digests[index] not in taken
+        taken |= {digests[index] for index in members}
+    return stays

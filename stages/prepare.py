@@ -1,0 +1,84 @@
+"""configs/prepare.json -> data/prepared/: find the images, split them, pack them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.table import Table
+
+from sharpvae.artefacts import fresh_directory
+from sharpvae.config.stage_files import PrepareStage, load_stage
+from sharpvae.datasets.pack import prepare
+from sharpvae.datasets.packed import Card
+from stages.console import run
+from stages.progress import Bar, bar
+
+CONFIG, RAW, PREPARED = Path("configs/prepare.json"), Path("data/raw"), Path("data/prepared")
+SHOWN = 5  # skipped files that are named on the terminal; the card names all
+
+
+def main() -> None:
+    """Prepare; on a mistake data/prepared/ stays as it was."""
+    stage = load_stage(CONFIG, PrepareStage)
+    with fresh_directory(PREPARED) as directory, Display() as display:
+        card = prepare(stage.data, stage.minimum, RAW, directory, display)
+    show(card)
+
+
+class Display:
+    """Shows each step of the work as a bar of its own; a `Progress`."""
+
+    def __init__(self) -> None:
+        self._bars, self._title = ExitStack(), ""
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bars.close()
+
+    def step(self, title: str, done: int, total: int) -> None:
+        """Move the bar of `title`, and start it where it is new."""
+        if self._bar is None or title != self._title:
+            self._bars.close()
+            self._title, self._bar = title, self._bars.enter_context(bar(title, total))
+        self._bar.advance(done - self._bar.done)
+
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            self._bar.line(text)
+
+
+def show(card: Card) -> None:
+    """Print what was packed."""
+    table = Table(title=card.title, title_justify="left", show_header=False)
+    kind = "grey" if card.channels == 1 else "RGB"
+    classes = "no labels" if card.class_names is None else ", ".join(card.class_names)
+    for split, count in card.counts.items():
+        table.add_row(split, f"{count} images")
+    table.add_row("size", f"{card.image_size} x {card.image_size}, {kind} ({card.fit})")
+    table.add_row("classes", classes)
+    table.add_row("duplicates", f"{card.duplicates_removed} removed")
+    table.add_row("skipped", f"{len(card.skipped)} files")
+    console = Console()
+    console.print(table, markup=False)
+    for item in card.skipped[:SHOWN]:
+        console.print(f"skipped {item.file}: {item.reason}", markup=False, highlight=False)
+    if len(card.skipped) > SHOWN:
+        console.print(f"... and {len(card.skipped) - SHOWN} more: {PREPARED / 'card.json'}")
+
+
+if __name__ == "__main__":
+    run("stages.prepare", main)

@@ -1,0 +1,54 @@
+"""Fixtures of the tests of datasets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sharpvae.config.schema import DataConfig
+from tests.datasets.samples import Config, Record, Server, TinyDigits
+
+
+@pytest.fixture(autouse=True)
+def no_mirror_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests must not depend on who runs them."""
+    monkeypatch.delenv("SHARPVAE_MIRROR", raising=False)
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def data_config() -> Config:
+    """A folder of images at 16x16; keywords change it."""
+    base: dict[str, object] = {
+        "name": "folder", "path": None, "mirror": None, "image_size": 16, "fit": "pad",
+        "subset": None, "classes": None, "validation_fraction": 0.25, "test_fraction": 0.25,
+        "seed": 0,
+    }  # fmt: skip
+    return lambda **changes: DataConfig.model_validate({**base, **changes})
+
+
+@pytest.fixture(scope="session")
+def tiny() -> TinyDigits:
+    """A dataset of MNIST's form, small and with its own hashes."""
+    return TinyDigits()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A real HTTP server on loopback."""
+    made = Server()
+    thread = threading.Thread(target=made.http.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def record() -> Record:
+    """A `Progress` that remembers."""
+    return Record()

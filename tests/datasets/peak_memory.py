@@ -1,0 +1,29 @@
+"""Run by `test_pack`: prepare a folder of N large noise images, print the peak memory in KiB."""
+
+import resource
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sharpvae.config.schema import DataConfig
+from sharpvae.config.stage_files import Minimum
+from sharpvae.datasets.pack import prepare
+from sharpvae.datasets.progress import Silent
+
+with tempfile.TemporaryDirectory() as name:
+    top = Path(name)
+    (top / "images").mkdir()
+    (top / "out").mkdir()
+    for index in range(int(sys.argv[1])):
+        pixels = np.random.default_rng(index).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(top / "images" / f"{index}.bmp")
+    config = DataConfig(
+        name="folder", path=str(top / "images"), mirror=None, image_size=64, fit="stretch",
+        subset=None, classes=None, validation_fraction=0.1, test_fraction=0.2, seed=0,
+    )  # fmt: skip
+    few = Minimum(train=1, validation=1, test=1)
+    prepare(config, few, top / "raw", top / "out", Silent())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from sharpvae.datasets.catalogue import CATALOGUE, check_name, entry, names
+from sharpvae.errors import UserError
+from tests.datasets.samples import REPOSITORY
+
+
+def test_the_issue_s_datasets_are_there() -> None:
+    assert names() == ["mnist5k", "mnist", "fashion-mnist", "folder"]
+    for name in names():
+        check_name(name)
+        assert entry(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("mnist5000", "mnist5k"), ("fashion_mnist", "fashion-mnist")]
+)
+def test_an_unknown_name_is_told_the_nearest(wrong: str, right: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_name(wrong)
+    text = str(caught.value)
+    assert text.startswith("data.name\n")
+    assert repr(wrong) in text
+    assert f"did you mean '{right}'?" in text
+    assert "mnist, fashion-mnist, folder" in text
+
+
+def test_names_are_cheap_to_check() -> None:
+    """`configure` calls it: no numpy, no Pillow, no torch."""
+    code = (
+        "import sys; from sharpvae.datasets.catalogue import check_name; check_name('mnist');"
+        "print(sorted({'numpy', 'PIL', 'torch', 'mlxtend'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_entries_are_whole() -> None:
+    for dataset in CATALOGUE.values():
+        assert dataset.title
+        assert dataset.licence
+        assert dataset.source
+        for file in dataset.files:
+            assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
+            assert file.size > 0
+        for address in dataset.addresses:
+            assert re.fullmatch(r"https?://.*/", address)
+        if dataset.class_names:
+            assert len(set(dataset.class_names)) == len(dataset.class_names) == 10

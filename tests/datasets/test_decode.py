@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import contextlib
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sharpvae.datasets.decode import UnusableImageError, decode
+from tests.datasets.samples import colourful, encoded
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(decode(data))
+
+
+def test_rgb_and_grey_come_back_as_they_are() -> None:
+    image = colourful(0)
+    np.testing.assert_array_equal(pixels(encoded(image)), image)
+    grey = image.convert("L")
+    np.testing.assert_array_equal(pixels(encoded(grey)), grey)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_grey_saved_as_colour_is_grey(mode: str) -> None:
+    grey = Image.fromarray(np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6))
+    image = decode(encoded(grey.convert(mode)))
+    assert image.mode == "L"
+    np.testing.assert_array_equal(image, grey)
+
+
+def test_a_palette_becomes_its_colours() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((1, 0), 1)
+    assert pixels(encoded(image)).tolist() == [[[255, 0, 0], [0, 0, 255]]]
+    assert pixels(encoded(image, transparency=1)).tolist() == [[[255, 0, 0], [255, 255, 255]]]
+
+
+def test_transparency_shows_white() -> None:
+    image = Image.new("RGBA", (3, 1), (200, 0, 0, 255))
+    image.putpixel((1, 0), (200, 0, 0, 0))
+    image.putpixel((2, 0), (200, 0, 0, 51))  # a fifth opaque: 0.2 * 200 + 0.8 * 255 = 244
+    assert pixels(encoded(image)).tolist() == [[[200, 0, 0], [255] * 3, [244, 204, 204]]]
+    grey = Image.new("LA", (1, 1), (0, 0))
+    assert pixels(encoded(grey)).tolist() == [[255]]
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    levels = np.array([[0, 128, 129, 257, 32768, 65535]], dtype=np.uint16)
+    expected = [[round(level / 257) for level in levels[0].tolist()]]
+    for kind in ("PNG", "TIFF"):
+        assert pixels(encoded(Image.fromarray(levels), kind)).tolist() == expected
+
+
+def test_cmyk_inks_become_colours() -> None:
+    """Magenta and yellow ink make red, full black ink black, in TIFF and in JPEG."""
+    for ink, expected in [((0, 255, 255, 0), [255, 0, 0]), ((0, 0, 0, 255), [0, 0, 0])]:
+        for kind in ("TIFF", "JPEG"):
+            found = decode(encoded(Image.new("CMYK", (8, 8), ink), kind)).convert("RGB")
+            assert np.abs(np.asarray(found, dtype=int)[4, 4] - expected).max() <= 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    """What each value means is written out by hand, after the EXIF standard."""
+    upright = np.asarray(colourful(4, (5, 3)))
+    stored = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
+        5: upright.transpose(1, 0, 2), 6: np.rot90(upright, 1),
+        7: np.rot90(upright, 2).transpose(1, 0, 2), 8: np.rot90(upright, -1),
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(np.ascontiguousarray(stored)), exif=exif.tobytes())
+    np.testing.assert_array_equal(pixels(data), upright)
+
+
+def test_one_bit_images_are_black_and_white() -> None:
+    image = Image.fromarray(np.array([[True, False]]))
+    assert pixels(encoded(image)).tolist() == [[255, 0]]
+
+
+def test_the_first_frame_of_an_animation_counts() -> None:
+    frames = [Image.new("L", (4, 4), level) for level in (10, 200)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (pixels(data) == 10).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "an empty file"),
+        (b"# a list of labels\n", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not an image"),
+        (encoded(colourful(0, (64, 64)))[:500], "a damaged image"),
+        (encoded(colourful(0, (64, 64)), "JPEG")[:900], "a damaged image"),
+        (encoded(Image.fromarray(np.zeros((2, 2), np.float32)), "TIFF"), "floating-point"),
+        (encoded(Image.fromarray(np.full((2, 2), 1 << 20, np.int32)), "TIFF"), "32-bit"),
+    ],
+)
+def test_what_is_no_usable_image_is_told(data: bytes, reason: str) -> None:
+    with pytest.raises(UnusableImageError, match=reason):
+        decode(data)
+
+
+@pytest.mark.parametrize("limit", [70, 30])
+def test_a_decompression_bomb_is_not_unpacked(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above Pillow's limit (which it only warns of) and above twice the limit (an error)."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(UnusableImageError, match=f"more than {limit} pixels"):
+        decode(encoded(colourful(0, (10, 10))))
+
+
+PNG, JPEG = encoded(colourful(5)), encoded(colourful(5), "JPEG")
+
+
+@given(st.sampled_from([PNG, JPEG]), st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_damaged_file_gives_an_image_or_a_reason(data: bytes, draw: st.DataObject) -> None:
+    """Never another exception, and never a warning."""
+    damaged = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 4))):
+        damaged[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with contextlib.suppress(UnusableImageError):  # as good an answer
+            assert decode(bytes(damaged)).mode in ("L", "RGB")

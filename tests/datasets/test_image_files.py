@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sharpvae.datasets import image_files
+from sharpvae.datasets.decode import UnusableImageError
+from sharpvae.datasets.image_files import clean, layout, open_files
+from sharpvae.errors import UserError
+from tests.datasets.samples import colourful, encoded, fill
+
+
+def zipped(folder: Path, target: Path) -> Path:
+    """A zip of everything below the parent of `folder`, entries for folders included."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in sorted(folder.rglob("*"), reverse=True):
+            archive.write(path, path.relative_to(folder.parent))
+    return target
+
+
+@pytest.fixture(params=["folder", "zip"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path):
+    """A function that opens a folder as it is, or zipped."""
+    made = []
+
+    def open_(folder: Path):
+        path = folder if request.param == "folder" else zipped(folder, tmp_path / "made.zip")
+        made.append(open_files(path))
+        return made[-1], path
+
+    yield open_
+    for files in made:
+        files.close()
+
+
+def test_folders_name_classes(tmp_path: Path, opened) -> None:
+    top = tmp_path / "pets"
+    fill(top / "dog", 2)
+    fill(top / "cat", 1, start=5)
+    files, path = opened(top)
+    found = layout(files, path)
+    assert found.files == ["cat/005.png", "dog/000.png", "dog/001.png"]
+    assert found.class_names == ["cat", "dog"]
+    assert files.read(found.prefix + "dog/001.png") == encoded(colourful(1))
+
+
+def test_a_flat_folder_has_no_classes(tmp_path: Path, opened) -> None:
+    fill(tmp_path / "flat", 3)
+    files, path = opened(tmp_path / "flat")
+    found = layout(files, path)
+    assert found.files == ["000.png", "001.png", "002.png"]
+    assert found.class_names is None
+
+
+def test_what_systems_leave_behind_is_ignored(tmp_path: Path, opened) -> None:
+    top = tmp_path / "pets"
+    fill(top / "dog", 1)
+    fill(top / "cat", 1)
+    for name in (".DS_Store", "dog/._000.png", ".git/config", "Thumbs.db", "__MACOSX/dog/x.png"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(b"x")
+    files, path = opened(top)
+    found = layout(files, path)
+    assert found.files == ["cat/000.png", "dog/000.png"]
+    assert found.stray == []
+
+
+def test_wrapping_folders_are_passed_through_and_stray_files_told(tmp_path: Path, opened) -> None:
+    top = tmp_path / "download"
+    fill(top / "photos" / "a", 1)
+    fill(top / "photos" / "b", 1)
+    (top / "LICENCE.txt").write_text("free")
+    (top / "photos" / "labels.csv").write_text("a,b")
+    files, path = opened(top)
+    found = layout(files, path)
+    assert found.files == ["a/000.png", "b/000.png"]
+    assert found.class_names == ["a", "b"]
+    assert [name.split("/")[-1] for name in found.stray] == ["LICENCE.txt", "labels.csv"]
+
+
+def test_images_deeper_in_a_class_belong_to_it(tmp_path: Path, opened) -> None:
+    fill(tmp_path / "top" / "a" / "2020" / "May", 1)
+    fill(tmp_path / "top" / "b", 1)
+    files, path = opened(tmp_path / "top")
+    assert layout(files, path).files == ["a/2020/May/000.png", "b/000.png"]
+
+
+def test_unicode_and_spaces_in_names(tmp_path: Path, opened) -> None:
+    decomposed = unicodedata.normalize("NFD", "Äpfel rot")
+    fill(tmp_path / "Früchte" / decomposed, 1)
+    fill(tmp_path / "Früchte" / "梨", 1)
+    files, path = opened(tmp_path / "Früchte")
+    found = layout(files, path)
+    assert found.class_names == ["Äpfel rot", "梨"]
+    assert files.read(found.prefix + found.files[0]) == encoded(colourful(0))
+
+
+def test_a_name_that_is_no_unicode_can_be_printed(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(encoded(colourful(0)))
+    files = open_files(tmp_path)
+    assert files.files == ["caf\\udce9.png"]
+    files.files[0].encode("utf-8")
+    assert files.read(files.files[0])
+    assert clean(files.files[0]) == files.files[0]
+
+
+def test_an_empty_class_folder_is_named(tmp_path: Path, opened) -> None:
+    fill(tmp_path / "pets" / "dog", 1)
+    (tmp_path / "pets" / "cat").mkdir()
+    files, path = opened(tmp_path / "pets")
+    with pytest.raises(UserError) as caught:
+        layout(files, path)
+    assert caught.value.where.endswith("/cat")
+    assert "an empty folder" in str(caught.value)
+
+
+def test_an_empty_folder_is_named(tmp_path: Path, opened) -> None:
+    (tmp_path / "nothing").mkdir()
+    files, path = opened(tmp_path / "nothing")
+    with pytest.raises(UserError) as caught:
+        layout(files, path)
+    assert caught.value.where == str(path)
+    assert "no file in it" in str(caught.value)
+
+
+def test_images_beside_class_folders_are_refused(tmp_path: Path, opened) -> None:
+    fill(tmp_path / "pets" / "dog", 1)
+    fill(tmp_path / "pets" / "cat", 1)
+    (tmp_path / "pets" / "cover.JPG").write_bytes(b"")
+    files, path = opened(tmp_path / "pets")
+    with pytest.raises(UserError, match=r"images beside them \(cover.JPG\)"):
+        layout(files, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"), [(None, "no such file or folder"), (b"GIF89a", "not a zip file")]
+)
+def test_neither_folder_nor_zip(tmp_path: Path, content: bytes | None, found: str) -> None:
+    path = tmp_path / "images.zip"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        open_files(path)
+    assert found in caught.value.found
+    assert str(path) in str(caught.value)
+
+
+def test_a_truncated_archive_is_named(tmp_path: Path) -> None:
+    fill(tmp_path / "flat", 3)
+    path = zipped(tmp_path / "flat", tmp_path / "cut.zip")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UserError) as caught:
+        open_files(path)
+    assert caught.value.where == str(path)
+    assert "download it again" in caught.value.fix
+
+
+def test_hostile_members_are_neither_followed_nor_extracted(tmp_path: Path) -> None:
+    path = tmp_path / "hostile.zip"
+    link = zipfile.ZipInfo("link.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../../escaped.png", b"x")
+        archive.writestr("good.png", encoded(colourful(0)))
+        archive.writestr(link, "/etc/passwd")
+    before = set(tmp_path.rglob("*"))
+    files = open_files(path)
+    assert files.files == ["good.png", "link.png"]
+    with pytest.raises(UnusableImageError, match="symbolic link"):
+        files.read("link.png")
+    files.close()
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_damaged_member_is_told_from_the_archive(tmp_path: Path) -> None:
+    path = tmp_path / "images.zip"
+    data = encoded(colourful(0))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", data)
+    path.write_bytes(path.read_bytes().replace(data[60:80], bytes(20)))
+    files = open_files(path)
+    with pytest.raises(UnusableImageError, match="a damaged member"):
+        files.read("a.png")
+    files.close()
+
+
+def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_files, "FREE_SIZE", 1000)
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(1_000_000))
+    with pytest.raises(UserError, match="a zip bomb") as caught:
+        open_files(path)
+    assert caught.value.where == str(path)
+
+
+def test_a_file_larger_than_any_photograph_is_not_read(
+    tmp_path: Path, opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_files, "MAX_FILE", 50)
+    fill(tmp_path / "flat", 1)
+    files, _ = opened(tmp_path / "flat")
+    with pytest.raises(UnusableImageError, match="larger than"):
+        files.read(files.files[0])
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    fill(tmp_path / "elsewhere", 2)
+    top = tmp_path / "top"
+    fill(top / "a", 1)
+    (top / "b").symlink_to(tmp_path / "elsewhere")
+    (top / "a" / "back").symlink_to(top)
+    (top / "a" / "gone.png").symlink_to(tmp_path / "missing")
+    files = open_files(top)
+    assert files.files == ["a/000.png", "a/gone.png", "b/000.png", "b/001.png"]
+    with pytest.raises(UnusableImageError, match="not a regular file"):
+        files.read("a/gone.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UnusableImageError, match="not a regular file"):
+        open_files(tmp_path).read("pipe.png")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
+    fill(tmp_path / "top" / "secret", 1)
+    (tmp_path / "top" / "secret").chmod(0)
+    try:
+        with pytest.raises(UserError, match="Permission denied") as caught:
+            open_files(tmp_path / "top")
+    finally:
+        (tmp_path / "top" / "secret").chmod(0o755)
+    assert caught.value.where.endswith("secret")
