@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from sharpvae.artefacts import fresh_directory, write_json
+from sharpvae.config.dotted import flatten, text
 from sharpvae.config.resolve import Resolved, resolve_file
 from sharpvae.config.rules import check
 from sharpvae.config.stage_files import stage_files
@@ -33,10 +33,10 @@ def main() -> None:
 def show(resolved: Resolved) -> None:
     """Print what is in effect: what the variants share, then where they differ, then shadows."""
     experiment = resolved.experiment.model_dump()
-    variants = {name: flat(values) for name, values in experiment.pop("variants").items()}
+    variants = {name: flatten(values) for name, values in experiment.pop("variants").items()}
     console = Console()
     shared = Table("key", "value", title="shared by all variants", title_justify="left")
-    for key, value in flat(experiment).items():
+    for key, value in flatten(experiment).items():
         shared.add_row(key, text(value))
     differing = Table("key", *variants, title="by variant", title_justify="left")
     for key in next(iter(variants.values())):
@@ -70,22 +70,6 @@ def common_end(one: str, other: str) -> str:
     """The dotted parts in which two keys end alike."""
     pairs = zip(reversed(one.split(".")), reversed(other.split(".")), strict=False)
     return ".".join(reversed([a for a, b in takewhile(lambda pair: pair[0] == pair[1], pairs)]))
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings -> {dotted key: value}."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        dotted = f"{prefix}{key}"
-        result |= flat(value, f"{dotted}.") if isinstance(value, dict) else {dotted: value}
-    return result
-
-
-def text(value: Any) -> str:
-    """A value as params.yaml would show it."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    return str(value)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sharpvae.config.dotted import flatten, text
 from sharpvae.config.stage_files import TrainStage, load_stage
 from sharpvae.errors import UserError
 from stages.console import run
@@ -89,8 +90,9 @@ def perceptual(config: TrainStage, images: torch.Tensor) -> PerceptualDistance |
     section = config.loss.perceptual
     if section.weights is None:  # `configure` refuses this
         raise UserError("loss.perceptual.weights", "the path of a weights file", "null")
-    network = VGGFeatures(section.network, Path(section.weights).expanduser(), section.layers).to(images.device)
-    return PerceptualDistance(network, feature_variances(network, to_float(images[:64])))
+    weights = Path(section.weights).expanduser()
+    vgg = VGGFeatures(section.network, weights, section.layers).to(images.device)
+    return PerceptualDistance(vgg, feature_variances(vgg, to_float(images[:64])))
 
 
 def announce(
@@ -100,18 +102,15 @@ def announce(
     from sharpvae.devices import describe
 
     parameters = sum(weight.numel() for weight in vae.parameters())
+    _, channels, height, width = train.shape
+    kl = "undefined: no squared error" if scale is None else f"{scale:.4g}"
     print(f"training {config.variant}, seed {seed}, on {describe(train.device)}")
-    print(
-        f"  {len(train)} images of {train.shape[2]}x{train.shape[3]}x{train.shape[1]}, "
-        f"{parameters / 1e6:.2f} million parameters"
-    )
-    print(
-        f"  beta_sigma {'undefined: no squared error' if scale is None else f'{scale:.4g}'}"
-        " (weight of the KL against the squared error, both summed)"
-    )
-    for section, values in config.model_dump().items():
-        if isinstance(values, dict):
-            print(f"  {section}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
+    print(f"  {len(train)} images of {height}x{width}x{channels}, {parameters:,} parameters")
+    print(f"  beta_sigma {kl} (weight of the KL against the squared error, both summed)")
+    for section in ("model", "loss", "train"):
+        settings = flatten(config.model_dump()[section])
+        line = ", ".join(f"{key} {text(value)}" for key, value in settings.items())
+        print(f"  {section}: {line}")
     print(end="", flush=True)
 
 
