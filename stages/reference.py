@@ -70,43 +70,29 @@ def train_judge(
     config: ReferenceStage, train: Split, seen: torch.Tensor, device: torch.device, directory: Path
 ) -> dict[str, Any]:
     """Train the judge on its half of the training split and write it; what the report says."""
-    import torch
-
-    from sharpvae.datasets.batches import to_device
     from sharpvae.datasets.packed import load_split
     from sharpvae.devices import describe
     from sharpvae.metrics.judge import Judge, save_judge
-    from sharpvae.randomness import global_seed
-    from sharpvae.training.classifier import accuracy, task_for, train_classifier
+    from sharpvae.training.classifier import learn_half
     from stages.progress import bar
 
-    images = to_device(train.images[seen.numpy()], device)
-    labels = None if train.labels is None else torch.from_numpy(train.labels[seen.numpy()])
-    task = task_for(None if train.labels is None else torch.from_numpy(train.labels))
-    with global_seed(config.judge.seed, "judge"):
-        judge = Judge(images.shape[1], task.classes, config.judge.widths).to(device)
-    print(f"judge on {describe(device)}: {len(images)} images, learning {task.name}", flush=True)
+    print(f"judge on {describe(device)}: {len(seen)} images", flush=True)
     with bar("judge", config.judge.epochs) as progress:
-        train_classifier(
-            judge,
-            task,
-            images,
-            labels,
+        judge, description = learn_half(
+            Judge,
+            train,
+            load_split(PREPARED, "validation"),
+            seen,
             config.judge,
+            device,
             report=lambda _, loss: progress.advance(note=f"loss {loss:.4f}"),
         )
-    validation = load_split(PREPARED, "validation")
-    known = None if validation.labels is None else torch.from_numpy(validation.labels)
-    share = accuracy(judge, task, to_device(validation.images, device), known)
-    print(f"judge: {share:.1%} of the validation images right", flush=True)
-    summary = {"task": task.name, "accuracy": share, "images": len(images)}
-    shape = {
-        "image_channels": images.shape[1],
-        "classes": task.classes,
-        "widths": config.judge.widths,
-    }
-    save_judge(directory, judge, shape | summary)
-    return summary
+    print(
+        f"judge: {description['accuracy']:.1%} of the validation {description['task']} right",
+        flush=True,
+    )
+    save_judge(directory, judge, description)
+    return {name: description[name] for name in ("task", "accuracy", "images")}
 
 
 def blur_sigma(images: NDArray[np.uint8]) -> float:

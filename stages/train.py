@@ -129,7 +129,11 @@ def follow(trainer: Trainer, film: Film) -> list[Epoch]:
             if isinstance(event, Step):
                 images += event.images
                 rate = images / (time.monotonic() - started)
-                progress.advance(note=f"epoch {event.epoch}/{epochs}  {rate:.0f} images/s")
+                last = losses(history[-1]) if history else ""
+                memory = peak_memory(trainer.device)
+                progress.advance(
+                    note=f"epoch {event.epoch}/{epochs}  {last}  {rate:.0f} images/s  {memory}"
+                )
                 continue
             history.append(event)
             if film.due(event.epoch, event.last):
@@ -137,7 +141,7 @@ def follow(trainer: Trainer, film: Film) -> list[Epoch]:
             elapsed = time.monotonic() - started
             left = elapsed / event.epoch * (epochs - event.epoch)
             progress.line(
-                f"  epoch {event.epoch:>3}/{epochs}  {losses(event)}  "
+                f"  epoch {event.epoch:>3}/{epochs}  {losses(event)}  {terms(event)}  "
                 f"{images / elapsed:.0f} images/s  {left:.0f} s left  "
                 f"{peak_memory(trainer.device)}"
             )
@@ -147,9 +151,14 @@ def follow(trainer: Trainer, film: Film) -> list[Epoch]:
 
 
 def losses(event: Epoch) -> str:
-    """Training and validation loss, and each term of the validation."""
-    terms = "  ".join(f"{k} {v:.4g}" for k, v in event.validation.items() if k != "loss")
-    return f"loss {event.train['loss']:.4g} val {event.validation['loss']:.4g} ({terms})"
+    """Training and validation loss, per image."""
+    return f"loss {event.train['loss']:.4g} val {event.validation['loss']:.4g}"
+
+
+def terms(event: Epoch) -> str:
+    """Each term of the validation loss, unweighted, per image."""
+    shown = (f"{name} {v:.4g}" for name, v in event.validation.items() if name != "loss")
+    return f"({'  '.join(shown)})"
 
 
 def write_history(path: Path, history: list[Epoch]) -> None:

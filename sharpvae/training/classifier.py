@@ -6,16 +6,20 @@ that a variant which learned to please the critic has not learned the judge.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sharpvae.config.schema import ClassifierConfig
-from sharpvae.datasets.batches import to_float
-from sharpvae.randomness import generator
+from sharpvae.datasets.batches import to_device, to_float
+from sharpvae.datasets.packed import Split
+from sharpvae.randomness import generator, global_seed
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,45 @@ def halves(count: int) -> tuple[Tensor, Tensor]:
     """Two disjoint, random halves of `range(count)`: the judge's and the critic's."""
     order = torch.randperm(count, generator=generator(0, "halves"))
     return order[: count // 2].sort().values, order[count // 2 :].sort().values
+
+
+def learn_half(
+    build: Callable[[int, int, Sequence[int]], Network],
+    train: Split,
+    validation: Split,
+    half: Tensor,
+    config: ClassifierConfig,
+    device: torch.device,
+    report: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> tuple[Network, dict[str, Any]]:
+    """Build a classifier and train it on one half of the training split.
+
+    Args:
+        build: (image channels, classes, widths) => network from images to logits.
+        half: positions in the training split.
+        report: called with the epoch (from 1) and its mean loss.
+
+    Returns:
+        The network on `device`, and its description: `task`, `classes`, `image_channels`,
+        `widths`, `images` (how many it learned from), `accuracy` (on the validation split).
+    """
+    images = to_device(train.images[half.numpy()], device)
+    labels = None if train.labels is None else torch.from_numpy(train.labels)
+    task = task_for(labels)
+    with global_seed(config.seed, build.__name__):
+        network = build(images.shape[1], task.classes, config.widths).to(device)
+    known = None if labels is None else labels[half]
+    train_classifier(network, task, images, known, config, report)
+    true = None if validation.labels is None else torch.from_numpy(validation.labels)
+    share = accuracy(network, task, to_device(validation.images, device), true)
+    return network, {
+        "task": task.name,
+        "classes": task.classes,
+        "image_channels": images.shape[1],
+        "widths": config.widths,
+        "images": len(images),
+        "accuracy": share,
+    }
 
 
 def train_classifier(
