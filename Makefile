@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: repro test test-all lint setup lock clean
+.PHONY: repro test test-slow lint setup lock clean
 .DEFAULT_GOAL := repro
 
 repro: setup            ## train, score and compare every variant; then open reports/report.html
@@ -13,8 +13,8 @@ repro: setup            ## train, score and compare every variant; then open rep
 test: setup             ## the fast tests, warnings as errors
 	$(BIN)/python -m pytest -W error -m "not slow and not gpu"
 
-test-all: setup         ## the slow ones too
-	$(BIN)/python -m pytest -W error -m "not gpu"
+test-slow: setup        ## the slow ones: the pipeline under DVC
+	$(BIN)/python -m pytest -W error -m "slow and not gpu"
 
 lint: setup             ## style and types
 	$(BIN)/ruff check .

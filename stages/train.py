@@ -50,7 +50,13 @@ def main(variant: str, seed: str) -> None:
     scale = beta_sigma(config.loss, train[0].numel())
     announce(config, number, vae, train, scale)
     trainer = Trainer(
-        vae, objective, config.train, train, validation, number, f"variant {variant}, seed {seed}"
+        vae,
+        objective,
+        config.train,
+        train,
+        validation,
+        number,
+        f"variant {variant}, seed {seed} (configs/{variant}/train.json)",
     )
     models, films = Path("models") / variant / seed, Path("reports/film") / variant / seed
     with fresh_directory(films) as film, fresh_directory(models) as directory:

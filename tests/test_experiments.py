@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.processes import interruptible
+
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = ("stages", "sharpvae", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore",
            "dvc.yaml", "params.yaml")  # fmt: skip
@@ -174,7 +176,7 @@ def test_ctrl_c_leaves_the_cache_sane(project: Path) -> None:
     before = params.read_text()
     params.write_text(before.replace("epochs: 2, ", "epochs: 3, "))
     process = subprocess.Popen(
-        ["dvc", "repro"], cwd=project, env=environment(), stdout=subprocess.PIPE,
+        interruptible("dvc", "repro"), cwd=project, env=environment(), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None

@@ -17,6 +17,7 @@ from sharpvae.config.resolve import resolve_file
 from sharpvae.config.stage_files import stage_files
 from sharpvae.datasets.packed import load_card, load_split
 from tests.datasets.samples import MIRROR, REPOSITORY, fill
+from tests.processes import interruptible
 
 LIMIT = 3.0  # seconds from the start of a stage to the message of a mistake
 
@@ -165,15 +166,16 @@ def test_a_mirror_that_is_not_there(place: Path) -> None:
 
 def test_ctrl_c_leaves_everything_as_it_was(place: Path) -> None:
     fill(place / "images", 40)
-    os.mkfifo(place / "slow.zip")  # opening a pipe that nobody fills waits for ever
+    os.mkfifo(place / "slow.zip")  # reading a pipe that nobody fills waits for ever
     configure(place, name="folder", path="slow.zip")
-    with subprocess.Popen(
-        [sys.executable, "-m", "stages.prepare"],
+    stage = subprocess.Popen(
+        interruptible(sys.executable, "-m", "stages.prepare"),
         cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-    ) as process:  # fmt: skip
-        time.sleep(1.0)
+    )  # fmt: skip
+    # Opening the pipe returns once the stage has opened its end.
+    with stage as process, open(place / "slow.zip", "wb"):
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "interrupted" in stderr
     assert_as_before(place)

@@ -18,6 +18,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from tests.processes import interruptible
+
 REPOSITORY = Path(__file__).parents[1]
 CONTRACT = {
     "fid", "fid_reconstruction", "kid", "sharpness", "brightness_gap", "contrast_gap", "psnr",
@@ -236,7 +238,7 @@ def test_ctrl_c_exits_130_and_leaves_the_old_model(finished, tmp_path: Path) -> 
     path.write_text(path.read_text().replace('"epochs": 2', '"epochs": 100000'))
     before = (place / "models/original/0/weights.safetensors").read_bytes()
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "stages.train", "original", "0"], cwd=place,
+        interruptible(sys.executable, "-u", "-m", "stages.train", "original", "0"), cwd=place,
         env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
