@@ -19,9 +19,12 @@ def fresh_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that takes its place on success.
 
     On any exception, Ctrl-C included, the temporary directory is removed and whatever stood at
-    `path` before still stands there.
+    `path` before still stands there. What a killed process left behind is removed first, so no
+    two processes may write the same `path` at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in path.parent.glob(f".{path.name}.*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         staging.chmod(0o755)  # mkdtemp makes it private to the user

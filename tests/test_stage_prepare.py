@@ -166,14 +166,15 @@ def test_a_mirror_that_is_not_there(place: Path) -> None:
 
 def test_ctrl_c_leaves_everything_as_it_was(place: Path) -> None:
     fill(place / "images", 40)
-    os.mkfifo(place / "slow.zip")  # reading a pipe that nobody fills waits for ever
+    os.mkfifo(place / "slow.zip")  # opening a pipe that nobody fills waits for ever
     configure(place, name="folder", path="slow.zip")
     stage = subprocess.Popen(
         interruptible(sys.executable, "-m", "stages.prepare"),
         cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
     )  # fmt: skip
-    # Opening the pipe returns once the stage has opened its end.
-    with stage as process, open(place / "slow.zip", "wb"):
+    with stage as process:
+        while not list((place / "data").glob(".prepared.*")):
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
