@@ -17,14 +17,18 @@ class File:
     """One file of a dataset, as its publishers name it.
 
     Attributes:
-        name: as published; a `.gz` may also lie about unpacked, without that ending.
-        sha256: of the unpacked bytes, so that a file packed anew still passes.
-        size: unpacked, in bytes.
+        name: as published. Where `unpacked` holds, a `.gz` may also lie about without that ending.
+        digest: `sha256:<hex>`, `md5:<hex>`, or None where the publishers state none: then the
+            reader's own look at the contents is all the proof there is.
+        size: in bytes; None where unknown.
+        unpacked: whether `digest` and `size` are those of what gzip holds, so that a file packed
+            anew still passes; else they are those of the file as published.
     """
 
     name: str
-    sha256: str
-    size: int
+    digest: str | None
+    size: int | None
+    unpacked: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,10 @@ _CLOTHES = (
 def _idx_files(train: tuple[str, str], test: tuple[str, str]) -> tuple[File, ...]:
     """MNIST's four files; each pair holds the hashes of images and labels."""
     return (
-        File("train-images-idx3-ubyte.gz", train[0], 47_040_016),
-        File("train-labels-idx1-ubyte.gz", train[1], 60_008),
-        File("t10k-images-idx3-ubyte.gz", test[0], 7_840_016),
-        File("t10k-labels-idx1-ubyte.gz", test[1], 10_008),
+        File("train-images-idx3-ubyte.gz", f"sha256:{train[0]}", 47_040_016, unpacked=True),
+        File("train-labels-idx1-ubyte.gz", f"sha256:{train[1]}", 60_008, unpacked=True),
+        File("t10k-images-idx3-ubyte.gz", f"sha256:{test[0]}", 7_840_016, unpacked=True),
+        File("t10k-labels-idx1-ubyte.gz", f"sha256:{test[1]}", 10_008, unpacked=True),
     )
 
 
@@ -94,8 +98,9 @@ _ENTRIES = (
         files=(
             File(
                 "mnist_5k.csv.gz",
-                "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053",
+                "sha256:167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053",
                 9_139_322,
+                unpacked=True,
             ),
         ),
     ),

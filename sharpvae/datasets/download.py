@@ -50,7 +50,7 @@ def downloaded(address: str, file: File, folder: Path, progress: Progress) -> It
         except OSError as error:  # those of the network have become a DownloadError
             full = error.errno == errno.ENOSPC
             raise UserError(
-                str(folder), f"room for {file.name}, about {file.size >> 20} MiB",
+                str(folder), f"room for {file.name}, about {(file.size or 0) >> 20} MiB",
                 "the disk is full" if full else f"cannot be written: {error.strerror}",
             ) from None  # fmt: skip
         yield temporary
@@ -68,9 +68,9 @@ def _chunks(address: str, file: File, progress: Progress) -> Iterator[bytes]:
             total = int(answer.headers.get("Content-Length") or 0)
             while chunk := answer.read(_CHUNK):
                 done += len(chunk)
-                if done > file.size + _SLACK:
-                    raise DownloadError(f"more than the {file.size} bytes of the unpacked file")
-                progress.step(f"downloading {file.name}", done, total or file.size)
+                if file.size is not None and done > file.size + _SLACK:
+                    raise DownloadError(f"more than the {file.size} bytes of the whole file")
+                progress.step(f"downloading {file.name}", done, total or file.size or 0)
                 yield chunk
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DownloadError(reason(error)) from None

@@ -130,7 +130,8 @@ def _local(place: Place, file: File) -> Path:
     """The first copy with the right contents, packed or unpacked."""
     wrong = ""
     for base in place.bases:
-        for name in (file.name, file.name.removesuffix(".gz")):
+        names = [file.name, *([file.name.removesuffix(".gz")] if file.unpacked else [])]
+        for name in names:
             path = Path(base) / name
             if not path.is_file():
                 continue
@@ -158,12 +159,19 @@ def _download(place: Place, file: File, folder: Path, progress: Progress) -> Pat
     raise _NotHereError(failure)
 
 
+def described(file: File) -> str:
+    """A file and how it is told apart from others of its name."""
+    if file.digest is None:
+        return file.name
+    return f"{file.name} with {file.digest}" + (" when unpacked" if file.unpacked else "")
+
+
 def _nowhere(entry: Entry, file: File, failures: list[str], raw: Path) -> UserError:
     listed = ", ".join(file.name for file in entry.files)
     packages = "".join(f", or install the system's package for {f}" for f in entry.folders)
     return UserError(
         f"data.name: {entry.name}",
-        f"{file.name} with SHA-256 {file.sha256} when unpacked, in one of the places tried",
+        f"{described(file)}, in one of the places tried",
         "\n    ".join(["in none of them:", *failures]),
         f"put {listed} into {raw / entry.name}/, or into a folder and set data.path to it, or "
         f"set data.mirror or ${MIRROR_VARIABLE} to a folder or http(s) address that has "

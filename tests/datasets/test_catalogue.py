@@ -49,7 +49,9 @@ def test_entries_are_whole() -> None:
         assert dataset.licence
         assert dataset.source
         for file in dataset.files:
-            assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
+            assert file.digest is None or re.fullmatch(
+                r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", file.digest
+            )
             assert file.size > 0
         for address in dataset.addresses:
             assert re.fullmatch(r"https?://.*/", address)

@@ -210,7 +210,7 @@ def test_a_server_that_never_stops(
     monkeypatch.setattr(download, "_SLACK", 0)
     offer(server, {IMAGES: bytes(40_000)})
     text = str(failure(tiny.entry(), tmp_path, server.base))
-    assert "more than the 31376 bytes of the unpacked file" in text
+    assert "more than the 31376 bytes of the whole file" in text
     assert leftovers(tmp_path) == []
 
 
