@@ -15,7 +15,7 @@ def main() -> None:
     """Train on the half of the training split that the judge never sees."""
     config = load_stage(Path("configs/critic.json"), CriticStage)
     from sharpvae.artefacts import fresh_directory, write_json
-    from sharpvae.datasets.batches import to_device, to_float
+    from sharpvae.datasets.batches import Feed
     from sharpvae.datasets.packed import load_split
     from sharpvae.devices import describe, select
     from sharpvae.networks.critic import Critic, CriticFeatures
@@ -25,8 +25,9 @@ def main() -> None:
     from stages.progress import bar
 
     device = select(config.device)
-    train, validation = load_split(PREPARED, "train"), load_split(PREPARED, "validation")
-    _, half = halves(len(train.images))
+    train = Feed(load_split(PREPARED, "train"), device)
+    validation = Feed(load_split(PREPARED, "validation"), device)
+    _, half = halves(train.count)
     print(f"critic on {describe(device)}: {len(half)} images", flush=True)
     with bar("critic", config.critic.epochs) as progress:
         critic, description = learn_half(
@@ -35,14 +36,13 @@ def main() -> None:
             validation,
             half,
             config.critic,
-            device,
             report=lambda _, loss: progress.advance(note=f"loss {loss:.4f}"),
         )
     print(
         f"critic: {description['accuracy']:.1%} of the validation {description['task']} right",
         flush=True,
     )
-    images = to_float(to_device(train.images[half[:VARIANCE_IMAGES].numpy()], device))
+    images = train.take(half[:VARIANCE_IMAGES]).images.contiguous()  # as the weights lie
     description["feature_variances"] = feature_variances(CriticFeatures(critic), images)
     with fresh_directory(CRITIC) as directory:
         save_weights(directory / "critic.safetensors", critic)

@@ -70,6 +70,7 @@ def train_judge(
     config: ReferenceStage, train: Split, seen: torch.Tensor, device: torch.device, directory: Path
 ) -> dict[str, Any]:
     """Train the judge on its half of the training split and write it; what the report says."""
+    from sharpvae.datasets.batches import Feed
     from sharpvae.datasets.packed import load_split
     from sharpvae.devices import describe
     from sharpvae.metrics.judge import Judge, save_judge
@@ -80,11 +81,10 @@ def train_judge(
     with bar("judge", config.judge.epochs) as progress:
         judge, description = learn_half(
             Judge,
-            train,
-            load_split(PREPARED, "validation"),
+            Feed(train, device),
+            Feed(load_split(PREPARED, "validation"), device),
             seen,
             config.judge,
-            device,
             report=lambda _, loss: progress.advance(note=f"loss {loss:.4f}"),
         )
     print(

@@ -16,7 +16,7 @@ def main(variant: str, seed: str) -> None:
     import numpy as np
 
     from sharpvae.artefacts import fresh_directory
-    from sharpvae.datasets.batches import to_device
+    from sharpvae.datasets.batches import Feed
     from sharpvae.datasets.packed import load_split
     from sharpvae.devices import select
     from sharpvae.networks.storage import load_vae
@@ -27,11 +27,11 @@ def main(variant: str, seed: str) -> None:
     count, batch_size = config.sample.count, config.sample.batch_size
     with fresh_directory(Path("data/samples") / variant / seed) as directory:
         np.save(directory / "prior.npy", from_prior(vae, count, batch_size, int(seed)))
-        test = to_device(load_split(PREPARED, "test").images, device)
+        test = Feed(load_split(PREPARED, "test"), device)
         encoded = encode(vae, test, batch_size)
         np.save(directory / "reconstruction.npy", encoded.reconstructions)
         np.savez(directory / "posterior.npz", mean=encoded.mean, log_var=encoded.log_var)
-    print(f"{variant}, seed {seed}: {count} samples and {len(test)} reconstructions", flush=True)
+    print(f"{variant}, seed {seed}: {count} samples and {test.count} reconstructions", flush=True)
 
 
 if __name__ == "__main__":

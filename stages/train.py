@@ -15,12 +15,14 @@ from stages.console import run
 if TYPE_CHECKING:
     import torch
 
+    from sharpvae.datasets.batches import Feed
     from sharpvae.objective.perceptual import PerceptualDistance
     from sharpvae.sampling.film import Film
     from sharpvae.training.loop import Trainer
     from sharpvae.training.records import Epoch
 
 PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
+VARIANCE_IMAGES = 64  # images from which the scale of each layer of VGG is measured
 HISTORY = ("epoch", "step", "split", "term", "value")
 
 
@@ -28,7 +30,7 @@ def main(variant: str, seed: str) -> None:
     """Train, film, and write the VAE with the history of its terms."""
     config = load_stage(Path("configs") / variant / "train.json", TrainStage)
     from sharpvae.artefacts import fresh_directory, write_json
-    from sharpvae.datasets.batches import to_device
+    from sharpvae.datasets.batches import Feed
     from sharpvae.datasets.packed import load_split
     from sharpvae.devices import select
     from sharpvae.networks.storage import save_vae
@@ -40,14 +42,13 @@ def main(variant: str, seed: str) -> None:
     from sharpvae.training.loop import Trainer
 
     device, number = select(config.device), int(seed)
-    train = to_device(load_split(PREPARED, "train").images, device)
-    validation = to_device(load_split(PREPARED, "validation").images, device)
-    _, channels, size, _ = train.shape
+    train = Feed(load_split(PREPARED, "train"), device)
+    validation = Feed(load_split(PREPARED, "validation"), device)
     with global_seed(number, "weights"):
-        vae = VAE(config.model, channels, size).to(device)
-    steps = len(train) // config.train.batch_size
+        vae = VAE(config.model, train.channels, train.image_size).to(device)
+    steps = train.count // config.train.batch_size
     objective = Objective(config.loss, perceptual(config, train), steps).to(device)
-    scale = beta_sigma(config.loss, train[0].numel())
+    scale = beta_sigma(config.loss, train.pixels)
     announce(config, number, vae, train, scale)
     trainer = Trainer(
         vae,
@@ -61,7 +62,7 @@ def main(variant: str, seed: str) -> None:
     models, films = Path("models") / variant / seed, Path("reports/film") / variant / seed
     with fresh_directory(films) as film, fresh_directory(models) as directory:
         history = follow(trainer, Film(film, config.train.film_every, validation, number))
-        save_vae(directory, vae, config.model, channels, size)
+        save_vae(directory, vae, config.model, train.channels, train.image_size)
         write_history(directory / "history.csv", history)
         write_json(
             directory / "summary.json",
@@ -77,12 +78,13 @@ def main(variant: str, seed: str) -> None:
         )
 
 
-def perceptual(config: TrainStage, images: torch.Tensor) -> PerceptualDistance | None:
+def perceptual(config: TrainStage, train: Feed) -> PerceptualDistance | None:
     """The perceptual term as configured, or None where its weight is 0."""
     if config.loss.weights.perceptual == 0:
         return None
+    import torch
+
     from sharpvae.artefacts import read_json
-    from sharpvae.datasets.batches import to_float
     from sharpvae.networks.critic import Critic, CriticFeatures
     from sharpvae.networks.vgg import VGGFeatures
     from sharpvae.objective.perceptual import PerceptualDistance, feature_variances
@@ -97,21 +99,22 @@ def perceptual(config: TrainStage, images: torch.Tensor) -> PerceptualDistance |
     if section.weights is None:  # `configure` refuses this
         raise UserError("loss.perceptual.weights", "the path of a weights file", "null")
     weights = Path(section.weights).expanduser()
-    vgg = VGGFeatures(section.network, weights, section.layers).to(images.device)
-    return PerceptualDistance(vgg, feature_variances(vgg, to_float(images[:64])))
+    vgg = VGGFeatures(section.network, weights, section.layers).to(train.device)
+    images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
+    return PerceptualDistance(vgg, feature_variances(vgg, images))
 
 
 def announce(
-    config: TrainStage, seed: int, vae: torch.nn.Module, train: torch.Tensor, scale: float | None
+    config: TrainStage, seed: int, vae: torch.nn.Module, train: Feed, scale: float | None
 ) -> None:
     """Print the effective configuration, beta_sigma in front."""
     from sharpvae.devices import describe
 
     parameters = sum(weight.numel() for weight in vae.parameters())
-    _, channels, height, width = train.shape
+    shape = f"{train.image_size}x{train.image_size}x{train.channels}"
     kl = "undefined: no squared error" if scale is None else f"{scale:.4g}"
     print(f"training {config.variant}, seed {seed}, on {describe(train.device)}")
-    print(f"  {len(train)} images of {height}x{width}x{channels}, {parameters:,} parameters")
+    print(f"  {train.count} images of {shape}, {parameters:,} parameters")
     print(f"  beta_sigma {kl} (weight of the KL against the squared error, both summed)")
     for section in ("model", "loss", "train"):
         settings = flatten(config.model_dump()[section])
@@ -130,7 +133,7 @@ def follow(trainer: Trainer, film: Film) -> list[Epoch]:
     history: list[Epoch] = []
     started, images = time.monotonic(), 0
     film.shoot(trainer.vae)
-    with bar("training", epochs * (len(trainer.train) // trainer.config.batch_size)) as progress:
+    with bar("training", epochs * (trainer.train.count // trainer.config.batch_size)) as progress:
         for event in trainer.run():
             if isinstance(event, Step):
                 images += event.images

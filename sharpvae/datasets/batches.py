@@ -1,17 +1,25 @@
-"""Batches gathered from a packed split that lies whole on the device."""
+"""Batches of a packed split as networks take them: float images on the device, with labels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from sharpvae.datasets.packed import Split
+from sharpvae.datasets.sources import Rows, chunks, fits, open_source
+from sharpvae.randomness import generator
 
-def to_device(images: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 (N, H, W, C) array => uint8 (N, C, H, W) tensor on `device`"""
-    return torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).contiguous()
+
+class Batch(NamedTuple):
+    """Images with their labels, on one device."""
+
+    images: Tensor  # float32 (B, C, H, W) in [0, 1], channels last in memory
+    labels: Tensor | None  # int64 (B,); None without labels
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -24,35 +32,80 @@ def to_uint8(images: Tensor) -> Tensor:
     return (images.float() * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-def shuffled(
-    images: Tensor, batch_size: int, generator: torch.Generator, flip: bool = False
-) -> Iterator[Tensor]:
-    """One epoch in random order; images that fill no whole batch wait for another epoch.
+class Feed:
+    """Gives out the images of one split in batches.
+
+    On the CPU each batch is gathered from the memory map. On a GPU the whole split lies there as
+    bytes if it is small beside the memory; if not, CUDA copies batches while it computes.
 
     Args:
-        images: uint8 (N, C, H, W).
-        batch_size: B, at most N.
-        generator: on the CPU; advances by one permutation (and one coin an image for `flip`).
-        flip: mirror each image left to right with probability 1/2.
+        split: uint8 images [N, H, W, C] of any kind, a read-only memory map too; int64 labels [N].
+        device: of the batches.
+        resident: whether the whole split lies on the device; None decides by its size.
 
-    Yields:
-        float32 (B, C, H, W) in [0, 1].
+    Attributes:
+        count: N.
+        channels, image_size: C, and H.
+        pixels: values of one image, H * W * C.
+        labels: int64 (N,) on the CPU; None without labels.
     """
-    order = torch.randperm(len(images), generator=generator)
-    coins = torch.rand(len(images), generator=generator) < 0.5 if flip else None
-    for start in range(0, len(images) - batch_size + 1, batch_size):
-        chosen = order[start : start + batch_size].to(images.device)
-        batch = to_float(images[chosen])
-        if coins is not None:
-            mirror = coins[start : start + batch_size].to(images.device)
-            batch = torch.where(mirror[:, None, None, None], batch.flip(3), batch)
-        yield batch
+
+    def __init__(self, split: Split, device: torch.device, resident: bool | None = None) -> None:
+        images = np.asarray(split.images)
+        self.count, self.image_size, width, self.channels = images.shape
+        self.pixels = self.image_size * width * self.channels
+        self.labels = None if split.labels is None else torch.tensor(split.labels)
+        self.device = device
+        self.resident = fits(images.nbytes, device) if resident is None else resident
+        arrays: list[NDArray[Any]] = [images]
+        if split.labels is not None:
+            arrays.append(split.labels)
+        self._source = open_source(arrays, device, self.resident)
+
+    def shuffled(
+        self, batch_size: int, seed: int, epoch: int, flip: bool = False, start: int = 0
+    ) -> Iterator[Batch]:
+        """One epoch in random order; images that fill no whole batch are left out of it.
+
+        Order and flips depend on `seed` and `epoch` alone, on any device, and not on what was
+        drawn before: batch k of an epoch is the same whether or not the epoch began with it.
+
+        Args:
+            batch_size: B, at most N.
+            flip: mirror each image left to right with probability 1/2.
+            start: batches to pass over, at most as many as there are.
+
+        Yields:
+            Batches of B images.
+        """
+        used = slice(start * batch_size, self.count // batch_size * batch_size)
+        order = torch.randperm(self.count, generator=generator(seed, f"order {epoch}"))[used]
+        batches = self._source.batches(order, batch_size)
+        if not flip:
+            yield from map(_batch, batches)
+            return
+        coins = torch.rand(self.count, generator=generator(seed, f"flip {epoch}"))[used] < 0.5
+        mirrors = chunks(coins.to(self.device), batch_size)
+        for rows, mirror in zip(batches, mirrors, strict=True):
+            yield _batch(rows, mirror)
+
+    def in_order(self, batch_size: int) -> Iterator[Batch]:
+        """All images in the order of the split, the last batch as short as it comes."""
+        return map(_batch, self._source.batches(torch.arange(self.count), batch_size))
+
+    def take(self, positions: Tensor) -> Batch:
+        """The images at int64 (B,) `positions`, which lie on the CPU."""
+        return _batch(self._source.take(positions))
 
 
-def in_order(images: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """All images in their own order, the last batch as short as it comes.
+def _batch(rows: Rows, mirror: Tensor | None = None) -> Batch:
+    """Bytes as they lie in the split => what networks take.
 
-    uint8 (N, C, H, W) => float32 (<=B, C, H, W) in [0, 1]
+    Args:
+        rows: uint8 (B, H, W, C) and, with labels, int64 (B,).
+        mirror: bool (B,), which images to mirror left to right.
     """
-    for start in range(0, len(images), batch_size):
-        yield to_float(images[start : start + batch_size])
+    images, *labels = rows
+    if mirror is not None:  # as bytes, a quarter of the traffic
+        images = torch.where(mirror[:, None, None, None], images.flip(2), images)
+    return Batch(to_float(images.permute(0, 3, 1, 2)), labels[0] if labels else None)

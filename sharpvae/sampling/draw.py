@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sharpvae.datasets.batches import in_order, to_uint8
+from sharpvae.datasets.batches import Feed, to_uint8
 from sharpvae.networks.vae import VAE
 from sharpvae.randomness import generator
 
@@ -32,25 +32,30 @@ def from_prior(vae: VAE, count: int, batch_size: int, seed: int) -> NDArray[np.u
     device = next(vae.parameters()).device
     # Drawn on the CPU: the numbers, and their split into batches, are then the same on any device.
     noise = torch.randn(count, vae.latent_dim, generator=generator(seed, "prior"))
-    parts = [_image(vae.decoder(z.to(device))) for z in noise.split(batch_size)]
+    parts = [to_packed(vae.decoder(z.to(device))) for z in noise.split(batch_size)]
     return np.concatenate(parts)
 
 
+def encode(vae: VAE, feed: Feed, batch_size: int) -> Encoded:
+    """Every image of `feed`, which leads to the device of the VAE, in its order."""
+    parts = [encode_images(vae, batch.images) for batch in feed.in_order(batch_size)]
+    return Encoded(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
 @torch.no_grad()
-def encode(vae: VAE, images: Tensor, batch_size: int) -> Encoded:
+def encode_images(vae: VAE, images: Tensor) -> Encoded:
     """Posterior of each image, and its reconstruction through the posterior mean.
 
-    images: uint8 (N, C, H, W) on the device of the VAE
+    images: float32 (B, C, H, W) in [0, 1] on the device of the VAE
     """
-    reconstructions, means, log_vars = [], [], []
-    for batch in in_order(images, batch_size):
-        posterior = vae.encoder(batch)
-        reconstructions.append(_image(vae.decoder(posterior.mean)))
-        means.append(posterior.mean.cpu().numpy())
-        log_vars.append(posterior.log_var.cpu().numpy())
-    return Encoded(np.concatenate(reconstructions), np.concatenate(means), np.concatenate(log_vars))
+    posterior = vae.encoder(images)
+    return Encoded(
+        to_packed(vae.decoder(posterior.mean)),
+        posterior.mean.cpu().numpy(),
+        posterior.log_var.cpu().numpy(),
+    )
 
 
-def _image(batch: Tensor) -> NDArray[np.uint8]:
-    """float (B, C, H, W) in [0, 1] => uint8 (B, H, W, C)"""
+def to_packed(batch: Tensor) -> NDArray[np.uint8]:
+    """float (B, C, H, W) in [0, 1] on any device => uint8 (B, H, W, C)"""
     return np.asarray(to_uint8(batch).permute(0, 2, 3, 1).cpu().numpy())

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from sharpvae.datasets.batches import Feed
 from sharpvae.networks.vae import VAE
-from sharpvae.sampling.draw import encode, from_prior
+from sharpvae.sampling.draw import encode_images, from_prior, to_packed
 from sharpvae.sampling.grid import grid, pairs
 
 _COLUMNS = 8
@@ -21,16 +21,16 @@ class Film:
     Args:
         directory: gets the two folders.
         every: epochs between frames; 0 films the end alone.
-        validation: uint8 (N, C, H, W); its first images are reconstructed in every frame.
+        validation: its first images are reconstructed in every frame.
         seed: of the latents that every frame decodes.
     """
 
-    def __init__(self, directory: Path, every: int, validation: Tensor, seed: int) -> None:
+    def __init__(self, directory: Path, every: int, validation: Feed, seed: int) -> None:
         self.directory, self.every, self.seed = directory, every, seed
-        self.images = validation[: max(_COLUMNS, _IMAGES)]
-        whole_rows = len(self.images) // _COLUMNS * _COLUMNS
-        self.columns = _COLUMNS if whole_rows else len(self.images)
-        self.images = self.images[: whole_rows or len(self.images)]
+        count = min(_IMAGES, validation.count)
+        count = count // _COLUMNS * _COLUMNS or count  # whole rows, where there is one
+        self.columns = min(_COLUMNS, count)
+        self.images = validation.take(torch.arange(count)).images
         self.frames = 0
         for name in ("reconstructions", "samples"):
             (directory / name).mkdir(parents=True)
@@ -44,8 +44,8 @@ class Film:
         """Write the next frame; the VAE is left in the mode it was in."""
         training = vae.training
         vae.eval()
-        encoded = encode(vae, self.images, len(self.images))
-        real = self.images.permute(0, 2, 3, 1).cpu().numpy()
+        encoded = encode_images(vae, self.images)
+        real = to_packed(self.images)
         reconstructions = pairs(real, encoded.reconstructions, self.columns)
         samples = grid(from_prior(vae, 4 * _COLUMNS, 4 * _COLUMNS, self.seed), _COLUMNS)
         reconstructions.save(self.directory / "reconstructions" / f"{self.frames}.png")

@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sharpvae.config.schema import ClassifierConfig
-from sharpvae.datasets.batches import to_device, to_float
-from sharpvae.datasets.packed import Split
+from sharpvae.datasets.batches import Batch, Feed
 from sharpvae.randomness import generator, global_seed
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -50,11 +49,10 @@ def halves(count: int) -> tuple[Tensor, Tensor]:
 
 def learn_half(
     build: Callable[[int, int, Sequence[int]], Network],
-    train: Split,
-    validation: Split,
+    train: Feed,
+    validation: Feed,
     half: Tensor,
     config: ClassifierConfig,
-    device: torch.device,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> tuple[Network, dict[str, Any]]:
     """Build a classifier and train it on one half of the training split.
@@ -65,58 +63,53 @@ def learn_half(
         report: called with the epoch (from 1) and its mean loss.
 
     Returns:
-        The network on `device`, and its description: `task`, `classes`, `image_channels`,
-        `widths`, `images` (how many it learned from), `accuracy` (on the validation split).
+        The network on the device of the feeds, and its description: `task`, `classes`,
+        `image_channels`, `widths`, `images` (how many it learned from), `accuracy` (on the
+        validation split).
     """
-    images = to_device(train.images[half.numpy()], device)
-    labels = None if train.labels is None else torch.from_numpy(train.labels)
-    task = task_for(labels)
+    task = task_for(train.labels)
     with global_seed(config.seed, build.__name__):
-        network = build(images.shape[1], task.classes, config.widths).to(device)
-    known = None if labels is None else labels[half]
-    train_classifier(network, task, images, known, config, report)
-    true = None if validation.labels is None else torch.from_numpy(validation.labels)
-    share = accuracy(network, task, to_device(validation.images, device), true)
+        network = build(train.channels, task.classes, config.widths).to(train.device)
+    train_classifier(network, task, train, half, config, report)
     return network, {
         "task": task.name,
         "classes": task.classes,
-        "image_channels": images.shape[1],
+        "image_channels": train.channels,
         "widths": config.widths,
-        "images": len(images),
-        "accuracy": share,
+        "images": len(half),
+        "accuracy": accuracy(network, task, validation),
     }
 
 
 def train_classifier(
     network: nn.Module,
     task: Task,
-    images: Tensor,
-    labels: Tensor | None,
+    feed: Feed,
+    positions: Tensor,
     config: ClassifierConfig,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> None:
     """Train `network` in place by cross-entropy with Adam and a cosine schedule.
 
     Args:
-        network: float32 (B, C, H, W) in [0, 1] => logits (B, task.classes); on the images' device.
-        task: `labels` needs `labels`; `rotations` makes its own.
-        images: uint8 (N, C, H, W).
-        labels: int64 (N,) or None.
+        network: float32 (B, C, H, W) in [0, 1] => logits (B, task.classes); on the feed's device.
+        task: `labels` needs a feed with labels; `rotations` makes its own.
+        positions: int64 (M,), the images of `feed` to learn from.
         config: `judge` or `critic` section.
         report: called with the epoch (from 1) and its mean loss.
     """
     random = generator(config.seed, f"classifier-{type(network).__name__}")
-    steps = max(1, len(images) // config.batch_size)
+    steps = max(1, len(positions) // config.batch_size)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * steps)
     network.train()
     for epoch in range(1, config.epochs + 1):
-        order = torch.randperm(len(images), generator=random)
-        total = torch.zeros((), device=images.device)
+        order = positions[torch.randperm(len(positions), generator=random)]
+        total = torch.zeros((), device=feed.device)
         for step in range(steps):
             chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
-            batch, target = _examples(task, images, labels, chosen, random)
-            loss = F.cross_entropy(network(batch), target)
+            images, target = _examples(task, feed.take(chosen), random)
+            loss = F.cross_entropy(network(images), target)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -127,27 +120,22 @@ def train_classifier(
 
 
 @torch.no_grad()
-def accuracy(
-    network: nn.Module, task: Task, images: Tensor, labels: Tensor | None, batch_size: int = 256
-) -> float:
-    """Share of `images` that `network` puts in the right class; in [0, 1]."""
+def accuracy(network: nn.Module, task: Task, feed: Feed, batch_size: int = 256) -> float:
+    """Share of the images that `network` puts in the right class; in [0, 1]."""
     random = generator(0, "classifier-accuracy")
     right = 0
-    for start in range(0, len(images), batch_size):
-        chosen = torch.arange(start, min(start + batch_size, len(images)))
-        batch, target = _examples(task, images, labels, chosen, random)
-        right += int((network(batch).argmax(1) == target).sum())
-    return right / len(images)
+    for batch in feed.in_order(batch_size):
+        images, target = _examples(task, batch, random)
+        right += int((network(images).argmax(1) == target).sum())
+    return right / feed.count
 
 
-def _examples(
-    task: Task, images: Tensor, labels: Tensor | None, chosen: Tensor, random: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """The chosen images with their classes: float32 (B, C, H, W) and int64 (B,)."""
-    batch = to_float(images[chosen.to(images.device)])
+def _examples(task: Task, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The images as the task shows them, with their classes: float32 (B, C, H, W), int64 (B,)."""
+    images, labels = batch
     if task.name == "labels":
         assert labels is not None
-        return batch, labels[chosen.to(labels.device)].to(batch.device)
-    turns = torch.randint(4, (len(chosen),), generator=random).to(batch.device)
-    turned = [torch.rot90(image, int(k), (1, 2)) for image, k in zip(batch, turns, strict=True)]
+        return images.contiguous(), labels  # as the weights lie
+    turns = torch.randint(4, (len(images),), generator=random).to(images.device)
+    turned = [torch.rot90(image, int(k), (1, 2)) for image, k in zip(images, turns, strict=True)]
     return torch.stack(turned), turns

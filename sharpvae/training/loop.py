@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sharpvae.config.schema import TrainConfig
-from sharpvae.datasets.batches import in_order, shuffled
+from sharpvae.datasets.batches import Batch, Feed
 from sharpvae.networks.vae import VAE
 from sharpvae.objective.objective import Objective
 from sharpvae.randomness import generator
@@ -26,10 +26,10 @@ class Trainer:
     `early_stop_patience` is above 0, else the last ones.
 
     Args:
-        vae: on the device of the images.
-        objective: on the device of the images.
+        vae: on the device of the feeds.
+        objective: on the device of the feeds.
         config: the `train` section.
-        train, validation: uint8 (N, C, H, W).
+        train, validation: feeds to one device.
         seed: of every draw made here.
         context: names the run in messages, such as `variant improved, seed 0`.
     """
@@ -39,8 +39,8 @@ class Trainer:
         vae: VAE,
         objective: Objective,
         config: TrainConfig,
-        train: Tensor,
-        validation: Tensor,
+        train: Feed,
+        validation: Feed,
         seed: int,
         context: str,
     ) -> None:
@@ -50,12 +50,10 @@ class Trainer:
         self.config = config
         self.train, self.validation, self.seed = train, validation, seed
         self.device = train.device
-        self.pixels = train[0].numel()
         self.autocast = _autocast(config.precision, self.device)
         self.optimizer = _optimizer(config, vae)
         self.schedule = _schedule(config, self.optimizer)
         self.guard = FiniteGuard(context)
-        self.order = generator(seed, "order")
         self.noise = generator(seed, "posterior", self.device)
         self.step = 0
         self.best_epoch, self.best_loss = 0, math.inf
@@ -87,26 +85,22 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> Generator[Step, None, dict[str, float]]:
         self.vae.train()
         size = self.config.batch_size
-        steps = len(self.train) // size
+        steps = self.train.count // size
         sums: dict[str, Tensor] = {}
-        batches = shuffled(self.train, size, self.order, self.config.flip)
-        for done, images in enumerate(batches, start=1):
-            for name, value in self._update(images).items():
+        batches = self.train.shuffled(size, self.seed, epoch, self.config.flip)
+        for done, batch in enumerate(batches, start=1):
+            for name, value in self._update(batch).items():
                 sums[name] = sums[name] + value if name in sums else value
             if done % _GUARD_EVERY == 0:
                 self.guard.check(epoch, lr=self.lr, beta=self.objective.beta(self.step))
             yield Step(epoch, done, steps, size)
         return {name: float(total) / steps for name, total in sums.items()}
 
-    def _update(self, images: Tensor) -> dict[str, Tensor]:
+    def _update(self, batch: Batch) -> dict[str, Tensor]:
         """One step of the optimiser; the mean of each term as it was before the step."""
         beta = self.objective.beta(self.step)
-        noise = self._draw(len(images), self.noise)
-        with self.autocast:
-            reconstructions, posterior = self.vae(images, noise)
-        mean, log_var = posterior.mean.float(), posterior.log_var.float()
-        terms = self.objective.terms(images, reconstructions.float(), mean, log_var)
-        loss = self.objective.total(terms, beta, self.pixels).mean()
+        terms = self._terms(batch, self.noise)
+        loss = self.objective.total(terms, beta, self.train.pixels).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         watched = {**terms, "loss": loss}
@@ -129,15 +123,12 @@ class Trainer:
         self.vae.eval()
         noise = generator(self.seed, "validation", self.device)
         sums: dict[str, Tensor] = {}
-        for images in in_order(self.validation, self.config.batch_size):
-            with self.autocast:
-                reconstructions, posterior = self.vae(images, self._draw(len(images), noise))
-            mean, log_var = posterior.mean.float(), posterior.log_var.float()
-            terms = self.objective.terms(images, reconstructions.float(), mean, log_var)
-            terms["loss"] = self.objective.total(terms, self.objective.loss.beta, self.pixels)
+        for batch in self.validation.in_order(self.config.batch_size):
+            terms = self._terms(batch, noise)
+            terms["loss"] = self.objective.total(terms, self.objective.loss.beta, self.train.pixels)
             for name, term in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=self.device)) + term.sum()
-        return {name: float(total) / len(self.validation) for name, total in sums.items()}
+        return {name: float(total) / self.validation.count for name, total in sums.items()}
 
     def _conclude(self, epoch: int, train: dict[str, float], validation: dict[str, float]) -> Epoch:
         loss, lr = validation["loss"], self.lr
@@ -163,8 +154,14 @@ class Trainer:
             stopped_early=stop and epoch < self.config.epochs,
         )
 
-    def _draw(self, count: int, random: torch.Generator) -> Tensor:
-        return torch.randn(count, self.vae.latent_dim, generator=random, device=self.device)
+    def _terms(self, batch: Batch, random: torch.Generator) -> dict[str, Tensor]:
+        """Every term of each image under one draw of the posterior, (B,) each."""
+        shape = len(batch.images), self.vae.latent_dim
+        noise = torch.randn(shape, generator=random, device=self.device)
+        with self.autocast:
+            reconstructions, posterior = self.vae(batch.images, noise)
+        mean, log_var = posterior.mean.float(), posterior.log_var.float()
+        return self.objective.terms(batch.images, reconstructions.float(), mean, log_var)
 
 
 def _autocast(precision: str, device: torch.device) -> torch.autocast:

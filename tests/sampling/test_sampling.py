@@ -13,6 +13,7 @@ from sharpvae.randomness import global_seed
 from sharpvae.sampling.draw import encode, from_prior
 from sharpvae.sampling.film import Film
 from sharpvae.sampling.grid import grid, pairs
+from tests.feeds import feed_of
 
 
 @pytest.fixture
@@ -36,9 +37,9 @@ def test_the_batch_size_does_not_change_the_samples(vae: VAE) -> None:
 
 def test_reconstructions_are_in_order_and_through_the_mean(vae: VAE) -> None:
     images = torch.randint(0, 256, (7, 1, 16, 16), dtype=torch.uint8)
-    encoded = encode(vae, images, 3)
+    encoded = encode(vae, feed_of(images), 3)
     assert encoded.reconstructions.shape == (7, 16, 16, 1)
-    last = encode(vae, images[6:], 3)
+    last = encode(vae, feed_of(images[6:]), 3)
     assert np.allclose(encoded.mean[6], last.mean[0], atol=1e-6)
     decoded = vae.decoder(torch.from_numpy(encoded.mean)) * 255
     shown = torch.from_numpy(encoded.reconstructions).permute(0, 3, 1, 2)
@@ -65,7 +66,7 @@ def test_pairs_put_each_reconstruction_below_its_image() -> None:
 
 def test_a_film_numbers_its_frames_and_leaves_the_vae_as_it_was(tmp_path: Path, vae: VAE) -> None:
     validation = torch.randint(0, 256, (40, 1, 16, 16), dtype=torch.uint8)
-    film = Film(tmp_path, 2, validation, seed=0)
+    film = Film(tmp_path, 2, feed_of(validation), seed=0)
     assert [film.due(epoch, last=False) for epoch in (1, 2, 3, 4)] == [False, True, False, True]
     assert film.due(3, last=True)
     vae.train()
@@ -83,4 +84,5 @@ def test_a_film_numbers_its_frames_and_leaves_the_vae_as_it_was(tmp_path: Path, 
 
 @pytest.mark.parametrize("count", [1, 5, 9])
 def test_a_film_works_with_few_validation_images(tmp_path: Path, vae: VAE, count: int) -> None:
-    Film(tmp_path, 1, torch.zeros(count, 1, 16, 16, dtype=torch.uint8), seed=0).shoot(vae)
+    few = feed_of(torch.zeros(count, 1, 16, 16, dtype=torch.uint8))
+    Film(tmp_path, 1, few, seed=0).shoot(vae)

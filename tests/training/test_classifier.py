@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from sharpvae.config.schema import ClassifierConfig
 from sharpvae.metrics.judge import Judge
 from sharpvae.networks.critic import Critic
-from sharpvae.training.classifier import Task, accuracy, halves, task_for, train_classifier
+from sharpvae.training.classifier import (
+    Task,
+    accuracy,
+    halves,
+    learn_half,
+    task_for,
+    train_classifier,
+)
+from tests.feeds import feed_of
 
 CONFIG = ClassifierConfig(widths=[8, 8], epochs=15, lr=1e-2, batch_size=16, seed=0)
 
@@ -42,25 +50,45 @@ def test_it_learns_its_task(network, task: Task) -> None:
     images, labels = ramps(256)
     if task.name == "rotations":
         images, labels = images[labels == 0], None
+    feed = feed_of(images, labels)
     classifier = network(1, task.classes, CONFIG.widths)
     losses = []
+    everything = torch.arange(feed.count)
     train_classifier(
-        classifier, task, images, labels, CONFIG, report=lambda _, loss: losses.append(loss)
+        classifier, task, feed, everything, CONFIG, report=lambda _, loss: losses.append(loss)
     )
     assert len(losses) == 15 and losses[-1] < losses[0]
-    assert accuracy(classifier, task, images, labels) > 0.9
+    assert accuracy(classifier, task, feed) > 0.9
     assert not classifier.training
 
 
 def test_the_same_seed_trains_the_same_network() -> None:
-    images, labels = ramps(64)
+    feed = feed_of(*ramps(64))
     states = []
     for _ in range(2):
         torch.manual_seed(0)
         judge = Judge(1, 2, [4])
-        train_classifier(judge, Task("labels", 2), images, labels, CONFIG)
+        train_classifier(judge, Task("labels", 2), feed, torch.arange(64), CONFIG)
         states.append(judge.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_half_is_all_it_learns_from(labelled: bool) -> None:
+    """As if the other half were not there: the same network from a feed of the half alone."""
+    images, labels = ramps(80)
+    half, config = torch.arange(80)[1::3], CONFIG.model_copy(update={"epochs": 2})
+    known = labels if labelled else None
+    feeds = feed_of(images, known), feed_of(images[half], known[half] if labelled else None)
+    positions = half, torch.arange(len(half))
+    (one, said), (other, said_too) = (
+        learn_half(Judge, feed, feeds[0], chosen, config)
+        for feed, chosen in zip(feeds, positions, strict=True)
+    )
+    assert all(torch.equal(one.state_dict()[k], v) for k, v in other.state_dict().items())
+    assert said == said_too
+    assert said["task"] == ("labels" if labelled else "rotations")
+    assert said["images"] == len(half) and said["image_channels"] == 1
 
 
 def test_judge_and_critic_share_no_architecture() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 import torch
 from torch import Tensor
 
+from sharpvae.datasets.batches import Batch
 from sharpvae.errors import UserError
 from sharpvae.networks.vae import VAE
 from sharpvae.objective.objective import Objective
 from sharpvae.randomness import global_seed
 from sharpvae.training.loop import Trainer
 from sharpvae.training.records import Epoch, Step
+from tests.feeds import feed_of
 
 
 def bars(count: int, seed: int) -> Tensor:
@@ -31,7 +35,8 @@ def trainer(model_config, loss_config, train_config):
             vae = VAE(model_config(), 1, 16)
         config = train_config(**changes)
         target = Objective(loss_config(**{"beta": 0.1, **(loss or {})}), None, epoch_steps=8)
-        return Trainer(vae, target, config, bars(64, 0), bars(16, 1), seed, "variant x, seed 0")
+        train, validation = feed_of(bars(64, 0), torch.arange(64)), feed_of(bars(16, 1))
+        return Trainer(vae, target, config, train, validation, seed, "variant x, seed 0")
 
     return build
 
@@ -59,6 +64,39 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(trainer) -> N
     assert histories[0] == histories[1] != histories[2]
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def seen(run: Trainer, updates: int) -> list[list[int]]:
+    """Train; the labels, here the positions, of each of the first `updates` batches."""
+    batches, update = [], run._update
+
+    def noted(batch: Batch) -> dict[str, Tensor]:
+        batches.append(batch.labels.tolist())
+        return update(batch)
+
+    run._update = noted
+    list(islice((event for event in run.run() if isinstance(event, Step)), updates))
+    return batches
+
+
+def test_the_seed_decides_the_batches_of_every_epoch(trainer) -> None:
+    first, again, other = (seen(trainer(seed, epochs=3), 24) for seed in (0, 0, 1))
+    assert len(first) == 24
+    assert first == again != other
+    assert len({str(first[epoch : epoch + 8]) for epoch in (0, 8, 16)}) == 3, "epochs differ"
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_run_may_take_up_its_feed_where_another_broke_off(trainer, flip: bool) -> None:
+    whole, broken = trainer(3, flip=flip), trainer(3, flip=flip)
+    expected = seen(whole, 24)
+    before = seen(broken, 13)
+    rest = [
+        batch.labels.tolist()
+        for epoch, start in ((2, 13 - 8), (3, 0))
+        for batch in trainer(3).train.shuffled(8, 3, epoch, flip, start)
+    ]
+    assert before + rest == expected
 
 
 def test_validation_is_at_the_final_beta_while_training_warms_up(trainer) -> None:
