@@ -1,8 +1,15 @@
-"""Starting a program as a terminal would."""
+"""Starting a program as a terminal would, and Python code in a process of its own."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
 
 _EXEC = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
@@ -16,3 +23,30 @@ def interruptible(*command: str) -> list[str]:
     A shell starts background jobs with SIGINT ignored, and a child inherits that.
     """
     return [sys.executable, "-c", _EXEC, *command]
+
+
+@contextmanager
+def running(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run Python `code` beside the block, its input and output on pipes; killed afterwards."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def told(process: subprocess.Popen[str]) -> str:
+    """The next line that a process prints; waits for it."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def go_on(process: subprocess.Popen[str]) -> None:
+    """Send a line to a process that waits for one."""
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
