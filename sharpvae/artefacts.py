@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sharpvae.errors import UserError
+from sharpvae.locking import locked, try_lock, unlock
+
+_RETIRED = "retired"  # the old directory, inside its temporary one, while the new one moves in
 
 
 @contextmanager
@@ -19,35 +23,62 @@ def fresh_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that takes its place on success.
 
     On any exception, Ctrl-C included, the temporary directory is removed and whatever stood at
-    `path` before still stands there. What a killed process left behind is removed first, so no
-    two processes may write the same `path` at once.
+    `path` before still stands there. What killed processes left behind is cleared away first.
+    Several processes may write the same `path` at once: each result is whole, the last one stays.
+    The temporary directory is locked for the block, so `path` must not lie right in another one.
+
+    Raises:
+        OSError: the parent cannot be made or written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for abandoned in path.parent.glob(f".{path.name}.*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with locked(path.parent):  # or another process would take it for abandoned before its lock
+        _clear_abandoned(path)
+        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.new.", dir=path.parent))
+        lock = try_lock(staging)
     try:
         staging.chmod(0o755)  # mkdtemp makes it private to the user
         yield staging
         replace_directory(staging, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        if lock is not None:
+            unlock(lock)
+
+
+def _clear_abandoned(path: Path) -> None:
+    """Remove what killed processes left of writing `path`; the parent is locked by the caller.
+
+    A process killed in the middle of `replace_directory` has its old directory put back.
+    """
+    name = glob.escape(path.name)
+    for retired in path.parent.glob(f".{name}.old.*/{_RETIRED}"):
+        if not path.exists():
+            os.replace(retired, path)
+    for abandoned in (*path.parent.glob(f".{name}.old.*"), *path.parent.glob(f".{name}.new.*")):
+        lock = try_lock(abandoned)
+        if lock is not None:  # else it is in use by a live process
+            shutil.rmtree(abandoned, ignore_errors=True)
+            unlock(lock)
 
 
 def replace_directory(source: Path, target: Path) -> None:
-    """Move `source` to `target`, taking away a directory that is already there."""
-    if target.exists():
+    """Move `source` to `target`, taking away a directory that is already there.
+
+    The parent of `target` is locked meanwhile, so that two processes do so one after the other.
+    """
+    with locked(target.parent):
+        if not target.exists():
+            os.replace(source, target)
+            return
         retired = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-        os.replace(target, retired / "old")
+        os.replace(target, retired / _RETIRED)
         try:
             os.replace(source, target)
         except BaseException:
-            os.replace(retired / "old", target)
+            os.replace(retired / _RETIRED, target)
             raise
         finally:
             shutil.rmtree(retired, ignore_errors=True)
-    else:
-        os.replace(source, target)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sharpvae.artefacts import fresh_directory, read_json, write_json, write_text
 from sharpvae.errors import UserError, UserErrors, nearest
+from tests.processes import go_on, running, told
 
 
 def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
@@ -43,19 +42,76 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, error: type[BaseExcepti
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+WRITE = """
+import sys
+from pathlib import Path
+from sharpvae.artefacts import fresh_directory
+with fresh_directory(Path(sys.argv[1])) as directory:
+    (directory / "a").write_text(sys.argv[2])
+    print("writing")
+    input()
+    (directory / "b").write_text(sys.argv[2])
+"""
+
+
 def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
-    code = (
-        "import os, signal; from pathlib import Path; "
-        "from sharpvae.artefacts import fresh_directory\n"
-        "with fresh_directory(Path('out')) as d: os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    repository = str(Path(__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": repository}
-    killed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment)
-    assert killed.returncode == -signal.SIGKILL
+    target = tmp_path / "out"
+    with running(WRITE, target, "killed") as process:
+        assert told(process) == "writing"
     assert len(list(tmp_path.iterdir())) == 1
-    with fresh_directory(tmp_path / "out"):
+    with fresh_directory(target):
         pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_two_processes_write_one_directory_and_the_last_one_wins(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with running(WRITE, target, "one") as one, running(WRITE, target, "two") as two:
+        assert told(one) == told(two) == "writing"
+        with fresh_directory(target) as directory:  # a third clears nothing of theirs away
+            (directory / "a").write_text("three")
+        for process, name in ((two, "two"), (one, "one")):
+            go_on(process)
+            assert process.wait() == 0
+            assert {path.name: path.read_text() for path in target.iterdir()} == {
+                "a": name, "b": name,
+            }  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_many_swaps_at_once_leave_one_whole_directory(tmp_path: Path) -> None:
+    code = WRITE.replace('    print("writing")\n    input()\n', "")
+    code = code.replace("with fresh", "for _ in range(50):\n  with fresh").replace(
+        "\n    ", "\n     "
+    )
+    target = tmp_path / "out"
+    with running(code, target, "one") as one, running(code, target, "two") as two:
+        assert one.wait() == two.wait() == 0
+    assert (target / "a").read_text() == (target / "b").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_process_killed_between_two_renames_loses_nothing(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from sharpvae.artefacts import fresh_directory
+with fresh_directory(Path(sys.argv[1])):
+    replace = os.replace
+    def replace_and_die(source, target):
+        replace(source, target)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.replace = replace_and_die
+"""
+    target = tmp_path / "out"
+    with fresh_directory(target) as directory:
+        (directory / "old").touch()
+    with running(code, target) as process:
+        assert process.wait() == -signal.SIGKILL
+    assert not target.exists()
+    with pytest.raises(ValueError, match="fails"), fresh_directory(target):
+        raise ValueError("this one fails too")
+    assert [path.name for path in target.iterdir()] == ["old"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

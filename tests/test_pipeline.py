@@ -15,7 +15,7 @@ LIBRARY = sorted((REPOSITORY / "sharpvae").rglob("*.py"))
 
 # Lowest first. A module may import from its own room, and from any room on a lower floor.
 FLOORS = [
-    {"errors"},
+    {"errors", "locking"},
     {"artefacts", "randomness"},
     {"config", "weights", "devices"},
     {"networks", "objective", "datasets", "metrics"},
