@@ -13,6 +13,7 @@ from sharpvae.artefacts import fresh_directory
 from sharpvae.config.stage_files import PrepareStage, load_stage
 from sharpvae.datasets.pack import prepare
 from sharpvae.datasets.packed import Card
+from sharpvae.datasets.progress import Unit
 from stages.console import run
 from stages.progress import Bar, bar
 
@@ -32,7 +33,7 @@ class Display:
     """Shows each step of the work as a bar of its own; a `Progress`."""
 
     def __init__(self) -> None:
-        self._bars, self._title = ExitStack(), ""
+        self._bars = ExitStack()
         self._bar: Bar | None = None
 
     def __enter__(self) -> Display:
@@ -46,12 +47,13 @@ class Display:
     ) -> None:
         self._bars.close()
 
-    def step(self, title: str, done: int, total: int) -> None:
-        """Move the bar of `title`, and start it where it is new."""
-        if self._bar is None or title != self._title:
+    def step(self, title: str, done: int, total: int, unit: Unit = "images") -> None:
+        """Move the bar of `title`; a new one where the title is new, or the work starts over."""
+        old = self._bar
+        if old is None or (title, total) != (old.title, old.total) or done < old.done:
             self._bars.close()
-            self._title, self._bar = title, self._bars.enter_context(bar(title, total))
-        self._bar.advance(done - self._bar.done)
+            self._bar = old = self._bars.enter_context(bar(title, total, unit, done))
+        old.advance(done - old.done)
 
     def note(self, text: str) -> None:
         """Print a line that stays."""

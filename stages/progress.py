@@ -8,16 +8,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
 
 QUIET_SECONDS = 10.0  # without a terminal, at most one line of progress in this time
 
 
 class Bar:
-    """A count of `total` things done, with a note beside it."""
+    """A count of `total` things done (0 where unknown), with a note beside it.
 
-    def __init__(self, title: str, total: int) -> None:
-        self.title, self.total, self.done, self.note = title, total, 0, ""
+    Args:
+        unit: `bytes`, or what the things are called; then amount, rate and time left are shown.
+        start: what was done before, and so is no part of the rate.
+    """
+
+    def __init__(self, title: str, total: int, unit: str = "", start: int = 0) -> None:
+        self.title, self.total, self.unit, self.done, self.note = title, total, unit, start, ""
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Count `count` more, and change the note where one is given."""
@@ -34,10 +51,10 @@ class Bar:
 
 
 class _TerminalBar(Bar):
-    def __init__(self, title: str, total: int, progress: Progress) -> None:
-        super().__init__(title, total)
+    def __init__(self, title: str, total: int, unit: str, start: int, progress: Progress) -> None:
+        super().__init__(title, total, unit, start)
         self.progress = progress
-        self.task = progress.add_task(title, total=total, note="")
+        self.task = progress.add_task(title, total=total or None, completed=start, note="")
 
     def line(self, text: str) -> None:
         self.progress.console.print(text, markup=False, highlight=False)
@@ -47,31 +64,80 @@ class _TerminalBar(Bar):
 
 
 class _PlainBar(Bar):
-    def __init__(self, title: str, total: int) -> None:
-        super().__init__(title, total)
-        self.shown = time.monotonic()
+    def __init__(self, title: str, total: int, unit: str, start: int) -> None:
+        super().__init__(title, total, unit, start)
+        self.start, self.began = start, time.monotonic()
+        self.shown = self.began
 
     def line(self, text: str) -> None:
         self.shown = time.monotonic()
         super().line(text)
 
     def _show(self) -> None:
-        if time.monotonic() - self.shown >= QUIET_SECONDS:
-            self.line(f"{self.title}  {self.done}/{self.total}  {self.note}".rstrip())
+        now = time.monotonic()
+        if now - self.shown >= QUIET_SECONDS:
+            pace = _pace(self, (self.done - self.start) / max(now - self.began, 1e-9))
+            self.line(f"{self.title}  {pace}  {self.note}".rstrip())
+
+
+def _pace(bar: Bar, rate: float) -> str:
+    """How much is done, and where the unit is known, how fast, and how long it still takes."""
+    if bar.unit == "bytes":
+        of = f"/{bar.total / 1e6:.1f}" if bar.total else ""
+        text = f"{bar.done / 1e6:.1f}{of} MB  {rate / 1e6:.1f} MB/s"
+    elif bar.unit:
+        text = f"{bar.done}{f'/{bar.total}' if bar.total else ''}  {_speed(rate, bar.unit)}"
+    else:
+        return f"{bar.done}/{bar.total}"
+    return text + (f"  {_clock((bar.total - bar.done) / rate)} left" if bar.total and rate else "")
+
+
+def _speed(rate: float, unit: str) -> str:
+    return f"{rate:.{0 if rate >= 10 else 1}f} {unit}/s"
+
+
+def _clock(seconds: float) -> str:
+    """`m:ss`, or `h:mm:ss`."""
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class _RateColumn(ProgressColumn):
+    """Things a second, as rich has it for bytes alone."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text("" if not task.speed else _speed(task.speed, self.unit), "progress.data.speed")
+
+
+def _columns(unit: str) -> tuple[ProgressColumn, ...]:
+    """What a terminal shows of a bar, from left to right."""
+    amount: tuple[ProgressColumn, ...] = (TextColumn("{task.fields[note]}"),)
+    if unit == "bytes":
+        amount = (DownloadColumn(), TransferSpeedColumn())
+    elif unit:
+        amount = (MofNCompleteColumn(), _RateColumn(unit))
+    return (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        *amount,
+        TimeRemainingColumn(compact=True),
+    )
 
 
 @contextmanager
-def bar(title: str, total: int) -> Iterator[Bar]:
-    """A bar for the block: rich where stdout is a terminal, lines where it is not."""
+def bar(title: str, total: int, unit: str = "", start: int = 0) -> Iterator[Bar]:
+    """A bar for the block: rich where stdout is a terminal, lines where it is not.
+
+    The arguments are those of `Bar`.
+    """
     if not sys.stdout.isatty():
-        yield _PlainBar(title, total)
+        yield _PlainBar(title, total, unit, start)
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(compact=True),
-    )
-    with Progress(*columns, console=Console(), transient=True) as progress:
-        yield _TerminalBar(title, total, progress)
+    with Progress(*_columns(unit), console=Console(), transient=True) as progress:
+        yield _TerminalBar(title, total, unit, start, progress)
