@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from sharpvae.datasets.catalogue import Entry, File
 from sharpvae.datasets.checksum import fault
-from sharpvae.datasets.download import DownloadError, downloaded
+from sharpvae.datasets.disk import unwritable
+from sharpvae.datasets.download import DownloadError, download
 from sharpvae.datasets.progress import Progress
 from sharpvae.errors import UserError
+from sharpvae.locking import locked
 
 MIRROR_VARIABLE = "SHARPVAE_MIRROR"
 
@@ -83,7 +87,8 @@ def _check(said_by: str, base: str) -> None:
 def obtain(entry: Entry, tried: list[Place], raw: Path, progress: Progress) -> dict[str, Path]:
     """Find every file of `entry`, downloading what no folder holds.
 
-    A copy with wrong contents is passed over with a note, never used.
+    A copy with wrong contents is passed over with a note, never used. Of several processes one
+    downloads; the others wait for it and take what it got.
 
     Args:
         tried: as `places` gives.
@@ -93,29 +98,64 @@ def obtain(entry: Entry, tried: list[Place], raw: Path, progress: Progress) -> d
         published file name -> a local file whose contents were verified.
 
     Raises:
-        UserError: a file is nowhere to be had; names every place tried and why it failed.
+        UserError: a file is nowhere to be had; names every place tried and why it failed. Or
+            the disk of `raw` is full, or cannot be written to.
     """
-    return {file.name: _obtain(entry, file, tried, raw, progress) for file in entry.files}
+    with _Shelf(raw / entry.name, progress) as shelf:
+        return {file.name: _obtain(entry, file, tried, shelf) for file in entry.files}
 
 
-def _obtain(entry: Entry, file: File, tried: list[Place], raw: Path, progress: Progress) -> Path:
+class _Shelf:
+    """The folder that downloads go to, held for oneself from the first download on."""
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        self.folder, self.progress = folder, progress
+        self._lock = ExitStack()
+        self._mine = False
+
+    def __enter__(self) -> _Shelf:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock.close()
+
+    def take(self, file: File) -> Path | None:
+        """Make the folder one's own; returns `file` where another process got it meanwhile."""
+        if self._mine:
+            return None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.enter_context(locked(self.folder, self._tell))
+        except OSError as error:
+            raise unwritable(self.folder, file.name, file.size or 0, error) from None
+        self._mine = True
+        path = self.folder / file.name
+        return path if path.is_file() and fault(path, file) is None else None
+
+    def _tell(self) -> None:
+        self.progress.note(f"another process downloads into {self.folder}: waiting for it")
+
+
+def _obtain(entry: Entry, file: File, tried: list[Place], shelf: _Shelf) -> Path:
     failures: list[str] = []
     notes: list[str] = []
     for place in tried:
         try:
-            if place.remote:
-                path = _download(place, file, raw / entry.name, progress)
-            else:
-                path = _local(place, file)
+            path = _download(place, file, shelf) if place.remote else _local(place, file)
         except _NotHereError as error:
             failures.append(f"{place.base} ({place.said_by}): {error}")
             if error.telling or place.named:
                 notes.append(f"{file.name}: not from {failures[-1]}")
         else:
             for note in notes:
-                progress.note(note)
+                shelf.progress.note(note)
             return path
-    raise _nowhere(entry, file, failures, raw)
+    raise _nowhere(entry, file, failures, shelf.folder)
 
 
 class _NotHereError(Exception):
@@ -142,19 +182,17 @@ def _local(place: Place, file: File) -> Path:
     raise _NotHereError(wrong or "no such file", telling=bool(wrong))
 
 
-def _download(place: Place, file: File, folder: Path, progress: Progress) -> Path:
-    """Download to a temporary file, verify, and rename it into `folder`."""
+def _download(place: Place, file: File, shelf: _Shelf) -> Path:
+    """Download from the first base that has the file, unless another process did meanwhile."""
     failure = ""
+    if (path := shelf.take(file)) is not None:
+        return path
     for base in place.bases:
         try:
-            with downloaded(f"{base}/{file.name}", file, folder, progress) as temporary:
-                found = fault(temporary, file)
-                if found is not None:
-                    raise _NotHereError(f"{file.name} is {found}")
-                return temporary.replace(folder / file.name)
+            return download(f"{base}/{file.name}", file, shelf.folder, shelf.progress)
         except DownloadError as error:
             failure = str(error)
-            if not failure.startswith("HTTP 404"):
+            if not error.missing:
                 break  # only a missing file may lie at the next base
     raise _NotHereError(failure)
 
@@ -166,14 +204,14 @@ def described(file: File) -> str:
     return f"{file.name} with {file.digest}" + (" when unpacked" if file.unpacked else "")
 
 
-def _nowhere(entry: Entry, file: File, failures: list[str], raw: Path) -> UserError:
+def _nowhere(entry: Entry, file: File, failures: list[str], kept: Path) -> UserError:
     listed = ", ".join(file.name for file in entry.files)
     packages = "".join(f", or install the system's package for {f}" for f in entry.folders)
     return UserError(
         f"data.name: {entry.name}",
         f"{described(file)}, in one of the places tried",
         "\n    ".join(["in none of them:", *failures]),
-        f"put {listed} into {raw / entry.name}/, or into a folder and set data.path to it, or "
+        f"put {listed} into {kept}/, or into a folder and set data.path to it, or "
         f"set data.mirror or ${MIRROR_VARIABLE} to a folder or http(s) address that has "
         f"them{packages}",
     )

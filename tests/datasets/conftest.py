@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import pytest
 
 from sharpvae.config.schema import DataConfig
+from sharpvae.datasets import download
 from tests.datasets.samples import Config, Record, Server, TinyDigits
 
 
@@ -15,8 +15,22 @@ from tests.datasets.samples import Config, Record, Server, TinyDigits
 def no_mirror_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests must not depend on who runs them."""
     monkeypatch.delenv("SHARPVAE_MIRROR", raising=False)
-    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"):
+    for variable in (
+        "http_proxy",
+        "https_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "no_proxy",
+        "NO_PROXY",
+    ):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def hardly_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries again as often as ever, but soon."""
+    monkeypatch.setattr(download, "BACK_OFF", (0.01,) * len(download.BACK_OFF))
 
 
 @pytest.fixture
@@ -39,13 +53,8 @@ def tiny() -> TinyDigits:
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A real HTTP server on loopback."""
-    made = Server()
-    thread = threading.Thread(target=made.http.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
-    thread.join()
+    with Server().serving() as made:
+        yield made
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import gzip
 import hashlib
 import http.server
 import io
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from PIL import Image
 from sharpvae.config.schema import DataConfig
 from sharpvae.config.stage_files import Minimum
 from sharpvae.datasets.catalogue import Entry, File
+from sharpvae.datasets.progress import Unit
 
 REPOSITORY = Path(__file__).parents[2]
 MIRROR = REPOSITORY.parent / "shared" / "mirror"
@@ -87,28 +90,23 @@ class TinyDigits:
         return folder
 
 
+Answer = bytes | int | Callable[[http.server.BaseHTTPRequestHandler], None]
+
+
 class Server:
     """Serves `answers`: path -> bytes, or a status, or a function of the request handler."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, bytes | int | Callable[[http.server.BaseHTTPRequestHandler], None]]
-        self.answers = {}
+        self.answers: dict[str, Answer] = {}
         self.asked: list[str] = []
+        self.headers: list[dict[str, str]] = []  # of each request
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
-                answer = outer.answers.get(self.path, 404)
-                if callable(answer):
-                    answer(self)
-                elif isinstance(answer, int):
-                    self.send_error(answer)
-                else:
-                    self.send_response(200)
-                    self.send_header("Content-Length", str(len(answer)))
-                    self.end_headers()
-                    self.wfile.write(answer)
+                outer.headers.append(dict(self.headers.items()))
+                answered(self, outer.answers.get(self.path, 404))
 
             def log_message(self, *arguments: object) -> None:
                 pass
@@ -117,6 +115,82 @@ class Server:
         self.http.daemon_threads = True
         self.base = f"http://127.0.0.1:{self.http.server_port}"
 
+    @contextmanager
+    def serving(self) -> Iterator[Server]:
+        """Answer requests during the block."""
+        thread = threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.http.shutdown()
+            self.http.server_close()
+            thread.join()
+
+
+def answered(handler: http.server.BaseHTTPRequestHandler, answer: Answer) -> None:
+    """Give one of the answers that a `Server` knows."""
+    if callable(answer):
+        answer(handler)
+    elif isinstance(answer, int):
+        handler.send_error(answer)
+    else:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(answer)))
+        handler.end_headers()
+        handler.wfile.write(answer)
+
+
+def in_turn(*answers: Answer) -> Answer:
+    """An answer that is another one at each request; the last one stays."""
+    left = list(answers)
+    return lambda handler: answered(handler, left.pop(0) if len(left) > 1 else left[0])
+
+
+class Resumable:
+    """An answer that knows Range and If-Range.
+
+    Attributes:
+        cut: bytes after which it breaks off; None for never.
+        stall: what to wait for before it breaks off.
+        sent: how many bytes each request got.
+    """
+
+    def __init__(
+        self, data: bytes, etag: str | None = '"1"', cut: int | None = None,
+        stall: threading.Event | None = None, **headers: str,
+    ) -> None:  # fmt: skip
+        self.data, self.etag, self.cut, self.stall, self.headers = data, etag, cut, stall, headers
+        self.sent: list[int] = []
+
+    def __call__(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        asked = handler.headers.get("Range")
+        same = handler.headers.get("If-Range") in (None, self.etag)
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and same else 0
+        if start >= len(self.data):
+            handler.send_response(416)
+            handler.send_header("Content-Range", f"bytes */{len(self.data)}")
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
+        body = self.data[start:]
+        handler.send_response(206 if start else 200)
+        headers = {"Content-Length": str(len(body)), **self.headers}
+        if start:
+            end = len(self.data) - 1
+            headers["Content-Range"] = f"bytes {start}-{end}/{len(self.data)}"
+        if self.etag is not None:
+            headers["ETag"] = self.etag
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(body[: self.cut])
+        handler.wfile.flush()
+        self.sent.append(len(body[: self.cut]))
+        if self.stall is not None:
+            self.stall.wait(10)
+        handler.close_connection = True
+
 
 class Record:
     """A `Progress` that remembers."""
@@ -124,9 +198,11 @@ class Record:
     def __init__(self) -> None:
         self.steps: list[tuple[str, int, int]] = []
         self.notes: list[str] = []
+        self.units: set[Unit] = set()
 
-    def step(self, title: str, done: int, total: int) -> None:
+    def step(self, title: str, done: int, total: int, unit: Unit = "images") -> None:
         self.steps.append((title, done, total))
+        self.units.add(unit)
 
     def note(self, text: str) -> None:
         self.notes.append(text)

@@ -13,6 +13,7 @@ from sharpvae.datasets import download
 from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.checksum import fault
 from sharpvae.datasets.fetch import obtain, places
+from sharpvae.datasets.network_errors import reason
 from sharpvae.errors import UserError
 from tests.datasets.samples import MIRROR, Record, Server, TinyDigits
 
@@ -178,7 +179,7 @@ def test_bad_contents_are_named(tiny: TinyDigits, server: Server, tmp_path: Path
     other = gzip.compress(tiny.unpacked[IMAGES][:-1] + b"?")
     bomb = gzip.compress(bytes(10_000_000))
     damaged = good[:40] + bytes(20) + good[60:]
-    for data, reason in [
+    for data, why in [
         (b"", "an empty file"),
         (good[:-20], "a truncated gzip file"),
         (other, "wrong contents"),
@@ -186,7 +187,7 @@ def test_bad_contents_are_named(tiny: TinyDigits, server: Server, tmp_path: Path
         (damaged, "a damaged gzip file"),
     ]:
         offer(server, {IMAGES: data})
-        assert reason in str(failure(tiny.entry(), tmp_path, server.base)), reason
+        assert why in str(failure(tiny.entry(), tmp_path, server.base)), why
         assert leftovers(tmp_path) == []
 
 
@@ -201,7 +202,11 @@ def test_a_connection_cut_half_way(tiny: TinyDigits, server: Server, tmp_path: P
     server.answers[f"/tiny/{IMAGES}"] = cut
     text = str(failure(tiny.entry(), tmp_path, server.base))
     assert "the connection was cut after 1234 of 5000 bytes" in text
-    assert leftovers(tmp_path) == []
+    assert "1.2 kB are kept, the next run asks for the rest" in text
+    assert {path.name for path in leftovers(tmp_path)} == {
+        f".{IMAGES}.part",
+        f".{IMAGES}.part.json",
+    }
 
 
 def test_a_server_that_never_stops(
@@ -232,7 +237,8 @@ def test_nobody_listens_there(tiny: TinyDigits, tmp_path: Path) -> None:
 def test_tls_and_hosts_are_explained(tiny: TinyDigits, server: Server, tmp_path: Path) -> None:
     secure = server.base.replace("http:", "https:")  # a server that does not speak TLS
     assert "TLS failed" in str(failure(tiny.entry(), tmp_path, secure))
-    assert "no such host, or no network" in download.reason(socket.gaierror(-2, "unknown"))
+    unknown = reason(socket.gaierror(-2, "unknown"), secure, 10)
+    assert "no such host, or no network" in unknown and "https_proxy" in unknown
 
 
 def test_every_place_tried_is_listed_and_what_to_do(
