@@ -129,7 +129,7 @@ def _words(cause: Exception, timeout: float, proxy: Proxy | None) -> str:
     if isinstance(cause, ssl.SSLEOFError):
         return "the connection was cut"
     if isinstance(cause, ssl.SSLError):
-        return f"TLS failed: {cause.reason or cause}"
+        return f"TLS failed: {getattr(cause, 'reason', None) or cause}"
     if isinstance(cause, TimeoutError):
         return f"no answer within {timeout:g} seconds"
     if isinstance(cause, socket.gaierror):

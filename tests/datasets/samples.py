@@ -6,12 +6,15 @@ import gzip
 import hashlib
 import http.server
 import io
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -184,12 +187,25 @@ class Resumable:
         for name, value in headers.items():
             handler.send_header(name.replace("_", "-"), value)
         handler.end_headers()
+        self.sent.append(len(body[: self.cut]))
         handler.wfile.write(body[: self.cut])
         handler.wfile.flush()
-        self.sent.append(len(body[: self.cut]))
         if self.stall is not None:
             self.stall.wait(10)
         handler.close_connection = True
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A disk of its own, or a skipped test where nobody may mount one."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small disk is not permitted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 class Record:
