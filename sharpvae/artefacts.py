@@ -32,7 +32,7 @@ def fresh_directory(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent):  # or another process would take it for abandoned before its lock
-        _clear_abandoned(path)
+        clear_abandoned(path)
         staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.new.", dir=path.parent))
         lock = try_lock(staging)
     try:
@@ -45,8 +45,8 @@ def fresh_directory(path: Path) -> Iterator[Path]:
             unlock(lock)
 
 
-def _clear_abandoned(path: Path) -> None:
-    """Remove what killed processes left of writing `path`; the parent is locked by the caller.
+def clear_abandoned(path: Path) -> None:
+    """Remove what killed processes left of writing `path`; the caller has locked its parent.
 
     A process killed in the middle of `replace_directory` has its old directory put back.
     """
