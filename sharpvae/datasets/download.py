@@ -66,6 +66,8 @@ def download(address: str, file: File, folder: Path, progress: Progress) -> Path
             part.remove()
             raise DownloadError(f"{file.name} is {found}")
         return part.finish(folder / file.name)
+    except BrokenPipeError:  # whoever `progress` told is gone; a disk knows no such error
+        raise
     except OSError as error:  # those of the network have become a DownloadError
         needed = file.size or 0
         with suppress(OSError):
@@ -97,7 +99,7 @@ def _given_up(error: DownloadError, address: str, file: File, part: Partial) -> 
     """`error` with what became of the bytes that came: no use, no trace."""
     if _kept(address, file, part):
         text = f"{error}; {amount(part.size())} are kept, the next run asks for the rest"
-        return DownloadError(text, error.missing)
+        return DownloadError(text, error.missing, error.passing)
     origin = part.origin()
     if origin is None or origin.address == address:
         part.remove()

@@ -106,10 +106,15 @@ def obtain(entry: Entry, tried: list[Place], raw: Path, progress: Progress) -> d
 
 
 class _Shelf:
-    """The folder that downloads go to, held for oneself from the first download on."""
+    """The folder that downloads go to, held for oneself from the first download on.
+
+    Attributes:
+        down: address of a place -> why it could not be reached, however often it was tried.
+    """
 
     def __init__(self, folder: Path, progress: Progress) -> None:
         self.folder, self.progress = folder, progress
+        self.down: dict[str, str] = {}
         self._lock = ExitStack()
         self._mine = False
 
@@ -187,11 +192,15 @@ def _download(place: Place, file: File, shelf: _Shelf) -> Path:
     failure = ""
     if (path := shelf.take(file)) is not None:
         return path
+    if place.base in shelf.down:  # a dead mirror costs its waits once, not once a file
+        raise _NotHereError(f"not asked again: {shelf.down[place.base]}")
     for base in place.bases:
         try:
             return download(f"{base}/{file.name}", file, shelf.folder, shelf.progress)
         except DownloadError as error:
             failure = str(error)
+            if error.passing:
+                shelf.down[place.base] = failure
             if not error.missing:
                 break  # only a missing file may lie at the next base
     raise _NotHereError(failure)

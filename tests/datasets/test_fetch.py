@@ -191,6 +191,18 @@ def test_bad_contents_are_named(tiny: TinyDigits, server: Server, tmp_path: Path
         assert leftovers(tmp_path) == []
 
 
+def test_a_mirror_that_is_down_is_waited_for_once(
+    tiny: TinyDigits, server: Server, tmp_path: Path, record: Record
+) -> None:
+    offer(server, tiny.packed(), folder="/public")
+    server.answers |= {f"/tiny/{name}": 503 for name in tiny.unpacked}
+    dataset = tiny.entry(addresses=(f"{server.base}/public/",))
+    assert len(get(dataset, tmp_path, record, mirror=server.base)) == 4
+    assert server.asked.count(f"/tiny/{IMAGES}") == 1 + len(download.BACK_OFF)
+    assert len(server.asked) == 1 + len(download.BACK_OFF) + 4
+    assert "not asked again: HTTP 503" in record.notes[-1]
+
+
 def test_a_connection_cut_half_way(tiny: TinyDigits, server: Server, tmp_path: Path) -> None:
     def cut(handler: http.server.BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
