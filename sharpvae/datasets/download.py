@@ -111,6 +111,8 @@ def _try(address: str, file: File, part: Partial, progress: Progress) -> bool:
     kept, have = _kept(address, file, part), part.size()
     with _opened(address, kept, have) as answer:
         if answer.status not in (206, 416):
+            if kept is not None and answer.headers.get_content_type() == "text/html":
+                raise DownloadError("an HTML page instead of the rest of the file")
             origin = Origin(address, validator(answer.headers), _length(answer, file))
             _check_size(origin.total, file)
             part.start(origin)

@@ -143,6 +143,16 @@ def test_a_server_that_ignores_range_sends_all(server: Server, tmp_path: Path) -
     assert len(server.asked) == 1
 
 
+def test_a_login_page_does_not_cost_what_is_kept(server: Server, tmp_path: Path) -> None:
+    page = Resumable(b"<!DOCTYPE html><p>accept our terms", '"page"', Content_Type="text/html")
+    interrupted(tmp_path, f"{server.base}/a.bin", Resumable(DATA))
+    server.answers["/a.bin"] = page
+    assert "an HTML page instead of the rest" in failing(server, tmp_path)
+    server.answers["/a.bin"] = rest = Resumable(DATA)
+    download(f"{server.base}/a.bin", FILE, tmp_path, Record())
+    assert rest.sent == [len(DATA) - HALF]
+
+
 @pytest.mark.parametrize("file", [FILE, ANY])
 def test_a_file_that_changed_in_between_is_sent_whole(
     server: Server, tmp_path: Path, file: File
