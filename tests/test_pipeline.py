@@ -18,7 +18,8 @@ FLOORS = [
     {"errors", "locking"},
     {"artefacts", "randomness"},
     {"config", "weights", "devices"},
-    {"networks", "objective", "datasets", "metrics"},
+    {"networks", "objective", "metrics"},
+    {"datasets"},  # which says of real images what metrics say of fakes
     {"training", "sampling", "report"},
 ]
 
@@ -120,7 +121,7 @@ def test_package_files_hold_no_code() -> None:
         assert all(isinstance(node, ast.Expr) for node in body), path
 
 
-@pytest.mark.parametrize("stage", ["configure", "prepare", "report"])
+@pytest.mark.parametrize("stage", ["configure", "report"])
 def test_a_quick_stage_never_waits_for_torch(stage: str) -> None:
     imported = {
         name.split(".")[0]

@@ -180,3 +180,14 @@ def test_ctrl_c_leaves_everything_as_it_was(place: Path) -> None:
     assert process.returncode == 130
     assert "interrupted" in stderr
     assert_as_before(place)
+
+
+def test_data_of_the_right_size_is_prepared_without_pytorch(place: Path) -> None:
+    """PyTorch takes seconds to import, and padding needs none of it."""
+    configure(place, subset=600)
+    code = "import sys; from stages.prepare import main; main(); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=place, capture_output=True, text=True, env=environment(), check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1:] == ["False"], done.stderr

@@ -39,6 +39,7 @@ class DataConfig(Section):
     classes: Annotated[list[str], Field(min_length=1)] | None
     validation_fraction: Fraction
     test_fraction: Fraction
+    strict: bool
     seed: Annotated[int, Field(ge=0)]
 
     @field_validator("subset")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from sharpvae.datasets.catalogue import File
+from sharpvae.datasets.entry import File
 
 GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from sharpvae.datasets.catalogue import File
 from sharpvae.datasets.checksum import fault
 from sharpvae.datasets.disk import amount, unwritable
+from sharpvae.datasets.entry import File
 from sharpvae.datasets.network_errors import may_pass, reason, retry_after
 from sharpvae.datasets.partial import Origin, Partial, content_range, validator
 from sharpvae.datasets.progress import Progress

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from sharpvae.datasets.catalogue import Entry, File
 from sharpvae.datasets.checksum import fault
 from sharpvae.datasets.disk import unwritable
 from sharpvae.datasets.download import DownloadError, download
+from sharpvae.datasets.entry import Entry, File
 from sharpvae.datasets.progress import Progress
 from sharpvae.errors import UserError
 from sharpvae.locking import locked
@@ -215,12 +215,13 @@ def described(file: File) -> str:
 
 def _nowhere(entry: Entry, file: File, failures: list[str], kept: Path) -> UserError:
     listed = ", ".join(file.name for file in entry.files)
+    by_hand = f"{entry.by_hand}; " if entry.by_hand else ""
     packages = "".join(f", or install the system's package for {f}" for f in entry.folders)
     return UserError(
         f"data.name: {entry.name}",
         f"{described(file)}, in one of the places tried",
         "\n    ".join(["in none of them:", *failures]),
-        f"put {listed} into {kept}/, or into a folder and set data.path to it, or "
-        f"set data.mirror or ${MIRROR_VARIABLE} to a folder or http(s) address that has "
+        f"{by_hand}put {listed} into {kept}/, or into a folder and set data.path to "
+        f"it, or set data.mirror or ${MIRROR_VARIABLE} to a folder or http(s) address that has "
         f"them{packages}",
     )

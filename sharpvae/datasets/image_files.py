@@ -14,6 +14,8 @@ from typing import Protocol
 from sharpvae.datasets.decode import UnusableImageError
 from sharpvae.errors import UserError
 
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+_FIRST = 1 << 16  # bytes of a file that are read before anything else is asked
 MAX_FILE = 1 << 28  # bytes; no photograph is larger than 256 MiB
 MAX_RATIO = 100  # an archive of images hardly shrinks; one that grows more than this is a bomb
 _SUFFIXES = (
@@ -60,7 +62,7 @@ class FolderFiles:
     """All files below a folder; links are followed, but for those that lead back up."""
 
     def __init__(self, top: Path) -> None:
-        self._paths: dict[str, Path] = {}
+        self._paths: dict[str, str] = {}
         self.folders: list[str] = []
         self._walk(top, "", set())
         self.files = sorted(self._paths)
@@ -80,24 +82,42 @@ class FolderFiles:
             if hidden(entry.name):
                 continue
             if not entry.is_dir():
-                self._paths[name] = Path(entry.path)
+                self._paths[name] = entry.path
             elif os.path.realpath(entry.path) not in seen:
                 self.folders.append(name)
                 self._walk(Path(entry.path), name + "/", seen)
 
     def read(self, name: str) -> bytes:
-        path = self._paths[name]
-        try:
-            if not path.is_file():  # a pipe would block, a dangling link is nothing
-                raise UnusableImageError("not a regular file")
-            if path.stat().st_size > MAX_FILE:
-                raise UnusableImageError(f"larger than {MAX_FILE >> 20} MiB")
-            return path.read_bytes()
-        except OSError as error:
-            raise UnusableImageError(f"cannot be read: {error.strerror}") from None
+        return read_image_file(self._paths[name])
 
     def close(self) -> None:
         pass
+
+
+def read_image_file(path: str | Path) -> bytes:
+    """The bytes of a regular file of at most MAX_FILE bytes.
+
+    Raises:
+        UnusableImageError: it is another thing, larger, or cannot be read.
+    """
+    try:
+        # Non-blocking: a pipe would wait for whoever writes into it.
+        opened = os.open(path, _READ)
+        try:
+            first = min(_FIRST, MAX_FILE)
+            data = os.read(opened, first)
+            if 0 < len(data) < first:  # all of a small file, which saves a look at it
+                return data
+            found = os.fstat(opened)
+            if not stat.S_ISREG(found.st_mode):
+                raise UnusableImageError("not a regular file")
+            if found.st_size > MAX_FILE:
+                raise UnusableImageError(f"larger than {MAX_FILE >> 20} MiB")
+            return data + os.read(opened, max(0, found.st_size - len(data)))
+        finally:
+            os.close(opened)
+    except OSError as error:
+        raise UnusableImageError(f"cannot be read: {error.strerror}") from None
 
 
 class ZipFiles:
@@ -155,6 +175,8 @@ class ZipFiles:
 
 def clean(name: str) -> str:
     """One spelling of a name on every system: composed Unicode that UTF-8 can say."""
+    if name.isascii():
+        return name
     return unicodedata.normalize("NFC", name).encode("utf-8", "backslashreplace").decode()
 
 

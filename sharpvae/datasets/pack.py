@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,30 +12,41 @@ from numpy.typing import NDArray
 
 from sharpvae.config.schema import DataConfig
 from sharpvae.config.stage_files import Minimum
-from sharpvae.datasets.catalogue import Entry, entry
-from sharpvae.datasets.decode import UnusableImageError
+from sharpvae.datasets.catalogue import entry
+from sharpvae.datasets.decode import Pixels
+from sharpvae.datasets.decoding import decoded
+from sharpvae.datasets.disk import unwritable
+from sharpvae.datasets.duplicates import identities
+from sharpvae.datasets.entry import Entry
 from sharpvae.datasets.packed import (
     SPLITS,
     Card,
     Skipped,
     SplitName,
-    create_split,
-    file_hash,
     load_split,
     write_card,
+    write_factors,
+    write_images,
     write_labels,
 )
+from sharpvae.datasets.parallel import on_all_cores
 from sharpvae.datasets.plan import Plan, make_plan, require_enough, require_usable, split_strata
+from sharpvae.datasets.pool import Pool
 from sharpvae.datasets.progress import Progress
-from sharpvae.datasets.readers import Pool, open_pool
-from sharpvae.datasets.requirements import chosen_classes, require, require_possible
-from sharpvae.datasets.resize import fit_square
+from sharpvae.datasets.readers import open_pool
+from sharpvae.datasets.requirements import (
+    chosen_classes,
+    require,
+    require_all_usable,
+    require_possible,
+)
 from sharpvae.datasets.scratch import Scratch
 from sharpvae.datasets.selection import drop_straddling
 from sharpvae.datasets.sheet import contact_sheet
+from sharpvae.datasets.statistics import Glance, Statistics, glance, summary
 
-_CHUNK = 1024  # images held in memory at a time
-_REPORT = 32  # images between two reports of progress
+_CHUNK = 128  # images held in memory at a time
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def prepare(
@@ -57,71 +71,98 @@ def prepare(
     require_possible(config, minimum)
     if dataset.class_names is not None:
         chosen_classes(dataset.class_names, config, f"data.name: {dataset.name}")
-    with (
-        Scratch(directory / ".pixels", config.image_size) as scratch,
-        open_pool(dataset, config, raw, progress) as pool,
-    ):
-        plan = make_plan(pool, config, progress)
-        require_usable(plan, pool)
-        require_enough(plan, pool, config, minimum)
-        chosen, skipped = _decode(plan, pool, config, scratch, progress)
-        splits = split_strata(plan.strata[chosen], pool, config)
-        stays = drop_straddling(splits, scratch.digests)
-        members = {split: np.flatnonzero((splits == split) & stays) for split in SPLITS}
-        counts = {split: len(rows) for split, rows in members.items()}
-        lost = f"{len(skipped)} files skipped, {int((~stays).sum())} duplicates removed"
-        require(counts, minimum, config, pool.is_test is not None, lost)
-        _write(members, chosen, plan, scratch, directory)
-    card = _card(dataset, pool, plan, config, directory, int((~stays).sum()), skipped)
+    try:
+        with (
+            Scratch(directory / ".pixels", config.image_size) as scratch,
+            open_pool(dataset, config, raw, progress) as pool,
+        ):
+            return _pack(dataset, pool, config, minimum, scratch, directory, progress)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise unwritable(directory.parent, "the packed images", 0, error) from None
+
+
+def _pack(
+    dataset: Entry,
+    pool: Pool,
+    config: DataConfig,
+    minimum: Minimum,
+    scratch: Scratch,
+    directory: Path,
+    progress: Progress,
+) -> Card:
+    plan = make_plan(pool, config, progress)
+    if config.strict:
+        require_all_usable(pool.place, pool.skipped)
+    require_usable(plan, pool)
+    require_enough(plan, pool, config, minimum)
+    taken = _decode(plan, pool, config, scratch, progress)
+    splits = split_strata(plan.strata[taken.chosen], pool, config)
+    same = identities(scratch.fingerprints, scratch.content)
+    stays = drop_straddling(splits, [same[row] for row in taken.rows])
+    duplicates = int((~stays).sum())
+    members = {split: np.flatnonzero((splits == split) & stays) for split in SPLITS}
+    counts = {split: len(rows) for split, rows in members.items()}
+    lost = f"{len(taken.skipped)} files skipped, {duplicates} duplicates removed"
+    require(counts, minimum, config, pool.own_splits, lost)
+    written = _write(members, taken, plan, pool, scratch, directory)
+    card = _card(dataset, pool, plan, config, written, duplicates, taken.skipped)
     write_card(directory, card)
-    contact_sheet(card, load_split(directory, "train")).save(directory / "sheet.png")
+    contact_sheet(card, load_split(directory, "train")).save(
+        directory / "sheet.png", compress_level=1
+    )
     return card
 
 
-def _decode(
-    plan: Plan, pool: Pool, config: DataConfig, scratch: Scratch, progress: Progress
-) -> tuple[NDArray[np.int64], list[Skipped]]:
-    """Decode and resize until every quota is filled; another image stands in for a broken one.
+@dataclass(frozen=True)
+class _Written:
+    """What went to disk: labels are all 0 where there are none; `shape` is [H, W, C]."""
 
-    Returns:
-        int64 [n]: the index into the pool of each image in `scratch`; and what was skipped.
-    """
-    left, total = dict(plan.quotas), sum(plan.quotas.values())
-    chosen: list[int] = []
-    skipped: list[Skipped] = []
-    for index, stratum in plan.wanted():
-        if left[stratum] == 0:
-            continue
-        try:
-            image = fit_square(pool.image(index), config.image_size, config.fit)
-        except UnusableImageError as error:
-            skipped.append(Skipped(pool.names[index], str(error)))
-            continue
-        scratch.append(image)
-        left[stratum] -= 1
-        chosen.append(index)
-        if len(chosen) % _REPORT == 0 or len(chosen) == total:
-            progress.step("decoding", len(chosen), total)
-    return np.array(chosen, dtype=np.int64), sorted(skipped, key=lambda item: item.file)
+    labels: dict[SplitName, NDArray[np.int64]]
+    sha256: dict[str, str]
+    shape: tuple[int, int, int]
+    statistics: Statistics
 
 
 def _write(
     members: dict[SplitName, NDArray[np.int64]],
-    chosen: NDArray[np.int64],
+    taken: _Taken,
     plan: Plan,
+    pool: Pool,
     scratch: Scratch,
     directory: Path,
-) -> None:
-    """Images and labels of each split; `members` are indices into `scratch` and `chosen`."""
-    for split, rows in members.items():
-        shape = (len(rows), scratch.size, scratch.size, scratch.channels)
-        images = create_split(directory, split, shape)
-        for start in range(0, len(rows), _CHUNK):
-            chunk = rows[start : start + _CHUNK]
-            images[start : start + len(chunk)] = scratch.gather(chunk)
-        del images  # closes the memory map
+) -> _Written:
+    """Images, labels and factors of each split; `members` are positions in `taken`."""
+    shape = (scratch.size, scratch.size, scratch.channels)
+    labels: dict[SplitName, NDArray[np.int64]] = {}
+    sha256: dict[str, str] = {}
+    glances: dict[SplitName, list[Glance]] = {}
+    for split, positions in members.items():
+        seen = glances[split] = []
+        chunks = _chunks(scratch, taken.rows[positions], split, seen)
+        sha256[split] = write_images(directory, split, (len(positions), *shape), chunks)
+        chosen = taken.chosen[positions]
+        labels[split] = plan.classes[chosen]
         if plan.class_names is not None:
-            write_labels(directory, split, plan.classes[chosen[rows]])
+            write_labels(directory, split, labels[split])
+        if pool.factors is not None:
+            write_factors(directory, split, pool.factors[chosen])
+    return _Written(labels, sha256, shape, summary(glances["train"], glances["test"]))
+
+
+def _chunks(
+    scratch: Scratch, rows: NDArray[np.int64], split: SplitName, seen: list[Glance]
+) -> Iterator[NDArray[np.uint8]]:
+    """uint8 [n, H, W, C] a few at a time; what `glance` makes of each goes to `seen`."""
+
+    def look(start: int) -> tuple[NDArray[np.uint8], Glance]:
+        images = scratch.gather(rows[start : start + _CHUNK])
+        return images, glance(images, sharpness=split == "test")
+
+    for images, found in on_all_cores(look, range(0, len(rows), _CHUNK)):
+        seen.append(found)
+        yield images
 
 
 def _card(
@@ -129,12 +170,10 @@ def _card(
     pool: Pool,
     plan: Plan,
     config: DataConfig,
-    directory: Path,
+    written: _Written,
     duplicates: int,
     skipped: list[Skipped],
 ) -> Card:
-    splits = {split: load_split(directory, split) for split in SPLITS}
-    mean, std = channel_statistics(splits["train"].images)
     names = plan.class_names
     return Card(
         name=dataset.name,
@@ -143,19 +182,18 @@ def _card(
         citation=dataset.citation,
         source=pool.source,
         image_size=config.image_size,
-        channels=splits["train"].images.shape[3],
+        channels=written.shape[2],
         class_names=names,
-        counts={split: len(data.images) for split, data in splits.items()},
+        counts={split: len(values) for split, values in written.labels.items()},
         class_counts=None
         if names is None
         else {
-            split: np.bincount(data.labels, minlength=len(names)).tolist()
-            for split, data in splits.items()
-            if data.labels is not None
+            split: np.bincount(values, minlength=len(names)).tolist()
+            for split, values in written.labels.items()
         },
-        sha256={split: file_hash(directory / f"{split}.npy") for split in SPLITS},
-        mean=mean,
-        std=std,
+        factor_names=None if pool.factor_names is None else list(pool.factor_names),
+        sha256=written.sha256,
+        **asdict(written.statistics),
         fit=config.fit,
         subset=config.subset,
         classes=config.classes,
@@ -165,22 +203,67 @@ def _card(
     )
 
 
-def channel_statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Mean and (population) standard deviation of each channel, in [0, 1].
+@dataclass(frozen=True)
+class _Taken:
+    """What was decoded.
 
-    Sums are exact integers, so the result depends on no order of addition.
+    Attributes:
+        chosen: int64 [n]: indices into the pool, best rank first.
+        rows: int64 [n]: where each lies in the scratch file.
+        skipped: the files that were no usable image, by name.
+    """
+
+    chosen: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    skipped: list[Skipped]
+
+
+def _decode(
+    plan: Plan, pool: Pool, config: DataConfig, scratch: Scratch, progress: Progress
+) -> _Taken:
+    """Decode and resize until every quota is filled; another image stands in for a broken one.
+
+    A round decodes as many of each stratum as it lacks, so that nothing is decoded in vain.
+    """
+    left, total = dict(plan.quotas), sum(plan.quotas.values())
+    strata = plan.strata[plan.order]
+    asked, waiting = _next_round(np.arange(len(plan.order)), strata, left)
+    ranks: list[int] = []
+    skipped: list[Skipped] = []
+    while len(asked):
+        indices = plan.order[asked].tolist()
+        results = decoded(pool.image, indices, config.image_size, config.fit)
+        rank = iter(asked.tolist())
+        for chunk in results:
+            good: list[Pixels] = []
+            for item, its_rank in zip(chunk, rank, strict=False):
+                if item.pixels is None:
+                    skipped.append(Skipped(pool.names[item.index], item.reason))
+                else:
+                    good.append(item.pixels)
+                    ranks.append(its_rank)
+                    left[int(strata[its_rank])] -= 1
+            scratch.append(good, [item.fingerprint for item in chunk if item.pixels is not None])
+            progress.step("decoding", len(ranks), total)
+        if config.strict:
+            require_all_usable(pool.place, skipped)
+        asked, waiting = _next_round(waiting, strata, left)
+    taken = np.array(ranks, dtype=np.int64)
+    rows = np.argsort(taken)
+    return _Taken(plan.order[taken[rows]], rows, sorted(skipped, key=lambda item: item.file))
+
+
+def _next_round(
+    waiting: NDArray[np.int64], strata: NDArray[np.int64], left: dict[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The best of each stratum, as many as it lacks, and those that go on waiting.
 
     Args:
-        images: uint8 [N, H, W, C], N at least 1; read in chunks.
+        waiting: ranks, best first.
+        strata: rank -> stratum.
+        left: stratum -> how many images it lacks.
     """
-    count, channels = images[..., 0].size, images.shape[3]
-    sums, squares = [0] * channels, [0] * channels
-    for start in range(0, len(images), _CHUNK):
-        chunk = images[start : start + _CHUNK]
-        for channel in range(channels):
-            levels = np.bincount(chunk[..., channel].ravel(), minlength=256).tolist()
-            sums[channel] += sum(level * times for level, times in enumerate(levels))
-            squares[channel] += sum(level**2 * times for level, times in enumerate(levels))
-    variances = [count * q - s**2 for s, q in zip(sums, squares, strict=True)]
-    mean = [s / (255 * count) for s in sums]
-    return mean, [variance**0.5 / (255 * count) for variance in variances]
+    asked = np.zeros(len(waiting), dtype=np.bool_)
+    for stratum, lacking in left.items():
+        asked[np.flatnonzero(strata[waiting] == stratum)[:lacking]] = True
+    return waiting[asked], waiting[~asked]

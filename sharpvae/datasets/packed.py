@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -26,10 +28,12 @@ class Split:
     Attributes:
         images: uint8 [N, H, W, C], memory-mapped and read-only; C is 1 or 3.
         labels: int64 [N], indices into the card's `class_names`; None without labels.
+        factors: int64 [N, K], one column for each of the card's `factor_names`; None without.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64] | None
+    factors: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,11 @@ class Card:
         counts: split -> number of images.
         class_counts: split -> number of images of each class; None without labels.
         sha256: split -> hash of the file `<split>.npy`.
+        factor_names: column of the factors -> name; None without factors.
         mean, std: per channel, of the training split, in [0, 1].
+        sharpness: mean variance of the Laplacian of the test images, with which the report
+            compares those of the fakes; `metrics.image_statistics.laplacian_variance`.
+        brightness: mean pixel of the test images, in [0, 1].
         fit, subset, classes, seed: as configured under `data`.
         duplicates_removed: images taken out of train (or validation) because their equal lies in
             test (or validation).
@@ -70,9 +78,12 @@ class Card:
     class_names: list[str] | None
     counts: dict[str, int]
     class_counts: dict[str, list[int]] | None
+    factor_names: list[str] | None
     sha256: dict[str, str]
     mean: list[float]
     std: list[float]
+    sharpness: float
+    brightness: float
     fit: str
     subset: int | float | None
     classes: list[str] | None
@@ -81,14 +92,28 @@ class Card:
     skipped: list[Skipped]
 
 
-def create_split(
-    directory: Path, name: SplitName, shape: tuple[int, int, int, int]
-) -> NDArray[np.uint8]:
-    """A writable uint8 memory map of `<name>.npy` with `shape` [N, H, W, C]."""
-    array: NDArray[np.uint8] = np.lib.format.open_memmap(
-        directory / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape
+def write_images(
+    directory: Path, name: SplitName, shape: tuple[int, int, int, int],
+    chunks: Iterable[NDArray[np.uint8]],
+) -> str:  # fmt: skip
+    """Write `<name>.npy` of `shape` [N, H, W, C] from chunks [n, H, W, C]; hold one at a time.
+
+    Written, not mapped: a full disk is then an error, where a memory map ends the process.
+
+    Returns:
+        the hexadecimal SHA-256 of the file.
+    """
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )
-    return array
+    digest = hashlib.sha256(header.getvalue())
+    with (directory / f"{name}.npy").open("wb") as file:
+        file.write(header.getvalue())
+        for chunk in chunks:
+            file.write(chunk.data)
+            digest.update(chunk.data)
+    return digest.hexdigest()
 
 
 def write_labels(directory: Path, name: SplitName, labels: NDArray[np.int64]) -> None:
@@ -96,15 +121,14 @@ def write_labels(directory: Path, name: SplitName, labels: NDArray[np.int64]) ->
     np.save(_labels_file(directory, name), labels.astype(np.int64))
 
 
+def write_factors(directory: Path, name: SplitName, factors: NDArray[np.int64]) -> None:
+    """Write int64 [N, K] beside the images of the same split."""
+    np.save(_factors_file(directory, name), factors.astype(np.int64))
+
+
 def write_card(directory: Path, card: Card) -> None:
     """Write card.json."""
     write_json(directory / CARD, asdict(card))
-
-
-def file_hash(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, read in chunks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_split(directory: Path, name: SplitName) -> Split:
@@ -114,15 +138,8 @@ def load_split(directory: Path, name: SplitName) -> Split:
         UserError: a file is missing, cut short or of another shape or type.
     """
     images = _load(directory / f"{name}.npy", np.dtype(np.uint8), 4, mapped=True)
-    path = _labels_file(directory, name)
-    if not path.exists():
-        return Split(images, None)
-    labels = _load(path, np.dtype(np.int64), 1, mapped=False)
-    if len(labels) != len(images):
-        raise UserError(
-            str(path), f"one label for each of {len(images)} images", f"{len(labels)}", _AGAIN
-        )
-    return Split(images, labels)
+    labels = _beside(_labels_file(directory, name), 1, len(images))
+    return Split(images, labels, _beside(_factors_file(directory, name), 2, len(images)))
 
 
 def load_card(directory: Path) -> Card:
@@ -143,6 +160,20 @@ def load_card(directory: Path) -> Card:
 
 def _labels_file(directory: Path, name: SplitName) -> Path:
     return directory / f"{name}_labels.npy"
+
+
+def _factors_file(directory: Path, name: SplitName) -> Path:
+    return directory / f"{name}_factors.npy"
+
+
+def _beside(path: Path, dimensions: int, count: int) -> NDArray[np.int64] | None:
+    """What lies beside the images, one row an image; None where there is no such file."""
+    if not path.exists():
+        return None
+    values = _load(path, np.dtype(np.int64), dimensions, mapped=False)
+    if len(values) != count:
+        raise UserError(str(path), f"one row for each of {count} images", f"{len(values)}", _AGAIN)
+    return values
 
 
 def _load(path: Path, dtype: np.dtype[Any], dimensions: int, mapped: bool) -> NDArray[Any]:

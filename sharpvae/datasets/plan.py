@@ -13,8 +13,8 @@ from sharpvae.config.schema import DataConfig
 from sharpvae.config.stage_files import Minimum
 from sharpvae.datasets.decode import UnusableImageError
 from sharpvae.datasets.packed import SPLITS, Skipped, SplitName
+from sharpvae.datasets.pool import Pool
 from sharpvae.datasets.progress import Progress
-from sharpvae.datasets.readers import Pool
 from sharpvae.datasets.requirements import chosen_classes, no_usable_image, require
 from sharpvae.datasets.selection import apportion, assign_splits, ranking, subset_count
 from sharpvae.errors import UserErrors
@@ -29,7 +29,7 @@ class Plan:
         quotas: stratum -> how many images of it are wanted.
         classes: int64 [N of the pool], 0..K-1 among the chosen classes; -1 for others.
         class_names: of the chosen classes, or None.
-        strata: int64 [N of the pool]: twice the class, plus 1 in the publishers' test split.
+        strata: int64 [N of the pool]: thrice the class, plus the publishers' own split.
     """
 
     order: NDArray[np.int64]
@@ -55,7 +55,7 @@ def make_plan(pool: Pool, config: DataConfig, progress: Progress) -> Plan:
         position = np.full(len(pool.class_names), -1, dtype=np.int64)
         position[kept] = np.arange(len(kept))
         classes = position[pool.labels]
-    strata = 2 * classes + (0 if pool.is_test is None else pool.is_test)
+    strata = len(SPLITS) * classes + (0 if pool.own_split is None else pool.own_split)
     order = ranking(pool.names, config.seed)
     order = order[classes[order] >= 0]
     values, sizes = np.unique(strata[order], return_counts=True)
@@ -76,22 +76,22 @@ def require_enough(plan: Plan, pool: Pool, config: DataConfig, minimum: Minimum)
     strata = np.repeat(list(plan.quotas), list(plan.quotas.values())).astype(np.int64)
     splits = split_strata(strata, pool, config)
     counts: dict[SplitName, int] = {split: int((splits == split).sum()) for split in SPLITS}
-    require(counts, minimum, config, pool.is_test is not None)
+    require(counts, minimum, config, pool.own_splits)
 
 
 def require_usable(plan: Plan, pool: Pool) -> None:
     """Refuse a folder of broken files before decoding all others: one image a class will do."""
     searched: dict[int, list[Skipped]] = {
-        stratum // 2: [] for stratum in sorted(plan.quotas) if plan.quotas[stratum]
+        _class(stratum): [] for stratum in sorted(plan.quotas) if plan.quotas[stratum]
     }
     missing = set(searched)
     for index, stratum in plan.wanted():
-        if stratum // 2 in missing:
+        if _class(stratum) in missing:
             try:
                 pool.image(index)
-                missing.remove(stratum // 2)
+                missing.remove(_class(stratum))
             except UnusableImageError as error:
-                searched[stratum // 2].append(Skipped(pool.names[index], str(error)))
+                searched[_class(stratum)].append(Skipped(pool.names[index], str(error)))
         if not missing:
             return
     broken = [skipped for label, skipped in searched.items() if label in missing]
@@ -106,8 +106,12 @@ def require_usable(plan: Plan, pool: Pool) -> None:
 def split_strata(strata: NDArray[np.int64], pool: Pool, config: DataConfig) -> NDArray[np.str_]:
     """The split of images of these strata, which stand in random order; str [n]"""
     return assign_splits(
-        strata // 2,
-        None if pool.is_test is None else strata % 2 == 1,
+        strata // len(SPLITS),
+        None if pool.own_split is None else (strata % len(SPLITS)).astype(np.int8),
         config.test_fraction,
         config.validation_fraction,
     )
+
+
+def _class(stratum: int) -> int:
+    return stratum // len(SPLITS)

@@ -63,14 +63,14 @@ def require(
     counts: Mapping[SplitName, int],
     minimum: Minimum,
     config: DataConfig,
-    own_test: bool,
+    own_splits: frozenset[SplitName],
     lost: str = "",
 ) -> None:
     """Every split holds enough images for the later stages.
 
     Args:
         counts: images in each split.
-        own_test: whether the publishers set the test split apart.
+        own_splits: the splits that the publishers set apart.
         lost: what became of others, if that is known.
 
     Raises:
@@ -82,44 +82,61 @@ def require(
     for split in SPLITS:
         needed: int = getattr(minimum, split)
         if counts[split] < needed:
-            key = _key(split, config, own_test)
+            key = _key(split, config, own_splits)
             errors.append(UserError(
                 key, f"at least {needed} {split} images, for {_NEEDED_BY[split]}",
                 f"{counts[split]} (the splits hold {listed})",
-                f"{_remedy(split, config, own_test)}, or lower the keys named above",
+                f"{_remedy(split, config, own_splits)}, or lower the keys named above",
             ))  # fmt: skip
     if errors:
         raise UserErrors(errors)
 
 
-def _key(split: SplitName, config: DataConfig, own_test: bool) -> str:
+def _key(split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]) -> str:
     if config.subset is not None:
         return "data.subset"
     if config.classes is not None:
         return "data.classes"
-    if split == "validation" or (split == "test" and not own_test):
+    if split != "train" and split not in own_splits:
         return f"data.{split}_fraction"
-    return "data.path" if config.name == "folder" else "data.name"
+    return "data.path" if config.name in ("folder", "zip") else "data.name"
 
 
-def _remedy(split: SplitName, config: DataConfig, own_test: bool) -> str:
+def _remedy(split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]) -> str:
     remedies = []
     if config.subset is not None:
         remedies.append("raise data.subset")
     if config.classes is not None:
         remedies.append("name more data.classes")
-    if split == "validation" or (split == "test" and not own_test):
+    if split != "train" and split not in own_splits:
         remedies.append(f"raise data.{split}_fraction")
-    if config.name == "folder":
+    if config.name in ("folder", "zip"):
         remedies.append("add images to data.path")
     return ", ".join(remedies or ["choose a larger dataset as data.name"])
 
 
+def require_all_usable(place: str, skipped: Sequence[Skipped]) -> None:
+    """What `data.strict` asks for: no file was passed over.
+
+    Raises:
+        UserError: some were; names the first few.
+    """
+    if skipped:
+        raise UserError(
+            place, "nothing but usable images, for data.strict is true",
+            f"{len(skipped)} files that are none ({_few(skipped)})",
+            "mend or remove them, or set data.strict: false, which skips and lists them",
+        )  # fmt: skip
+
+
 def no_usable_image(folder: str, skipped: Sequence[Skipped]) -> UserError:
     """The error for a folder all of whose files had to be skipped."""
-    listed = "; ".join(f"{item.file}: {item.reason}" for item in skipped[:_SHOWN])
-    more = f"; and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else ""
     return UserError(
-        folder, "at least one image", f"none usable of {len(skipped)} files ({listed}{more})",
+        folder, "at least one image", f"none usable of {len(skipped)} files ({_few(skipped)})",
         "put images there, or leave it out: change data.path or data.classes",
     )  # fmt: skip
+
+
+def _few(skipped: Sequence[Skipped]) -> str:
+    listed = "; ".join(f"{item.file}: {item.reason}" for item in skipped[:_SHOWN])
+    return listed + (f"; and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else "")

@@ -14,6 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpvae.datasets.packed import SPLITS
+
 Key = TypeVar("Key", bound=Hashable)
 Indices = NDArray[np.int64]
 
@@ -65,7 +67,7 @@ def round_half_up(value: float) -> int:
 
 def assign_splits(
     strata: Sequence[int] | Indices,
-    is_test: Sequence[bool] | NDArray[np.bool_] | None,
+    own_split: NDArray[np.int8] | None,
     test_fraction: float,
     validation_fraction: float,
 ) -> NDArray[np.str_]:
@@ -73,21 +75,23 @@ def assign_splits(
 
     Args:
         strata: [N] the class of each image (all 0 where there are no labels).
-        is_test: [N] the publishers' own test split, or None to set `test_fraction` apart.
-        test_fraction: of all images; unused where `is_test` is given.
+        own_split: int8 [N], the publishers' split as a position in SPLITS, or None. Where they
+            set no image apart for testing (validation), the fraction decides.
+        test_fraction: of all images.
         validation_fraction: of the images that are not test.
 
     Returns:
         str [N] of "train", "validation" and "test".
     """
-    splits = np.full(len(strata), "train", dtype="<U10")
     classes = np.asarray(strata, dtype=np.int64)
-    if is_test is not None:
-        splits[np.asarray(is_test, dtype=bool)] = "test"
-    else:
-        splits[_first_of_each(classes, test_fraction)] = "test"
-    rest = np.flatnonzero(splits == "train")
-    splits[rest[_first_of_each(classes[rest], validation_fraction)]] = "validation"
+    own = np.zeros(len(classes), dtype=np.int8) if own_split is None else own_split
+    splits = np.array(SPLITS, dtype="<U10")[own]
+    if not (splits == "test").any():
+        rest = np.flatnonzero(splits == "train")
+        splits[rest[_first_of_each(classes[rest], test_fraction)]] = "test"
+    if not (splits == "validation").any():
+        rest = np.flatnonzero(splits == "train")
+        splits[rest[_first_of_each(classes[rest], validation_fraction)]] = "validation"
     return splits
 
 
@@ -100,7 +104,7 @@ def _first_of_each(classes: Indices, fraction: float) -> Indices:
     return np.concatenate(taken) if taken else np.zeros(0, dtype=np.int64)
 
 
-def drop_straddling(splits: NDArray[np.str_], digests: Sequence[bytes]) -> NDArray[np.bool_]:
+def drop_straddling(splits: NDArray[np.str_], identities: Sequence[Hashable]) -> NDArray[np.bool_]:
     """Which images stay so that no two equal ones lie in different splits.
 
     Of equal images those in test stay, then those in validation; equal images within one split
@@ -108,16 +112,16 @@ def drop_straddling(splits: NDArray[np.str_], digests: Sequence[bytes]) -> NDArr
 
     Args:
         splits: str [N] as `assign_splits` gives.
-        digests: [N] one digest of the pixels of each image.
+        identities: [N] equal for equal images, and for no others.
 
     Returns:
         bool [N], True for an image that stays.
     """
     stays = np.ones(len(splits), dtype=np.bool_)
-    taken: set[bytes] = set()
+    taken: set[Hashable] = set()
     for split in ("test", "validation", "train"):
         members = np.flatnonzero(splits == split).tolist()
         for index in members:
-            stays[index] = digests[index] not in taken
-        taken |= {digests[index] for index in members}
+            stays[index] = identities[index] not in taken
+        taken |= {identities[index] for index in members}
     return stays

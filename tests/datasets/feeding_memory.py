@@ -8,10 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from sharpvae.datasets.batches import Feed
-from sharpvae.datasets.packed import create_split, load_split
+from sharpvae.datasets.packed import load_split, write_images
 
 SIDE = 64
 
@@ -35,9 +36,10 @@ def feed(directory: Path, megabytes: int) -> Feed:
     """A feed from a file of its own."""
     directory.mkdir()
     count = megabytes * 2**20 // (SIDE * SIDE * 3)
-    images = create_split(directory, "train", (count, SIDE, SIDE, 3))
-    for start in range(0, count, 1000):
-        images[start : start + 1000] = 1 + start % 255
+    shape = (count, SIDE, SIDE, 3)
+    chunk = np.ones((1000, SIDE, SIDE, 3), dtype=np.uint8)
+    chunks = (chunk[: count - start] for start in range(0, count, 1000))
+    write_images(directory, "train", shape, chunks)
     return Feed(load_split(directory, "train"), torch.device("cpu"))
 
 

@@ -20,8 +20,11 @@ from PIL import Image
 
 from sharpvae.config.schema import DataConfig
 from sharpvae.config.stage_files import Minimum
-from sharpvae.datasets.catalogue import Entry, File
-from sharpvae.datasets.progress import Unit
+from sharpvae.datasets.entry import Entry, File
+from sharpvae.datasets.pack import prepare
+from sharpvae.datasets.packed import Card
+from sharpvae.datasets.progress import Silent, Unit
+from sharpvae.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
 MIRROR = REPOSITORY.parent / "shared" / "mirror"
@@ -33,6 +36,13 @@ def colourful(index: int, size: tuple[int, int] = (12, 9)) -> Image.Image:
     """An RGB image (width, height) that differs from that of every other index."""
     noise = np.random.default_rng(index).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     return Image.fromarray(noise)
+
+
+def smooth(size: tuple[int, int]) -> Image.Image:
+    """An RGB image (width, height) of soft colours, as photographs are and noise is not."""
+    x, y = np.meshgrid(np.linspace(0, 3, size[0]), np.linspace(0, 2, size[1]))
+    waves = [np.sin(x * k + y) * np.cos(y * k - x) for k in (1, 2, 3)]
+    return Image.fromarray((np.stack(waves, axis=2) * 100 + 128).astype(np.uint8))
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -82,7 +92,7 @@ class TinyDigits:
         values: dict[str, object] = {
             "name": "tiny", "title": "Tiny digits", "licence": "none", "citation": "",
             "reader": "idx", "source": "made for a test", "class_names": ("even", "odd"),
-            "own_test": True, "files": files,
+            "own_splits": ("train", "test"), "files": files,
         }  # fmt: skip
         return Entry(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -222,3 +232,18 @@ class Record:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+def packed(config: DataConfig, tmp_path: Path, name: str = "out") -> tuple[Card, Path]:
+    """`prepare` into a folder of `tmp_path`, downloads into its `raw`; the card and the folder."""
+    directory = tmp_path / name
+    directory.mkdir()
+    return prepare(config, FEW, tmp_path / "raw", directory, Silent()), directory
+
+
+def refusal(config: DataConfig, tmp_path: Path, name: str = "out") -> UserError:
+    """What `prepare` says where it refuses; it leaves nothing behind."""
+    with pytest.raises(UserError) as caught:
+        packed(config, tmp_path, name)
+    assert list((tmp_path / name).iterdir()) == []
+    return caught.value

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharpvae.datasets.batches import Batch, Feed, to_float, to_uint8
-from sharpvae.datasets.packed import Split, create_split, load_split
+from sharpvae.datasets.packed import Split, load_split, write_images
 from sharpvae.datasets.sources import chunks, fits
 
 REPOSITORY = Path(__file__).parents[2]
@@ -204,7 +204,7 @@ def test_any_array_will_do(view: Callable[[np.ndarray], np.ndarray], resident: b
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_memory_map_is_read_and_left_alone(tmp_path: Path, resident: bool) -> None:
     made = numbered(30, 3)
-    create_split(tmp_path, "train", made.images.shape)[:] = made.images
+    write_images(tmp_path, "train", made.images.shape, iter([made.images]))
     split = load_split(tmp_path, "train")
     assert isinstance(split.images, np.memmap) and not split.images.flags.writeable
     batches = list(feed(split, resident).in_order(8))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib.util
 import json
 import os
@@ -17,8 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sharpvae.artefacts import fresh_directory
 from sharpvae.config.stage_files import Minimum
-from sharpvae.datasets import catalogue, packed
+from sharpvae.datasets import catalogue
 from sharpvae.datasets.pack import prepare
 from sharpvae.datasets.packed import SPLITS, Card, load_card, load_split
 from sharpvae.datasets.progress import Silent
@@ -33,6 +35,7 @@ from tests.datasets.samples import (
     colourful,
     encoded,
     fill,
+    small_disk,
 )
 
 
@@ -404,4 +407,58 @@ def test_real_mnist_from_a_mirror(data_config: Config, tmp_path: Path) -> None:
     config = data_config(name="mnist", mirror=str(MIRROR), subset=700)
     card, directory = pack(config, tmp_path)
     assert card.counts == {"train": 450, "validation": 150, "test": 100}
-    assert packed.file_hash(directory / "train.npy") == card.sha256["train"]
+    digest = hashlib.sha256((directory / "train.npy").read_bytes()).hexdigest()
+    assert digest == card.sha256["train"]
+
+
+def test_strict_refuses_what_would_be_skipped(
+    pets: Path, data_config: Config, tmp_path: Path
+) -> None:
+    (pets / "dog" / "empty.png").write_bytes(b"")
+    error = refused(data_config(path=str(pets), strict=True), tmp_path)
+    assert error.where == str(pets)
+    assert "dog/empty.png: an empty file" in error.found
+    assert "data.strict" in error.fix
+    (pets / "dog" / "empty.png").unlink()
+    (pets / "README").write_text("pets")
+    shutil.rmtree(tmp_path / "out")
+    error = refused(data_config(path=str(pets), strict=True), tmp_path)
+    assert "README: outside of the class folders" in error.found
+    (pets / "README").unlink()
+    shutil.rmtree(tmp_path / "out")
+    pack(data_config(path=str(pets), strict=True), tmp_path)
+
+
+@pytest.mark.slow
+def test_sixty_thousand_files_in_one_folder(data_config: Config, tmp_path: Path) -> None:
+    """Found, chosen and packed; the names are as odd as names get."""
+    flat = tmp_path / "Äpfel und Birnen"
+    flat.mkdir()
+    board = np.zeros((8, 8), dtype=np.uint8)
+    for index in range(60_000):
+        board.flat[:16] = [255 * int(bit) for bit in f"{index:016b}"]
+        header = b"P5 8 8 255\n"
+        (flat / f"été {index} 苹果.pgm").write_bytes(header + board.tobytes())
+    card, _ = pack(data_config(path=str(flat)), tmp_path)
+    assert card.counts == {"train": 33_750, "validation": 11_250, "test": 15_000}
+    assert card.skipped == []
+
+
+def test_a_full_disk_is_an_error_and_leaves_what_was_there(
+    data_config: Config, tmp_path: Path
+) -> None:
+    """400 images of 48 KB do not fit into 1 MiB, neither as scratch nor packed."""
+    fill(tmp_path / "flat", 400)
+    config = data_config(path=str(tmp_path / "flat"), image_size=128, fit="crop")
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        prepared = disk / "prepared"
+        prepared.mkdir()
+        (prepared / "card.json").write_text("the last good one")
+        with (
+            pytest.raises(UserError, match="the disk is full") as caught,
+            fresh_directory(prepared) as directory,
+        ):
+            prepare(config, FEW, tmp_path / "raw", directory, Silent())
+        assert caught.value.where == str(disk)
+        assert [path.name for path in disk.iterdir()] == ["prepared"]
+        assert (prepared / "card.json").read_text() == "the last good one"

@@ -7,19 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
-from sharpvae.datasets.pack import channel_statistics
 from sharpvae.datasets.packed import (
     Card,
     Skipped,
-    create_split,
-    file_hash,
     load_card,
     load_split,
     write_card,
+    write_factors,
+    write_images,
     write_labels,
 )
 from sharpvae.errors import UserError
@@ -28,8 +24,9 @@ CARD = Card(
     name="folder", title="Äpfel", licence="none", citation="", source="fruit", image_size=16,
     channels=3, class_names=["a", "b"], counts={"train": 3, "validation": 1, "test": 2},
     class_counts={"train": [1, 2], "validation": [1, 0], "test": [1, 1]},
-    sha256={"train": "0", "validation": "1", "test": "2"}, mean=[0.1, 0.2, 0.3],
-    std=[0.1, 0.2, 0.3], fit="pad", subset=0.5, classes=None, seed=0, duplicates_removed=4,
+    factor_names=None, sha256={"train": "0", "validation": "1", "test": "2"}, mean=[0.1, 0.2, 0.3],
+    std=[0.1, 0.2, 0.3], sharpness=0.02, brightness=0.4,
+    fit="pad", subset=0.5, classes=None, seed=0, duplicates_removed=4,
     skipped=[Skipped("a/b.txt", "not an image")],
 )  # fmt: skip
 
@@ -46,7 +43,7 @@ def test_a_card_comes_back_and_is_the_same_bytes_each_time(tmp_path: Path) -> No
 @pytest.mark.parametrize("labelled", [True, False])
 def test_a_split_comes_back(tmp_path: Path, labelled: bool) -> None:
     images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
-    create_split(tmp_path, "test", (2, 4, 4, 3))[:] = images
+    digest = write_images(tmp_path, "test", images.shape, iter([images[:1], images[1:]]))
     if labelled:
         write_labels(tmp_path, "test", np.array([1, 0]))
     split = load_split(tmp_path, "test")
@@ -57,8 +54,19 @@ def test_a_split_comes_back(tmp_path: Path, labelled: bool) -> None:
     if split.labels is not None:
         assert split.labels.dtype == np.int64
         assert split.labels.tolist() == [1, 0]
-    digest = hashlib.sha256((tmp_path / "test.npy").read_bytes()).hexdigest()
-    assert file_hash(tmp_path / "test.npy") == digest
+    assert digest == hashlib.sha256((tmp_path / "test.npy").read_bytes()).hexdigest()
+    assert split.factors is None
+
+
+def test_factors_come_back(tmp_path: Path) -> None:
+    np.save(tmp_path / "test.npy", np.zeros((2, 4, 4, 1), np.uint8))
+    write_factors(tmp_path, "test", np.array([[0, 5, 1], [2, 0, 3]]))
+    factors = load_split(tmp_path, "test").factors
+    assert factors is not None
+    assert factors.tolist() == [[0, 5, 1], [2, 0, 3]]
+    write_factors(tmp_path, "test", np.zeros((3, 2)))
+    with pytest.raises(UserError, match="one row for each of 2 images"):
+        load_split(tmp_path, "test")
 
 
 def test_what_is_missing_or_wrong_is_named(tmp_path: Path) -> None:
@@ -76,7 +84,7 @@ def test_what_is_missing_or_wrong_is_named(tmp_path: Path) -> None:
         load_split(tmp_path, "train")
     np.save(tmp_path / "train.npy", np.zeros((2, 4, 4, 1), np.uint8))
     write_labels(tmp_path, "train", np.zeros(3))
-    with pytest.raises(UserError, match="one label for each of 2 images"):
+    with pytest.raises(UserError, match="one row for each of 2 images"):
         load_split(tmp_path, "train")
 
 
@@ -91,11 +99,3 @@ def test_a_card_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_card_is_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         CARD.name = "other"  # type: ignore[misc]
-
-
-@given(arrays.arrays(np.uint8, st.tuples(*[st.integers(1, 5)] * 3, st.sampled_from([1, 3]))))
-def test_statistics_are_numpy_s_own(images: np.ndarray) -> None:
-    mean, std = channel_statistics(images)
-    scaled = images.astype(np.float64) / 255
-    np.testing.assert_allclose(mean, scaled.mean(axis=(0, 1, 2)), rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(std, scaled.std(axis=(0, 1, 2)), rtol=1e-6, atol=1e-12)

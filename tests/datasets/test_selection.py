@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sharpvae.datasets.packed import SPLITS
 from sharpvae.datasets.selection import (
     apportion,
     assign_splits,
@@ -87,9 +88,20 @@ def test_splits_are_stratified(classes: list[int], test: float, validation: floa
 
 @given(st.lists(st.booleans(), min_size=1, max_size=100), fractions)
 def test_a_test_split_of_the_publishers_is_kept(own: list[bool], validation: float) -> None:
-    splits = assign_splits([0] * len(own), own, 0.9, validation)
-    assert ((splits == "test") == np.array(own)).all()
-    assert (splits == "validation").sum() == round_half_up(validation * own.count(False))
+    codes = np.array([2 if test else 0 for test in own], dtype=np.int8)
+    splits = assign_splits([0] * len(own), codes, 0.9, validation)
+    if any(own):
+        assert ((splits == "test") == np.array(own)).all()
+        assert (splits == "validation").sum() == round_half_up(validation * own.count(False))
+    else:
+        assert (splits == "test").sum() == round_half_up(0.9 * len(own))
+
+
+@given(st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=100))
+def test_a_validation_split_of_the_publishers_is_kept(own: list[int]) -> None:
+    codes = np.array([*own, 1, 2], dtype=np.int8)
+    splits = assign_splits([0] * len(codes), codes, 0.9, 0.9)
+    assert [SPLITS.index(split) for split in splits] == codes.tolist()
 
 
 @given(

