@@ -39,6 +39,13 @@ class Counts(Artefact):
     test: int
 
 
+class SkippedFile(Artefact):
+    """A file of the data that was passed over, and why."""
+
+    file: str
+    reason: str
+
+
 class Card(Artefact):
     """data/prepared/card.json"""
 
@@ -50,6 +57,11 @@ class Card(Artefact):
     channels: Literal[1, 3]
     class_names: list[str] | None
     counts: Counts
+    fit: str
+    sharpness: float
+    brightness: float
+    duplicates_removed: int
+    skipped: list[SkippedFile]
 
 
 class Summary(Artefact):

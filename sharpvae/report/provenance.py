@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sharpvae.report.catalogue import BY_KEY
 from sharpvae.report.evidence import Card, Evidence, Run
 from sharpvae.report.numerals import NOTHING, decimals, fixed, join, thousands
@@ -125,11 +127,35 @@ def card_rows(card: Card) -> list[list[str]]:
         ["Name", card.name],
         ["Source", card.source],
         ["Licence", card.licence],
-        ["Images", f"{card.image_size} \N{MULTIPLICATION SIGN} {card.image_size} pixels, {kind}"],
+        [
+            "Images",
+            f"{card.image_size} \N{MULTIPLICATION SIGN} {card.image_size} pixels, {kind}; "
+            f"data.fit: {card.fit}",
+        ],
         [
             "Splits",
             f"{thousands(counts.train)} train, {thousands(counts.validation)} validation, "
             f"{thousands(counts.test)} test",
         ],
-        ["Classes", ", ".join(card.class_names) if card.class_names else "no labels"],
+        ["Classes", _few(card.class_names) if card.class_names else "no labels"],
+        [
+            "Test images",
+            f"sharpness {card.sharpness:.4f} (variance of the Laplacian), "
+            f"brightness {card.brightness:.3f}",
+        ],
+        ["Left out", _left_out(card)],
     ]
+
+
+def _left_out(card: Card) -> str:
+    """Duplicates, and files that were no usable image, the first of them by name."""
+    equal = f"{thousands(card.duplicates_removed)} exact duplicates of images in another split"
+    if not card.skipped:
+        return equal
+    shown = _few([f"{item.file} ({item.reason})" for item in card.skipped], 3)
+    return f"{equal}; {thousands(len(card.skipped))} files that are no usable image: {shown}"
+
+
+def _few(names: Sequence[str], count: int = 12) -> str:
+    more = f" and {thousands(len(names) - count)} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more

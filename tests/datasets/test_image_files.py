@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -12,7 +15,7 @@ from sharpvae.datasets import image_files
 from sharpvae.datasets.decode import UnusableImageError
 from sharpvae.datasets.image_files import clean, layout, open_files
 from sharpvae.errors import UserError
-from tests.datasets.samples import colourful, encoded, fill
+from tests.datasets.samples import REPOSITORY, colourful, encoded, fill
 
 
 def zipped(folder: Path, target: Path) -> Path:
@@ -228,13 +231,42 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         open_files(tmp_path).read("pipe.png")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
-    fill(tmp_path / "top" / "secret", 1)
-    (tmp_path / "top" / "secret").chmod(0)
-    try:
-        with pytest.raises(UserError, match="Permission denied") as caught:
-            open_files(tmp_path / "top")
-    finally:
-        (tmp_path / "top" / "secret").chmod(0o755)
-    assert caught.value.where.endswith("secret")
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from sharpvae.datasets.decode import UnusableImageError
+from sharpvae.datasets.image_files import open_files
+from sharpvae.errors import UserError
+top = Path(sys.argv[1])
+(top / "secret.png").chmod(0)
+files = open_files(top)
+(top / "inside").chmod(0)
+if os.geteuid() == 0:  # root may read everything
+    os.seteuid(65534)
+try:
+    files.read("secret.png")
+except UnusableImageError as error:
+    print(error)
+try:
+    open_files(top)
+except UserError as error:
+    print(error.where, error.found, sep="|")
+"""
+
+
+def test_what_may_not_be_read_is_named() -> None:
+    """A file is skipped with the reason; a folder that cannot be listed is an error."""
+    with tempfile.TemporaryDirectory() as name:  # pytest's own is closed to others than root
+        top = Path(name)
+        top.chmod(0o755)
+        fill(top, 1)
+        fill(top / "inside", 1)
+        (top / "000.png").rename(top / "secret.png")
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, name],
+            cwd=REPOSITORY, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        (top / "inside").chmod(0o755)
+        file, folder = done.stdout.splitlines()
+    assert file == "cannot be read: Permission denied"
+    assert folder == f"{name}/inside|Permission denied"

@@ -5,7 +5,9 @@ import pytest
 from sharpvae.config.schema import VariantConfig
 from sharpvae.report.catalogue import BY_KEY
 from sharpvae.report.differences import differences
+from sharpvae.report.evidence import Card
 from sharpvae.report.numerals import decimals, fixed, join, percent, thousands
+from sharpvae.report.provenance import card_rows
 from sharpvae.report.scores import Estimate
 from sharpvae.report.tables import standings
 from tests.report.tree import configuration
@@ -98,3 +100,23 @@ def test_numerals() -> None:
     assert percent(0.0123) == "+1.2\N{NO-BREAK SPACE}%"
     assert thousands(1234567) == "1\N{NARROW NO-BREAK SPACE}234\N{NARROW NO-BREAK SPACE}567"
     assert [join("a"), join("ab"), join("abc")] == ["a", "a and b", "a, b and c"]
+
+
+def test_what_was_left_out_of_the_data_is_told() -> None:
+    values = {
+        "name": "folder", "title": "pets", "licence": "none", "source": "pets", "image_size": 32,
+        "channels": 1, "class_names": [f"class {n}" for n in range(14)],
+        "counts": {"train": 3500, "validation": 500, "test": 1000}, "fit": "pad",
+        "sharpness": 0.0841, "brightness": 0.101, "duplicates_removed": 7,
+        "skipped": [{"file": f"{n}.txt", "reason": "not an image"} for n in range(5)],
+    }  # fmt: skip
+    rows = dict(card_rows(Card.model_validate(values)))
+    equal = "7 exact duplicates of images in another split"
+    assert rows["Left out"] == (
+        f"{equal}; 5 files that are no usable image: "
+        "0.txt (not an image), 1.txt (not an image), 2.txt (not an image) and 2 more"
+    )
+    assert dict(card_rows(Card.model_validate(values | {"skipped": []})))["Left out"] == equal
+    assert rows["Test images"].startswith("sharpness 0.0841 (variance of the Laplacian)")
+    assert rows["Images"].endswith("grey; data.fit: pad")
+    assert rows["Classes"].endswith("class 10, class 11 and 2 more")
