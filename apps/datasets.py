@@ -9,7 +9,6 @@ python -m apps.datasets --fetch mnist --into /srv/mirror   fill a mirror for oth
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from sharpvae.artefacts import copy_file
 from sharpvae.datasets.catalogue import entry, names
 from sharpvae.datasets.entry import Entry
 from sharpvae.datasets.fetch import described, obtain, places
@@ -34,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = [entry(name) for name in options.names]
         if options.fetch:
             if not chosen:
-                raise UserError("--fetch", "the names of datasets", "none", "see the list below")
+                raise UserError(
+                    "--fetch", "the names of datasets", "none",
+                    "list them with: python -m apps.datasets",
+                )  # fmt: skip
             for dataset in chosen:
                 fetch(dataset, options.mirror, options.into)
         elif chosen:
@@ -123,14 +126,16 @@ def fetch(dataset: Entry, mirror: str | None, into: Path) -> None:
     """
     if not dataset.files or dataset.reader == "csv":
         raise UserError(dataset.name, "a dataset whose files can be fetched", dataset.source)
+    tried = places(dataset, None, mirror, into)
+    if into != RAW:  # what is kept here need not be downloaded for others
+        tried.insert(1, places(dataset, None, None, RAW)[0])
     with Display() as display:
-        found = obtain(dataset, places(dataset, None, mirror, into), into, display)
-    folder = into / dataset.name
+        found = obtain(dataset, tried, into, display)
     for file in dataset.files:
-        if into != RAW and not found[file.name].is_relative_to(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(found[file.name], folder / found[file.name].name)
-        print(f"{dataset.name}: {found[file.name]} is right ({described(file)})")
+        path, target = found[file.name], into / dataset.name / file.name
+        if into != RAW and not path.is_relative_to(target.parent):
+            path = copy_file(path, target)
+        print(f"{'verified' if file.digest else 'no published sum'}: {path}")
 
 
 def _console() -> Console:
@@ -145,7 +150,7 @@ def _size(dataset: Entry) -> str:
     if dataset.native_size is None:
         return "any"
     height, width = dataset.native_size
-    return f"{height}x{width}"
+    return f"{width}x{height}"
 
 
 def _channels(dataset: Entry) -> str:

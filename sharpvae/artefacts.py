@@ -95,6 +95,21 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def copy_file(source: Path, target: Path) -> Path:
+    """Copy the contents of `source` to `target` through a temporary file and an atomic rename."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    try:
+        shutil.copyfile(source, name)
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON in the order given; NaN and infinity are refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

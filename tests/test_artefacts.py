@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sharpvae.artefacts import fresh_directory, read_json, write_json, write_text
+from sharpvae.artefacts import copy_file, fresh_directory, read_json, write_json, write_text
 from sharpvae.errors import UserError, UserErrors, nearest
 from tests.processes import go_on, running, told
 
@@ -158,3 +158,14 @@ def test_the_nearest_name_is_suggested_and_all_are_listed() -> None:
     assert nearest("betta", ["alpha", "beta"]) == "did you mean 'beta'? valid names: alpha, beta"
     assert nearest("zzz", ["alpha"]) == "valid names: alpha"
     assert nearest("x", []) == "there are no valid names"
+
+
+def test_a_copy_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"new")
+    target = tmp_path / "below" / "target"
+    assert copy_file(tmp_path / "source", target) == target
+    assert target.read_bytes() == b"new"
+    with pytest.raises(FileNotFoundError):
+        copy_file(tmp_path / "missing", target)
+    assert target.read_bytes() == b"new"
+    assert [path.name for path in target.parent.iterdir()] == ["target"]

@@ -23,6 +23,7 @@ from sharpvae.datasets.idx import read_idx
 from sharpvae.datasets.pool import TEST, TRAIN, Pool
 from sharpvae.datasets.progress import Progress
 from sharpvae.errors import UserError
+from sharpvae.locking import locked
 
 _CHUNK = 4096  # images unpacked at a time
 
@@ -106,8 +107,10 @@ def dsprites_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: 
     try:
         with archive.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             factors = arrays["latents_classes"].astype(np.int64)
-        if not bits_file.exists():
-            _write_bits(archive, bits_file, progress)
+        bits_file.parent.mkdir(parents=True, exist_ok=True)
+        with locked(bits_file.parent, lambda: progress.note("another process unpacks them")):
+            if not bits_file.exists():
+                _write_bits(archive, bits_file, progress)
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             str(archive), "an .npz archive with imgs and latents_classes", str(error),
@@ -126,7 +129,8 @@ def dsprites_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: 
 
 def _write_bits(archive: Path, target: Path, progress: Progress) -> None:
     """The member imgs.npy, uint8 [N, 64, 64] of 0 and 1 => packed bits [N, 512], a few at a time"""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in target.parent.glob(f".{target.name}.*"):  # by a process that was killed
+        abandoned.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with (

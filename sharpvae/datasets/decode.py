@@ -39,7 +39,7 @@ def decode(data: bytes, at_least: int | None = None) -> Pixels:
 
     Args:
         at_least: a JPEG may be decoded at a half, a quarter or an eighth of its size, which takes
-            a fraction of the time, as long as both its sides keep this many pixels.
+            a fraction of the time, where that divides both sides and they keep this many pixels.
 
     Returns:
         uint8 [H, W, C].
@@ -74,9 +74,9 @@ def _jpeg(data: bytes, at_least: int | None) -> Pixels | None:
         space = _JPEG_SPACES.get(stored)
         if space is None:
             return None
-        smallest = at_least if at_least is not None and min(height, width) > at_least else 0
+        part = _reduction(height, width, at_least)
         pixels = simplejpeg.decode_jpeg(
-            data, colorspace=space, min_height=smallest, min_width=smallest, min_factor=1
+            data, colorspace=space, min_height=height // part, min_width=width // part, min_factor=1
         )
     except ValueError:
         return None
@@ -84,6 +84,22 @@ def _jpeg(data: bytes, at_least: int | None) -> Pixels | None:
         return np.asarray(pixels)
     with _QUIET, Image.open(BytesIO(data), formats=("JPEG",)) as image:
         return _upright(np.asarray(pixels), image.getexif().get(Exif.Orientation))
+
+
+def _reduction(height: int, width: int, at_least: int | None) -> int:
+    """By which factor a JPEG may be decoded smaller: 8, 4, 2 or 1.
+
+    Only one that divides both sides: libjpeg rounds others up, and the last row or column would
+    then be pulled into the picture.
+    """
+    if at_least is None:
+        return 1
+    fits = (
+        factor
+        for factor in (8, 4, 2)
+        if height % factor == width % factor == 0 and min(height, width) // factor >= at_least
+    )
+    return next(fits, 1)
 
 
 def _pillow(data: bytes) -> Pixels:

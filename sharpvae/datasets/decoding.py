@@ -14,7 +14,8 @@ from sharpvae.datasets.duplicates import fingerprints
 from sharpvae.datasets.parallel import on_all_cores
 from sharpvae.datasets.resize import Fit, fit_square
 
-_CHUNK = 64  # images of one piece of work
+_CHUNK = 64  # images of one piece of work at most,
+_CHUNK_BYTES = 1 << 21  # and about so much when they are done: memory must not grow with their size
 _TOGETHER = 1 << 22  # bytes of images of one size that are resized in one call
 _INLINE = 256  # so few images are done before the threads have started
 
@@ -44,7 +45,8 @@ def decoded(
         for each index its pixels, uint8 [size, size, C], or why there are none; C is 1 whenever
         all three channels are equal.
     """
-    chunks = [indices[start : start + _CHUNK] for start in range(0, len(indices), _CHUNK)]
+    count = min(_CHUNK, max(1, _CHUNK_BYTES // (3 * size**2)))
+    chunks = [indices[start : start + count] for start in range(0, len(indices), count)]
     # The first ones here: whether they need PyTorch for a resize tells whether to tame its threads.
     few = chunks[: _INLINE // _CHUNK]
     yield from (_work(image, chunk, size, fit) for chunk in few)

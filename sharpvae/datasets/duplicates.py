@@ -1,7 +1,8 @@
-"""Which images are equal, pixel for pixel, without keeping any in memory."""
+"""Which images are equal, without keeping any in memory."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -51,6 +52,6 @@ def identities(found: Sequence[int], content: Callable[[int], bytes]) -> list[in
     first: dict[tuple[int, bytes], int] = {}
     same = list(range(len(found)))
     for position in np.flatnonzero(counts[inverse] > 1).tolist():
-        key = (int(inverse[position]), content(position))
+        key = (int(inverse[position]), hashlib.sha256(content(position)).digest())
         same[position] = first.setdefault(key, position)
     return same

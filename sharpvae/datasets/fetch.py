@@ -44,6 +44,11 @@ class Place:
         return is_address(self.base)
 
 
+def expanded(path: str) -> Path:
+    """With `~` filled in; as it is where there is no such user, which is then no such folder."""
+    return Path(os.path.expanduser(path))
+
+
 def is_address(base: str) -> bool:
     """Whether `base` is an http(s) address rather than a folder."""
     return base.lower().startswith(("http://", "https://"))
@@ -66,7 +71,7 @@ def places(entry: Entry, path: str | None, mirror: str | None, raw: Path) -> lis
     for said_by, base in given:
         if base is not None:
             _check(said_by, base)
-            base = base.rstrip("/") if is_address(base) else str(Path(base).expanduser())
+            base = base.rstrip("/") if is_address(base) else str(expanded(base))
             found.append(Place(said_by, base, (f"{base}/{entry.name}", base)))
     found += [Place("installed", folder, (folder,)) for folder in entry.folders]
     found += [Place("public", base, (base.rstrip("/"),)) for base in entry.addresses]
@@ -80,8 +85,9 @@ def _check(said_by: str, base: str) -> None:
     kind = "an existing folder" + ("" if said_by == "data.path" else " or an http(s) address")
     if "://" in base:
         raise UserError(said_by, kind, repr(base))
-    if said_by.startswith("data.") and not Path(base).expanduser().is_dir():
-        raise UserError(said_by, kind, f"no such folder: {base}")
+    if said_by.startswith("data.") and not expanded(base).is_dir():
+        is_file = expanded(base).is_file()
+        raise UserError(said_by, kind, f"{'a file' if is_file else 'no such folder'}: {base}")
 
 
 def obtain(entry: Entry, tried: list[Place], raw: Path, progress: Progress) -> dict[str, Path]:

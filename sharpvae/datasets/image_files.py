@@ -31,10 +31,12 @@ class Files(Protocol):
     Attributes:
         files: clean names relative to the top, with `/`, sorted by code point.
         folders: clean names of all folders, the empty ones too, sorted.
+        outside: names that point out of the archive; nothing is read from there.
     """
 
     files: list[str]
     folders: list[str]
+    outside: list[str]
 
     def read(self, name: str) -> bytes:
         """The bytes of one file. Raises: UnusableImageError: they cannot be had."""
@@ -63,7 +65,9 @@ class FolderFiles:
 
     def __init__(self, top: Path) -> None:
         self._paths: dict[str, str] = {}
+        self._names: set[str] = set()
         self.folders: list[str] = []
+        self.outside: list[str] = []
         self._walk(top, "", set())
         self.files = sorted(self._paths)
         self.folders.sort()
@@ -81,11 +85,16 @@ class FolderFiles:
             name = prefix + clean(entry.name)
             if hidden(entry.name):
                 continue
-            if not entry.is_dir():
+            if name in self._names:
+                raise _twice(entry.path, name)
+            if not _is_folder(entry):
                 self._paths[name] = entry.path
-            elif os.path.realpath(entry.path) not in seen:
+            elif os.path.realpath(entry.path) in seen:
+                continue
+            else:
                 self.folders.append(name)
                 self._walk(Path(entry.path), name + "/", seen)
+            self._names.add(name)
 
     def read(self, name: str) -> bytes:
         return read_image_file(self._paths[name])
@@ -120,11 +129,26 @@ def read_image_file(path: str | Path) -> bytes:
         raise UnusableImageError(f"cannot be read: {error.strerror}") from None
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; reading it as a file will say so
+        return False
+
+
+def _twice(path: str, name: str) -> UserError:
+    return UserError(
+        path, "names that differ in more than the spelling of their Unicode",
+        f"another {name!r} beside it", "rename one of the two",
+    )  # fmt: skip
+
+
 class ZipFiles:
     """Members of a zip archive, read in memory one at a time; nothing is ever extracted."""
 
     def __init__(self, path: Path) -> None:
         self._members: dict[str, zipfile.ZipInfo] = {}
+        self.outside: list[str] = []
         folders: set[str] = set()
         try:
             self._archive = zipfile.ZipFile(path)
@@ -135,12 +159,19 @@ class ZipFiles:
                 "if the archive was downloaded, download it again",
             ) from None  # fmt: skip
         for member in self._archive.infolist():
-            name = clean(member.filename.replace("\\", "/")).strip("/")
-            if any(hidden(part) for part in name.split("/")):
+            whole = clean(member.filename.replace("\\", "/"))
+            parts = [part for part in whole.split("/") if part not in ("", ".")]
+            if ".." in parts:
+                self.outside.append(whole)
                 continue
+            if not parts or any(hidden(part) for part in parts):
+                continue
+            name = "/".join(parts)
             if not member.is_dir():
+                if name in self._members:
+                    raise _twice(f"{path}/{member.filename}", name)
                 self._members[name] = member
-            parts = name.split("/")[: None if member.is_dir() else -1]
+            parts = parts[: None if member.is_dir() else -1]
             folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
         self.files, self.folders = sorted(self._members), sorted(folders)
         self._refuse_bomb(path, packed_size)
@@ -181,7 +212,7 @@ def clean(name: str) -> str:
 
 
 def hidden(name: str) -> bool:
-    """Names that file managers add: `.DS_Store`, `__MACOSX`, `Thumbs.db`, and `..` of zip slips."""
+    """Names that file managers add: `.DS_Store`, `__MACOSX`, `Thumbs.db`."""
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from sharpvae.artefacts import copy_file
 from sharpvae.config.schema import DataConfig
 from sharpvae.datasets.archives import unpacked
-from sharpvae.datasets.decode import Pixels, decode
+from sharpvae.datasets.decode import Pixels, UnusableImageError, decode
 from sharpvae.datasets.entry import Entry
 from sharpvae.datasets.image_files import Files, clean, layout, open_files, read_image_file
 from sharpvae.datasets.packed import Skipped
 from sharpvae.datasets.pool import TEST, TRAIN, VALIDATION, Pool
 from sharpvae.datasets.progress import Progress
 from sharpvae.datasets.resize import centre
+from sharpvae.datasets.split_folders import sort_out
 from sharpvae.errors import UserError
 
 _CELEBA_CROP = 140  # pixels of the middle: the face without most of the background
@@ -40,19 +41,22 @@ def folder_pool(path: Path, config: DataConfig, entry: Entry) -> Iterator[Pool]:
     """Images alone, or in one folder a class."""
     with opened(path) as files:
         found = layout(files, path)
-        label = {name: index for index, name in enumerate(found.class_names or ())}
+        place = f"{path}/{found.prefix}".rstrip("/")
+        order = sort_out(found, place)
         own = entry.files == ()
         yield Pool(
             title=_title(path) if own else entry.title,
             source=str(config.path) if own else entry.source,
-            place=f"{path}/{found.prefix}".rstrip("/"),
+            place=place,
             names=found.files,
             image=_reader(files, found.prefix, found.files, config.image_size),
-            labels=np.array([label[name.split("/")[0]] for name in found.files], dtype=np.int64)
-            if label
-            else None,
-            class_names=tuple(label) or None,
-            skipped=[Skipped(name, "outside of the class folders") for name in found.stray],
+            labels=order.labels,
+            class_names=order.class_names,
+            own_split=order.own_split,
+            skipped=[
+                *(Skipped(name, "outside of the class folders") for name in found.stray),
+                *(Skipped(name, "points out of the archive") for name in files.outside),
+            ],
         )
 
 
@@ -128,7 +132,11 @@ def wikiart_pool(path: Path, config: DataConfig, entry: Entry) -> Iterator[Pool]
 
 def _wikiart(files: Files, table: str, path: Path, config: DataConfig, entry: Entry) -> Pool:
     prefix = table.removesuffix("wclasses.csv")
-    rows = csv.DictReader(files.read(table).decode("utf-8", "replace").splitlines())
+    try:
+        text = files.read(table).decode("utf-8-sig", "replace")
+    except UnusableImageError as error:
+        raise UserError(f"{path}/{table}", "a table", str(error), entry.by_hand) from None
+    rows = csv.DictReader(text.splitlines())
     if not {"file", "genre"} <= set(rows.fieldnames or ()):
         raise UserError(
             f"{path}/{table}", "the columns file and genre", ", ".join(rows.fieldnames or ()),
@@ -139,8 +147,8 @@ def _wikiart(files: Files, table: str, path: Path, config: DataConfig, entry: En
     labels: list[int] = []
     skipped: list[Skipped] = []
     for row in rows:
-        genre = _GENRES.get(row["genre"].strip())
-        name = clean(row["file"].strip())
+        genre = _GENRES.get((row["genre"] or "").strip())  # None where a line is cut short
+        name = clean((row["file"] or "").strip())
         if genre is None or not name.startswith("Impressionism/"):
             continue
         if prefix + name in there:
@@ -222,8 +230,9 @@ def flowers102_pool(
     archive, *tables = (found[file.name] for file in entry.files)
     root = raw / entry.name / "unpacked"
     images = unpacked(archive, root / "flowers-102", None, progress)
-    for table in tables:
-        shutil.copyfile(table, images / table.name)
+    for table, file in zip(tables, entry.files[1:], strict=True):
+        if not (images / file.name).is_file():
+            copy_file(table, images / file.name)
     chosen: list[Path] = []
     labels: list[int] = []
     splits: list[int] = []
@@ -261,7 +270,7 @@ def _reader(
 
 
 def _reduced(image_size: int) -> int:
-    """Pixels that a reduced JPEG keeps: from four times the size, bicubic sees no difference."""
+    """Pixels that a reduced JPEG keeps: from four times the size, the result is within 2 levels."""
     return 4 * image_size
 
 

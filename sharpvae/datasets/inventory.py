@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from sharpvae.datasets.entry import Entry
 from sharpvae.datasets.fetch import Place
+
+FOLDERS_WILL_DO = ("fruits", "wikiart")  # readers that take the archive unpacked as well
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,22 @@ def holding(entry: Entry, tried: list[Place]) -> Holding:
         if place is not None:
             found += 1
             where += [] if place.base in where else [place.base]
-    if entry.by_hand and found < len(entry.files):
-        for place in local:  # unpacked by hand counts as well
-            folder = Path(place.bases[0])
-            if folder.is_dir() and any(path.is_dir() for path in folder.iterdir()):
-                return Holding(len(entry.files), len(entry.files), (str(folder),))
+    if entry.reader in FOLDERS_WILL_DO and found < len(entry.files):
+        folder = unpacked_by_hand(tried)
+        if folder is not None:
+            return Holding(len(entry.files), len(entry.files), (str(folder),))
     return Holding(found, len(entry.files), tuple(where))
+
+
+def unpacked_by_hand(tried: list[Place]) -> Path | None:
+    """The first local place with a folder in it: somebody has unpacked an archive there."""
+    for place in tried:
+        folder = Path(place.bases[0])
+        if not place.remote and folder.is_dir():
+            inside = list(folder.iterdir()) if os.access(folder, os.R_OK) else []
+            if any(path.is_dir() and not path.name.startswith(".") for path in inside):
+                return folder
+    return None
 
 
 def _there(base: str, names: list[str]) -> bool:

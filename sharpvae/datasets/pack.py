@@ -45,7 +45,7 @@ from sharpvae.datasets.selection import drop_straddling
 from sharpvae.datasets.sheet import contact_sheet
 from sharpvae.datasets.statistics import Glance, Statistics, glance, summary
 
-_CHUNK = 128  # images held in memory at a time
+_CHUNK = 1 << 21  # bytes of images that a core holds at a time
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -156,11 +156,13 @@ def _chunks(
 ) -> Iterator[NDArray[np.uint8]]:
     """uint8 [n, H, W, C] a few at a time; what `glance` makes of each goes to `seen`."""
 
+    count = max(1, _CHUNK // (scratch.size**2 * scratch.channels))
+
     def look(start: int) -> tuple[NDArray[np.uint8], Glance]:
-        images = scratch.gather(rows[start : start + _CHUNK])
+        images = scratch.gather(rows[start : start + count])
         return images, glance(images, sharpness=split == "test")
 
-    for images, found in on_all_cores(look, range(0, len(rows), _CHUNK)):
+    for images, found in on_all_cores(look, range(0, len(rows), count)):
         seen.append(found)
         yield images
 

@@ -16,7 +16,7 @@ from sharpvae.datasets.packed import SPLITS, Skipped, SplitName
 from sharpvae.datasets.pool import Pool
 from sharpvae.datasets.progress import Progress
 from sharpvae.datasets.requirements import chosen_classes, no_usable_image, require
-from sharpvae.datasets.selection import apportion, assign_splits, ranking, subset_count
+from sharpvae.datasets.selection import assign_splits, quotas, ranking, subset_count
 from sharpvae.errors import UserErrors
 
 
@@ -64,7 +64,7 @@ def make_plan(pool: Pool, config: DataConfig, progress: Progress) -> Plan:
         progress.note(f"data.subset asks for {config.subset} images; all {len(order)} are taken")
     return Plan(
         order=order,
-        quotas=apportion(subset_count(config.subset, len(order)), available),
+        quotas=quotas(subset_count(config.subset, len(order)), available),
         classes=classes,
         class_names=None if kept is None else [(pool.class_names or ())[label] for label in kept],
         strata=strata,
@@ -108,6 +108,7 @@ def split_strata(strata: NDArray[np.int64], pool: Pool, config: DataConfig) -> N
     return assign_splits(
         strata // len(SPLITS),
         None if pool.own_split is None else (strata % len(SPLITS)).astype(np.int8),
+        pool.own_splits,
         config.test_fraction,
         config.validation_fraction,
     )

@@ -10,7 +10,8 @@ from pathlib import Path
 from sharpvae.config.schema import DataConfig
 from sharpvae.datasets import array_readers, image_readers
 from sharpvae.datasets.entry import Entry
-from sharpvae.datasets.fetch import obtain, places
+from sharpvae.datasets.fetch import expanded, obtain, places
+from sharpvae.datasets.inventory import unpacked_by_hand
 from sharpvae.datasets.pool import Pool
 from sharpvae.datasets.progress import Progress
 from sharpvae.errors import UserError
@@ -63,7 +64,7 @@ def _own_images(entry: Entry, config: DataConfig) -> Path:
         raise UserError(
             "data.path", f"{kind}, for data.name: {entry.name}", "null", "set data.path"
         )
-    path = Path(config.path).expanduser()
+    path = expanded(config.path)
     if entry.name == "zip" and path.is_dir():
         raise UserError("data.path", kind, f"a folder: {path}", "set data.name: folder")
     return path
@@ -76,20 +77,13 @@ def _images_or_archive(entry: Entry, config: DataConfig, raw: Path, progress: Pr
     are folders in it; and then the archive, which a mirror may serve.
     """
     if config.path is not None:
-        return _archive_in(Path(config.path).expanduser(), entry)
+        return _archive_in(expanded(config.path), entry)
     tried = places(entry, None, config.mirror, raw)
-    for place in tried:
-        folder = Path(place.bases[0])
-        if not place.remote and folder.is_dir() and any(p.is_dir() for p in _visible(folder)):
-            return folder
-    return obtain(entry, tried, raw, progress)[entry.files[0].name]
+    folder = unpacked_by_hand(tried)
+    return folder or obtain(entry, tried, raw, progress)[entry.files[0].name]
 
 
 def _archive_in(path: Path, entry: Entry) -> Path:
     """A folder that holds nothing but the archive stands for the archive."""
     archive = path / entry.files[0].name
     return archive if zipfile.is_zipfile(archive) else path
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if not path.name.startswith(".")]

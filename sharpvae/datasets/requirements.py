@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sharpvae.config.schema import DataConfig
 from sharpvae.config.stage_files import Minimum
+from sharpvae.datasets.image_files import clean
 from sharpvae.datasets.packed import SPLITS, Skipped, SplitName
 from sharpvae.errors import UserError, UserErrors, nearest
 
@@ -33,13 +34,14 @@ def chosen_classes(
             "data.classes", "null, for there are no class folders", repr(config.classes),
             f"set data.classes: null, or sort the images of {place} into one folder a class",
         )  # fmt: skip
-    unknown = [name for name in config.classes if name not in class_names]
+    asked = [clean(name) for name in config.classes]  # one spelling, as the folders have it
+    unknown = [name for name in asked if name not in class_names]
     if unknown:
         raise UserErrors([
             UserError("data.classes", f"a class of {place}", repr(name), nearest(name, class_names))
             for name in unknown
         ])  # fmt: skip
-    return [label for label, name in enumerate(class_names) if name in config.classes]
+    return [label for label, name in enumerate(class_names) if name in asked]
 
 
 def require_possible(config: DataConfig, minimum: Minimum) -> None:

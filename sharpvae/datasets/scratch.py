@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -88,7 +89,12 @@ class Scratch:
             run = images[first:last]
             start, handle = int(starts[first]), self._file.fileno()
             if channels == self.channels:
-                os.preadv(handle, [run.data.cast("B")], start)
+                buffer = run.data.cast("B")
+                while len(buffer):  # the system may give less than is asked for
+                    count = os.preadv(handle, [buffer], start)
+                    if count == 0:
+                        raise OSError(errno.EIO, "the scratch file was cut short")
+                    buffer, start = buffer[count:], start + count
             else:
                 data = os.pread(handle, (last - first) * int(sizes[first]), start)
                 shape = (last - first, self.size, self.size, channels)

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpvae.datasets.packed import SPLITS
+from sharpvae.datasets.packed import SPLITS, SplitName
 
 Key = TypeVar("Key", bound=Hashable)
 Indices = NDArray[np.int64]
@@ -51,6 +51,24 @@ def apportion(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
     return shares
 
 
+def quotas(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
+    """Share `total` among strata in proportion to their sizes, by the method of Sainte-Lague.
+
+    Unlike the largest remainder, one more in all is never one fewer for any stratum, so that a
+    larger subset contains the smaller ones.
+
+    Raises:
+        ValueError: `total` is not in 0..sum of sizes.
+    """
+    if not 0 <= total <= sum(sizes.values()):
+        raise ValueError(f"cannot take {total} of {sum(sizes.values())}")
+    strata = np.repeat(np.arange(len(sizes)), list(sizes.values()))
+    turns = [(np.arange(size) + 0.5) / size for size in sizes.values() if size]
+    order = np.argsort(np.concatenate(turns), kind="stable") if turns else np.zeros(0, np.int64)
+    counts = np.bincount(strata[order[:total]], minlength=len(sizes))
+    return dict(zip(sizes, counts.tolist(), strict=True))
+
+
 def subset_count(subset: int | float | None, available: int) -> int:
     """How many images `data.subset` asks for: a count (int), a fraction (float), None for all."""
     if subset is None:
@@ -68,6 +86,7 @@ def round_half_up(value: float) -> int:
 def assign_splits(
     strata: Sequence[int] | Indices,
     own_split: NDArray[np.int8] | None,
+    own_splits: frozenset[SplitName],
     test_fraction: float,
     validation_fraction: float,
 ) -> NDArray[np.str_]:
@@ -75,8 +94,8 @@ def assign_splits(
 
     Args:
         strata: [N] the class of each image (all 0 where there are no labels).
-        own_split: int8 [N], the publishers' split as a position in SPLITS, or None. Where they
-            set no image apart for testing (validation), the fraction decides.
+        own_split: int8 [N], the publishers' split as a position in SPLITS, or None.
+        own_splits: the splits that they set apart; for another one the fraction decides.
         test_fraction: of all images.
         validation_fraction: of the images that are not test.
 
@@ -86,10 +105,10 @@ def assign_splits(
     classes = np.asarray(strata, dtype=np.int64)
     own = np.zeros(len(classes), dtype=np.int8) if own_split is None else own_split
     splits = np.array(SPLITS, dtype="<U10")[own]
-    if not (splits == "test").any():
+    if "test" not in own_splits:
         rest = np.flatnonzero(splits == "train")
         splits[rest[_first_of_each(classes[rest], test_fraction)]] = "test"
-    if not (splits == "validation").any():
+    if "validation" not in own_splits:
         rest = np.flatnonzero(splits == "train")
         splits[rest[_first_of_each(classes[rest], validation_fraction)]] = "validation"
     return splits

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sharpvae.datasets.decode import UnusableImageError, decode
+from sharpvae.datasets.resize import fit_square
 from tests.datasets.samples import colourful, encoded, smooth
 
 
@@ -88,21 +89,25 @@ def test_jpegs_are_what_pillow_makes_of_them(mode: str, options: dict[str, objec
 def test_a_large_jpeg_may_be_decoded_smaller(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image = smooth((400, 640))
-    data = encoded(image, "JPEG", quality=95, exif=exif.tobytes())
+    data = encoded(smooth((400, 640)), "JPEG", quality=95, exif=exif.tobytes())
     shapes = {
-        at_least: sorted(decode(data, at_least).shape[:2]) for at_least in (None, 400, 200, 60)
+        least: decode(data, least).shape[:2] for least in (None, 400, 201, 200, 100, 60, 50, 1)
     }
-    assert shapes == {None: [400, 640], 400: [400, 640], 200: [200, 320], 60: [75, 120]} or all(
-        min(shape) >= (at_least or 400) for at_least, shape in shapes.items()
-    )
-    assert min(shapes[60]) < 200
-    # What is left of the difference once both are brought to an eighth of the size.
-    small = image.resize((100, 160), Image.Resampling.BICUBIC)
-    if orientation == 6:
-        small = small.transpose(Image.Transpose.ROTATE_270)
-    reduced = Image.fromarray(decode(data, 200)).resize(small.size, Image.Resampling.BICUBIC)
-    assert np.abs(np.asarray(reduced, int) - np.asarray(small, int)).mean() < 1
+    upright = {
+        None: (640, 400), 400: (640, 400), 201: (640, 400), 200: (320, 200), 100: (160, 100),
+        60: (160, 100), 50: (80, 50), 1: (80, 50),
+    }  # fmt: skip
+    assert shapes == {k: v if orientation == 1 else v[::-1] for k, v in upright.items()}
+
+
+@pytest.mark.parametrize("size", [(1000, 1000), (700, 700), (701, 699), (520, 520), (640, 480)])
+def test_decoded_smaller_or_not_the_picture_is_the_same(size: tuple[int, int]) -> None:
+    """Once it has the size wanted, which is a quarter of what a reduced one keeps."""
+    data = encoded(smooth(size), "JPEG", quality=90)
+    whole, reduced = (fit_square(decode(data, least)[None], 64, "crop") for least in (None, 256))
+    difference = np.abs(whole.astype(int) - reduced.astype(int))
+    assert difference.max() <= 2
+    assert difference.mean() < 0.4
 
 
 def test_a_jpeg_that_libjpeg_finds_odd_is_left_to_pillow() -> None:

@@ -270,3 +270,36 @@ def test_what_may_not_be_read_is_named() -> None:
         file, folder = done.stdout.splitlines()
     assert file == "cannot be read: Permission denied"
     assert folder == f"{name}/inside|Permission denied"
+
+
+@pytest.mark.parametrize("name", ["./a/0.png", "a/./0.png", "a//0.png"])
+def test_needless_dots_and_slashes_in_a_zip_mean_nothing(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "dots.zip", "w") as archive:
+        archive.writestr(name, b"1")
+    files = open_files(tmp_path / "dots.zip")
+    assert (files.files, files.folders) == (["a/0.png"], ["a"])
+    files.close()
+
+
+def test_two_spellings_of_one_name_are_refused(tmp_path: Path, opened) -> None:
+    """é as one character and as two: on most systems two names, to the eye one."""
+    for spelling in ("NFC", "NFD"):
+        fill(tmp_path / "top" / unicodedata.normalize(spelling, "é"), 1)
+    with pytest.raises(UserError, match="another") as caught:
+        opened(tmp_path / "top")
+    assert "rename one of the two" in caught.value.fix
+
+
+def test_a_link_to_itself_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    with pytest.raises(UnusableImageError, match="cannot be read"):
+        open_files(tmp_path).read("loop.png")
+
+
+def test_members_that_point_out_of_the_archive_are_listed(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "slip.zip", "w") as archive:
+        archive.writestr("../../outside.png", b"1")
+        archive.writestr("inside.png", b"1")
+    files = open_files(tmp_path / "slip.zip")
+    assert (files.files, files.outside) == (["inside.png"], ["../../outside.png"])
+    files.close()

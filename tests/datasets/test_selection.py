@@ -13,6 +13,7 @@ from sharpvae.datasets.selection import (
     apportion,
     assign_splits,
     drop_straddling,
+    quotas,
     ranking,
     round_half_up,
     subset_count,
@@ -64,6 +65,31 @@ def test_no_share_of_more_than_there_is(total: int) -> None:
         apportion(total, {"a": 3})
 
 
+strata_sizes = st.lists(st.integers(0, 30), min_size=1, max_size=6)
+
+
+@given(strata_sizes, st.data())
+def test_a_larger_subset_contains_the_smaller_one(sizes: list[int], draw: st.DataObject) -> None:
+    whole = dict(enumerate(sizes))
+    total = draw.draw(st.integers(0, max(0, sum(sizes) - 1)))
+    if sum(sizes) == 0:
+        return
+    fewer, more = quotas(total, whole), quotas(total + 1, whole)
+    assert sum(fewer.values()) == total
+    assert sum(more.values()) == total + 1
+    assert all(fewer[key] <= more[key] <= sizes[key] for key in whole)
+    exact = {key: total * size / sum(sizes) for key, size in whole.items()}
+    assert all(abs(fewer[key] - exact[key]) < 1 + len(sizes) / 2 for key in whole)
+
+
+def test_equal_classes_get_equal_shares() -> None:
+    assert quotas(30, dict.fromkeys("abc", 500)) == dict.fromkeys("abc", 10)
+    shares = [list(quotas(total, {"a": 6, "b": 6, "c": 2}).values()) for total in (9, 10, 11, 12)]
+    assert shares == [[4, 4, 1], [5, 4, 1], [5, 5, 1], [5, 5, 2]]
+    with pytest.raises(ValueError, match="cannot take"):
+        quotas(4, {"a": 3})
+
+
 def test_subsets_are_counts_fractions_or_everything() -> None:
     assert subset_count(None, 70) == 70
     assert subset_count(1, 70) == 1
@@ -75,7 +101,7 @@ def test_subsets_are_counts_fractions_or_everything() -> None:
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=200), fractions, fractions)
 def test_splits_are_stratified(classes: list[int], test: float, validation: float) -> None:
-    splits = assign_splits(classes, None, test, validation)
+    splits = assign_splits(classes, None, frozenset(), test, validation)
     counts = Counter(splits.tolist())
     assert counts["test"] == round_half_up(test * len(classes))
     rest = len(classes) - counts["test"]
@@ -89,18 +115,16 @@ def test_splits_are_stratified(classes: list[int], test: float, validation: floa
 @given(st.lists(st.booleans(), min_size=1, max_size=100), fractions)
 def test_a_test_split_of_the_publishers_is_kept(own: list[bool], validation: float) -> None:
     codes = np.array([2 if test else 0 for test in own], dtype=np.int8)
-    splits = assign_splits([0] * len(own), codes, 0.9, validation)
-    if any(own):
-        assert ((splits == "test") == np.array(own)).all()
-        assert (splits == "validation").sum() == round_half_up(validation * own.count(False))
-    else:
-        assert (splits == "test").sum() == round_half_up(0.9 * len(own))
+    both = frozenset(("train", "test"))
+    splits = assign_splits([0] * len(own), codes, both, 0.9, validation)
+    assert ((splits == "test") == np.array(own)).all()  # none, where a subset holds none of it
+    assert (splits == "validation").sum() == round_half_up(validation * own.count(False))
 
 
 @given(st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=100))
 def test_a_validation_split_of_the_publishers_is_kept(own: list[int]) -> None:
-    codes = np.array([*own, 1, 2], dtype=np.int8)
-    splits = assign_splits([0] * len(codes), codes, 0.9, 0.9)
+    codes = np.array(own, dtype=np.int8)
+    splits = assign_splits([0] * len(codes), codes, frozenset(SPLITS), 0.9, 0.9)
     assert [SPLITS.index(split) for split in splits] == codes.tolist()
 
 
