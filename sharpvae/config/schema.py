@@ -76,7 +76,8 @@ class ModelConfig(Section):
     activation: Literal["leaky_relu", "relu", "silu"]
     negative_slope: NonNegative
     norm: Literal["batch", "none"]
-    head: Literal["conv", "transposed"]
+    upsampling: Literal["transposed", "nearest"]
+    head: Literal["conv", "upsampling"]
     init: Literal["default", "kaiming"]
     log_var_clamp: Positive
 

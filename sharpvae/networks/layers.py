@@ -34,8 +34,16 @@ def up(config: ModelConfig, inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(conv, *norm_2d(config, outputs), activation(config))
 
 
-def upsample(config: ModelConfig, inputs: int, outputs: int, bias: bool) -> nn.ConvTranspose2d:
-    """The bare transposed convolution that doubles height and width exactly."""
+def upsample(config: ModelConfig, inputs: int, outputs: int, bias: bool) -> nn.Module:
+    """What doubles height and width exactly, bare.  (B, I, H, W) => (B, O, 2H, 2W)
+
+    A transposed convolution reaches neighbouring pixels by different numbers of its weights, which
+    draws a checkerboard unless training irons it out. Repeating each pixel and convolving the
+    result treats all of them alike (Odena et al. 2016, Deconvolution and checkerboard artifacts).
+    """
+    if config.upsampling == "nearest":
+        conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+        return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), conv)
     extra = 1 if config.kernel == 3 else 0
     return nn.ConvTranspose2d(
         inputs, outputs, config.kernel, stride=2, padding=1, output_padding=extra, bias=bias

@@ -46,8 +46,8 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latents => images in [0, 1].
 
-    The widths run backwards through one transposed convolution a block. `head: conv` adds a 3x3
-    convolution after the last of them; `head: transposed` lets the last one draw the pixels.
+    The widths run backwards through one upsampling a block. `head: conv` adds a 3x3 convolution
+    after the last of them; `head: upsampling` lets the last one draw the pixels.
     """
 
     def __init__(self, config: ModelConfig, image_channels: int, image_size: int) -> None:

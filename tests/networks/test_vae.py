@@ -6,18 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from sharpvae.networks.layers import initialise
+from sharpvae.networks.layers import initialise, upsample
 from sharpvae.networks.vae import VAE, Posterior
 
 
 @pytest.mark.parametrize("kernel", [3, 4])
-@pytest.mark.parametrize("head", ["conv", "transposed"])
+@pytest.mark.parametrize("head", ["conv", "upsampling"])
+@pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
 @pytest.mark.parametrize("norm", ["batch", "none"])
 @pytest.mark.parametrize(("channels", "size", "widths"), [(1, 16, [4, 8]), (3, 32, [2, 3, 4, 5])])
 def test_images_come_back_in_their_shape_and_range(
-    model_config, kernel, head, norm, channels, size, widths
+    model_config, kernel, upsampling, head, norm, channels, size, widths
 ) -> None:
-    config = model_config(kernel=kernel, head=head, norm=norm, widths=widths)
+    config = model_config(kernel=kernel, upsampling=upsampling, head=head, norm=norm, widths=widths)
     vae = VAE(config, channels, size)
     images = torch.rand(6, channels, size, size)
     reconstructions, posterior = vae(images, torch.randn(6, config.latent_dim))
@@ -47,6 +48,23 @@ def test_the_first_system_has_the_published_layers(model_config) -> None:
     transposed = [m for m in vae.decoder.modules() if isinstance(m, nn.ConvTranspose2d)]
     assert len(transposed) == 4
     assert isinstance(vae.decoder.head, nn.Conv2d)
+
+
+@pytest.mark.parametrize(
+    ("upsampling", "kernel", "even"),
+    [("nearest", 3, True), ("nearest", 4, True), ("transposed", 4, True), ("transposed", 3, False)],
+)
+def test_which_upsampling_treats_all_pixels_alike(
+    model_config, upsampling: str, kernel: int, even: bool
+) -> None:
+    """Weights of 1 on a constant image: how many weights reach each pixel away from the border."""
+    layer = upsample(model_config(upsampling=upsampling, kernel=kernel), 2, 1, bias=False)
+    for weight in layer.parameters():
+        nn.init.ones_(weight)
+    image = layer(torch.ones(1, 2, 8, 8))
+    assert image.shape == (1, 1, 16, 16)
+    inside = image[0, 0, 2:-2, 2:-2]
+    assert (inside.max() == inside.min()) == even
 
 
 def test_widths_scale(model_config) -> None:

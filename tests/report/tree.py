@@ -15,7 +15,8 @@ from PIL import Image
 VARIANT: dict[str, Any] = {
     "model": {
         "latent_dim": 32, "widths": [32, 32, 32, 32], "width_scale": 0.5, "kernel": 3,
-        "activation": "relu", "negative_slope": 0.0, "norm": "none", "head": "conv",
+        "activation": "relu", "negative_slope": 0.0, "norm": "none",
+        "upsampling": "transposed", "head": "conv",
         "init": "default", "log_var_clamp": 10.0,
     },
     "loss": {

@@ -1,0 +1,107 @@
+"""What a variant's network is made of, before anything is trained.
+
+python -m apps.describe             every variant of params.yaml
+python -m apps.describe improved    one of them
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from sharpvae.config.resolve import resolve_file
+from sharpvae.config.schema import DataConfig, VariantConfig
+from sharpvae.datasets.catalogue import entry
+from sharpvae.datasets.packed import load_card
+from sharpvae.errors import UserError, nearest
+
+PREPARED = Path("data/prepared")
+WIDTH = 118  # columns where there is no terminal
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the app; the exit code is 1 after a mistake that the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="python -m apps.describe",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("variants", nargs="*", metavar="variant", help="none: all of them")
+    parser.add_argument("--channels", type=int, choices=(1, 3), help="of the images")
+    options = parser.parse_args(arguments)
+    try:
+        experiment = resolve_file(Path("params.yaml")).experiment
+        for name in options.variants:
+            if name not in experiment.variants:
+                raise UserError(
+                    "variants", "a variant of params.yaml", repr(name),
+                    nearest(name, experiment.variants),
+                )  # fmt: skip
+        channels = options.channels or image_channels(experiment.data)
+        for name in options.variants or experiment.variants:
+            describe(name, experiment.variants[name], channels, experiment.data.image_size)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def image_channels(data: DataConfig) -> int:
+    """Of the images that are configured: as the catalogue says, or as they were prepared.
+
+    Raises:
+        UserError: neither knows.
+    """
+    known = entry(data.name).channels
+    if known is not None:
+        return known
+    if (PREPARED / "card.json").exists():
+        card = load_card(PREPARED)
+        if card.name == data.name:
+            return card.channels
+    raise UserError(
+        f"data.name: {data.name}", "images that are prepared, so that their channels are known",
+        f"{PREPARED} holds others", "run: dvc repro prepare; or say --channels 1 or --channels 3",
+    )  # fmt: skip
+
+
+def describe(name: str, variant: VariantConfig, channels: int, size: int) -> None:
+    """Print the layers of one variant, with what they cost."""
+    from sharpvae.networks.summary import layers
+    from sharpvae.networks.vae import VAE
+
+    found = layers(VAE(variant.model, channels, size), channels, size)
+    table = Table(
+        title=f"{name}: {size}x{size}x{channels}, {variant.model.latent_dim} latent dimensions",
+        title_justify="left", box=None, pad_edge=False, header_style="bold",
+    )  # fmt: skip
+    for title, number in (
+        ("layer", False), ("kind", False), ("output", True), ("parameters", True),
+        ("multiply-adds", True),
+    ):  # fmt: skip
+        table.add_column(title, justify="right" if number else "left", overflow="fold")
+    for layer in found:
+        table.add_row(
+            layer.name, layer.kind, " x ".join(map(str, layer.shape)),
+            f"{layer.parameters:,}" if layer.parameters else "",
+            f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
+        )  # fmt: skip
+    table.add_section()
+    for half in ("encoder", "decoder", ""):
+        part = [layer for layer in found if layer.name.startswith(half)]
+        table.add_row(
+            half or "whole", "", "", f"{sum(layer.parameters for layer in part):,}",
+            f"{sum(layer.multiply_adds for layer in part):,}", style="bold",
+        )  # fmt: skip
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console.print(table, markup=False)
+    console.print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""What a network is made of: the output, parameters and multiply-adds of each layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sharpvae.networks.vae import VAE
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer, in the order in which an image passes it.
+
+    Attributes:
+        name: dotted, as in the weights file.
+        kind: its class, with kernel and stride where it has some.
+        shape: of its output for one image, without the batch.
+        parameters: how many numbers it learns.
+        multiply_adds: of one image; norms, activations and resizing count for nothing.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+def layers(vae: VAE, image_channels: int, image_size: int) -> list[Layer]:
+    """Every layer of encoder and decoder, from one pass of an empty image.
+
+    `vae` is left in the mode it was in.
+    """
+    found: list[Layer] = []
+    names = {module: name for name, module in vae.named_modules()}
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        found.append(
+            Layer(
+                name=names[module],
+                kind=_kind(module),
+                shape=tuple(output.shape[1:]),
+                parameters=sum(weight.numel() for weight in module.parameters()),
+                multiply_adds=_multiply_adds(module, inputs[0], output),
+            )
+        )
+
+    leaves = [module for module in vae.modules() if not list(module.children())]
+    hooks = [module.register_forward_hook(note) for module in leaves]
+    weight = next(vae.parameters())
+    training = vae.training
+    vae.eval()
+    try:
+        with torch.no_grad():
+            image = weight.new_zeros(1, image_channels, image_size, image_size)
+            vae(image, weight.new_zeros(1, vae.latent_dim))
+    finally:
+        vae.train(training)
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _kind(module: nn.Module) -> str:
+    name = type(module).__name__
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        height, width = module.kernel_size
+        stride = f", stride {module.stride[0]}" if module.stride[0] > 1 else ""
+        return f"{name} {height}x{width}{stride}"
+    return name
+
+
+def _multiply_adds(module: nn.Module, image: Tensor, output: Tensor) -> int:
+    """Of one image: each weight of a kernel counts once for every place it is laid on."""
+    if isinstance(module, nn.Conv2d):
+        return module.weight[0].numel() * output[0].numel()
+    if isinstance(module, nn.ConvTranspose2d):
+        return module.weight[0].numel() * image[0].numel()
+    if isinstance(module, nn.Linear):
+        return module.weight.numel()
+    return 0

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from apps import describe as app
+from tests.datasets.samples import REPOSITORY
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with params.yaml alone."""
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_variant_with_its_totals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main([]) == 0
+    text = capsys.readouterr().out
+    assert text.index("original: 32x32x1, 200 latent") < text.index("improved: 32x32x1, 512 latent")
+    assert "ConvTranspose2d 4x4, stride 2" in text
+    assert text.count("whole") == 2
+    assert "55,601" in text  # the parameters that training `original` reports
+
+
+def test_one_variant_in_colour(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["original", "--channels", "3"]) == 0
+    text = capsys.readouterr().out
+    assert "original: 32x32x3" in text
+    assert "improved" not in text
+
+
+def test_mistakes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["origin"]) == 1
+    assert "did you mean 'original'?" in capsys.readouterr().err
+    params = (place / "params.yaml").read_text().replace("name: mnist5k ", "name: folder  ")
+    (place / "params.yaml").write_text(params)
+    assert app.main([]) == 1
+    assert "dvc repro prepare" in capsys.readouterr().err
