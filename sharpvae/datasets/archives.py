@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import errno
 import gzip
-import lzma
 import os
 import re
 import shutil
-import stat
 import struct
 import tarfile
 import tempfile
-import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -28,32 +25,25 @@ from sharpvae.locking import locked
 RATIO = 100  # an archive may unpack to this many times its size ...
 SLACK = 1 << 24  # ... and this many bytes more, for small ones
 _CHUNK = 1 << 18
-_ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 _BLOCK = 512  # of a tar file; two of zeros mark its end
 _DAMAGED = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
-    EOFError, ValueError,
+    tarfile.TarError, zlib.error, struct.error, EOFError, ValueError,
 )  # fmt: skip
 _ANEW = "remove it and get it anew"
 
 
-def unpacked(
-    archive: Path, folder: Path, members: Callable[[str], bool] | None, progress: Progress
-) -> Path:
-    """Unpack a .tar, .tar.gz or .zip file into `folder`, which appears whole or not at all.
+def unpacked(archive: Path, folder: Path, progress: Progress) -> Path:
+    """Unpack a .tar or .tar.gz file into `folder`, which appears whole or not at all.
 
     A `folder` that is there and not empty came about so before, and is returned at once. Of
     several processes one unpacks and the others wait. Modes and owners of members are ignored.
 
-    Args:
-        members: which to unpack, by name; None for all. The others are not looked at further.
-
     Raises:
         UserError: the archive is of another kind, truncated, damaged, or too large when unpacked;
-            a member is a link, a device or a pipe, or points out of the folder; none is asked
-            for; or the disk is full.
+            a member is a link, a device or a pipe, or points out of the folder; there is none; or
+            the disk is full.
     """
-    sink = _Sink(archive, members, progress)
+    sink = _Sink(archive, progress)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.parent, lambda: progress.note(f"{folder}: another process is at it")):
@@ -63,11 +53,11 @@ def unpacked(
     except _DAMAGED as error:
         raise _broken(archive, str(error) or type(error).__name__) from None
     except OSError as error:
-        if error.errno is None:  # not of the system, but of gzip or bz2
+        if error.errno is None:  # not of the system, but of gzip
             raise _broken(archive, str(error)) from None
         if error.filename == str(archive):
             raise UserError(str(archive), "a readable file", error.strerror or "") from None
-        raise unwritable(folder, f"what {archive.name} holds", sink.needed, error) from None
+        raise unwritable(folder, f"what {archive.name} holds", 0, error) from None
     return folder
 
 
@@ -84,43 +74,16 @@ def _unpack(archive: Path, folder: Path, sink: _Sink) -> None:
             sink.staging = staging
             head = opened.read(4)
             opened.seek(0)
-            if head.startswith(_ZIP_MAGIC):
-                _unzip(opened, sink)
-            elif head.startswith(GZIP_MAGIC):
+            if head.startswith(GZIP_MAGIC):
                 with gzip.GzipFile(fileobj=opened) as stream:
                     _untar(stream, opened, sink)
             else:
                 _untar(opened, opened, sink)
             if not _filled(staging):
-                raise UserError(str(archive), "files to unpack", "none that is asked for", _ANEW)
+                raise UserError(str(archive), "files to unpack", "none", _ANEW)
             os.replace(staging, folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-
-
-def _unzip(opened: BinaryIO, sink: _Sink) -> None:
-    with zipfile.ZipFile(opened) as zipped:
-        infos = [info for info in zipped.infolist() if sink.wanted(info.filename)]
-        sink.needed = sum(info.file_size for info in infos)
-        for info in infos:
-            kind = stat.S_IFMT(info.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise sink.refused(info.filename, _KINDS.get(kind, "a device or a pipe"))
-            if info.flag_bits & 1:
-                raise sink.refused(info.filename, "encrypted")
-            if info.is_dir():
-                sink.make_folder(info.filename)
-                continue
-            sink.check_bound(sink.needed)
-            try:
-                source = zipped.open(info)
-            except NotImplementedError as error:
-                raise sink.refused(info.filename, f"packed in an unknown way ({error})") from None
-            with source:
-                sink.write(info.filename, source, lambda: (sink.written, sink.needed))
-
-
-_KINDS = {stat.S_IFLNK: "a symbolic link"}
 
 
 def _untar(stream: Any, opened: BinaryIO, sink: _Sink) -> None:
@@ -129,12 +92,11 @@ def _untar(stream: Any, opened: BinaryIO, sink: _Sink) -> None:
     size = os.fstat(opened.fileno()).st_size
     with tarfile.TarFile(fileobj=tape) as tar:  # type: ignore[arg-type]  # all that it calls
         for member in tar:
-            if sink.wanted(member.name):
-                _check_member(member, sink)
-                if member.isdir():
-                    sink.make_folder(member.name)
-                elif (source := tar.extractfile(member)) is not None:
-                    sink.write(member.name, source, lambda: (opened.tell(), size), member.size)
+            _check_member(member, sink)
+            if member.isdir():
+                sink.make_folder(member.name)
+            elif (source := tar.extractfile(member)) is not None:
+                sink.write(member.name, source, lambda: (opened.tell(), size), member.size)
         if tape.last != bytes(_BLOCK):  # tarfile takes a cut or broken header for the end
             raise EOFError("it ends before its end mark, or is damaged there")
     while tape.read(_CHUNK):
@@ -185,21 +147,15 @@ class _Sink:
 
     Attributes:
         staging: that folder.
-        written, needed: bytes so far, and of all; 0 where unknown.
+        written: bytes so far.
         bound: the most bytes that the archive may unpack to.
     """
 
-    def __init__(
-        self, archive: Path, members: Callable[[str], bool] | None, progress: Progress
-    ) -> None:
-        self.archive, self._members, self._progress = archive, members, progress
+    def __init__(self, archive: Path, progress: Progress) -> None:
+        self.archive, self._progress = archive, progress
         self.staging = Path()
-        self.written, self.needed = 0, 0
+        self.written = 0
         self.bound = SLACK + RATIO * (archive.stat().st_size if archive.is_file() else 0)
-
-    def wanted(self, name: str) -> bool:
-        """Whether the member is asked for."""
-        return self._members is None or self._members(name)
 
     def place(self, name: str) -> Path:
         """Where a member belongs; refuses one that belongs outside."""
@@ -216,9 +172,8 @@ class _Sink:
         self._make(name, self.place(name))
 
     def write(
-        self, name: str, source: IO[bytes], position: Callable[[], tuple[int, int]],
-        size: int | None = None,
-    ) -> None:  # fmt: skip
+        self, name: str, source: IO[bytes], position: Callable[[], tuple[int, int]], size: int
+    ) -> None:
         """Write the file that a member is; `position` says how far the work has come."""
         target, before = self.place(name), self.written
         self._make(name, target.parent)
@@ -234,7 +189,7 @@ class _Sink:
                 self.check_bound(self.written)
                 file.write(chunk)
                 self._progress.step(f"unpacking {self.archive.name}", *position(), unit="bytes")
-        if size is not None and self.written - before != size:
+        if self.written - before != size:
             raise EOFError(f"it ends within {name!r}")
 
     def check_bound(self, count: int) -> None:
@@ -271,4 +226,4 @@ class _Sink:
 
 
 def _broken(archive: Path, why: str) -> UserError:
-    return UserError(str(archive), "a whole .tar, .tar.gz or .zip file", why, _ANEW)
+    return UserError(str(archive), "a whole .tar or .tar.gz file", why, _ANEW)

@@ -67,7 +67,7 @@ def cifar10_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: P
     published sum, and torchvision checks that of each file again.
     """
     archive = found[entry.files[0].name]
-    root = unpacked(archive, raw / entry.name / "unpacked", None, progress)
+    root = unpacked(archive, raw / entry.name / "unpacked", progress)
     from torchvision.datasets import CIFAR10
 
     try:

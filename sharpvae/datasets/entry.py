@@ -29,6 +29,12 @@ class File:
     size: int | None
     unpacked: bool = False
 
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The names under which a copy may lie about."""
+        short = self.name.removesuffix(".gz")
+        return (self.name, short) if self.unpacked and short != self.name else (self.name,)
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -181,8 +181,7 @@ def _local(place: Place, file: File) -> Path:
     """The first copy with the right contents, packed or unpacked."""
     wrong = ""
     for base in place.bases:
-        names = [file.name, *([file.name.removesuffix(".gz")] if file.unpacked else [])]
-        for name in names:
+        for name in file.spellings:
             path = Path(base) / name
             if not path.is_file():
                 continue

@@ -229,7 +229,7 @@ def flowers102_pool(
 
     archive, *tables = (found[file.name] for file in entry.files)
     root = raw / entry.name / "unpacked"
-    images = unpacked(archive, root / "flowers-102", None, progress)
+    images = unpacked(archive, root / "flowers-102", progress)
     for table, file in zip(tables, entry.files[1:], strict=True):
         if not (images / file.name).is_file():
             copy_file(table, images / file.name)

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sharpvae.datasets.entry import Entry
+from sharpvae.datasets.entry import Entry, File
 from sharpvae.datasets.fetch import Place
 
 FOLDERS_WILL_DO = ("fruits", "wikiart")  # readers that take the archive unpacked as well
@@ -42,8 +42,7 @@ def holding(entry: Entry, tried: list[Place]) -> Holding:
     where: list[str] = []
     found = 0
     for file in entry.files:
-        names = [file.name, *([file.name.removesuffix(".gz")] if file.unpacked else [])]
-        place = next((p for p in local if any(_there(base, names) for base in p.bases)), None)
+        place = next((p for p in local if _there(p, file)), None)
         if place is not None:
             found += 1
             where += [] if place.base in where else [place.base]
@@ -65,5 +64,5 @@ def unpacked_by_hand(tried: list[Place]) -> Path | None:
     return None
 
 
-def _there(base: str, names: list[str]) -> bool:
-    return any((Path(base) / name).is_file() for name in names)
+def _there(place: Place, file: File) -> bool:
+    return any((Path(base) / name).is_file() for base in place.bases for name in file.spellings)
