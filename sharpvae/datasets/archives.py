@@ -33,7 +33,7 @@ _ANEW = "remove it and get it anew"
 
 
 def unpacked(archive: Path, folder: Path, progress: Progress) -> Path:
-    """Unpack a .tar or .tar.gz file into `folder`, which appears whole or not at all.
+    """Unpack a .tar or .tar.gz (.tgz) file into `folder`, which appears whole or not at all.
 
     A `folder` that is there and not empty came about so before, and is returned at once. Of
     several processes one unpacks and the others wait. Modes and owners of members are ignored.

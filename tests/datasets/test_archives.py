@@ -171,6 +171,11 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
     refused(tmp_path / "a.tar.gz", tmp_path / "out")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_of_nothing_is_refused(tmp_path: Path, kind: str) -> None:
+    assert refused(pack(tmp_path, kind, {}), tmp_path / "out").found == "none"
+
+
 def test_there_is_no_archive(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
         unpacked(tmp_path / "a.tar", tmp_path / "out", Record())
