@@ -17,7 +17,8 @@ from rich.table import Table
 from sharpvae.config.resolve import resolve_file
 from sharpvae.config.schema import DataConfig, VariantConfig
 from sharpvae.datasets.catalogue import entry
-from sharpvae.datasets.packed import load_card
+from sharpvae.datasets.labels import class_count, too_few_classes
+from sharpvae.datasets.packed import Card, load_card
 from sharpvae.errors import UserError, nearest
 
 PREPARED = Path("data/prepared")
@@ -44,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )  # fmt: skip
         channels = options.channels or image_channels(experiment.data)
         for name in options.variants or experiment.variants:
-            describe(name, experiment.variants[name], channels, experiment.data.image_size)
+            variant = experiment.variants[name]
+            classes = label_classes(experiment.data) if variant.model.conditional else 0
+            describe(name, variant, channels, experiment.data.image_size, classes)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -60,24 +63,50 @@ def image_channels(data: DataConfig) -> int:
     known = entry(data.name).channels
     if known is not None:
         return known
-    if (PREPARED / "card.json").exists():
-        card = load_card(PREPARED)
-        if card.name == data.name:
-            return card.channels
+    if (card := prepared(data)) is not None:
+        return card.channels
     raise UserError(
         f"data.name: {data.name}", "images that are prepared, so that their channels are known",
         f"{PREPARED} holds others", "run: dvc repro prepare; or say --channels 1 or --channels 3",
     )  # fmt: skip
 
 
-def describe(name: str, variant: VariantConfig, channels: int, size: int) -> None:
+def label_classes(data: DataConfig) -> int:
+    """Of the images that are configured, for a conditional variant; from where channels are.
+
+    Raises:
+        UserError: neither knows, or they know of fewer than two.
+    """
+    known = class_count(data)
+    if known is None and (card := prepared(data)) is not None:
+        known = len(card.class_names or ())
+    if known is None:
+        raise UserError(
+            f"data.name: {data.name}", "images that are prepared, so that their classes are known",
+            f"{PREPARED} holds others", "run: dvc repro prepare",
+        )  # fmt: skip
+    if known < 2:
+        raise too_few_classes("model.conditional", data, known)
+    return known
+
+
+def prepared(data: DataConfig) -> Card | None:
+    """The card of the prepared images, if they are those of `data.name`."""
+    if not (PREPARED / "card.json").exists():
+        return None
+    card = load_card(PREPARED)
+    return card if card.name == data.name else None
+
+
+def describe(name: str, variant: VariantConfig, channels: int, size: int, classes: int) -> None:
     """Print the layers of one variant, with what they cost."""
     from sharpvae.networks.summary import layers
     from sharpvae.networks.vae import VAE
 
-    found = layers(VAE(variant.model, channels, size), channels, size)
+    found = layers(VAE(variant.model, channels, size, classes), channels, size)
+    title = f"{name}: {size}x{size}x{channels}, {variant.model.latent_dim} latent dimensions"
     table = Table(
-        title=f"{name}: {size}x{size}x{channels}, {variant.model.latent_dim} latent dimensions",
+        title=f"{title}, {classes} classes" if classes else title,
         title_justify="left", box=None, pad_edge=False, header_style="bold",
     )  # fmt: skip
     for title, number in (

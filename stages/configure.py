@@ -14,6 +14,7 @@ from sharpvae.config.resolve import Resolved, resolve_file
 from sharpvae.config.rules import check
 from sharpvae.config.stage_files import stage_files
 from sharpvae.datasets.catalogue import check_name
+from sharpvae.datasets.labels import check_conditional
 from stages.console import run
 
 PARAMS, CONFIGS = Path("params.yaml"), Path("configs")
@@ -24,6 +25,7 @@ def main() -> None:
     resolved = resolve_file(PARAMS)
     check_name(resolved.experiment.data.name)
     check(resolved)
+    check_conditional(resolved)
     with fresh_directory(CONFIGS) as directory:
         for name, stage in stage_files(resolved.experiment).items():
             write_json(directory / name, stage.model_dump())

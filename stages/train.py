@@ -45,7 +45,7 @@ def main(variant: str, seed: str) -> None:
     train = Feed(load_split(PREPARED, "train"), device)
     validation = Feed(load_split(PREPARED, "validation"), device)
     with global_seed(number, "weights"):
-        vae = VAE(config.model, train.channels, train.image_size).to(device)
+        vae = VAE(config.model, train.channels, train.image_size, classes(config)).to(device)
     steps = train.count // config.train.batch_size
     objective = Objective(config.loss, perceptual(config, train), steps).to(device)
     scale = beta_sigma(config.loss, train.pixels)
@@ -76,6 +76,25 @@ def main(variant: str, seed: str) -> None:
                 "beta_sigma": scale,
             },
         )
+
+
+def classes(config: TrainStage) -> int:
+    """How many classes the labels tell apart; 0 without labels.
+
+    Raises:
+        UserError: fewer than two, for a conditional variant.
+    """
+    from sharpvae.datasets.packed import load_card
+
+    names = load_card(PREPARED).class_names
+    if config.model.conditional and len(names or ()) < 2:
+        raise UserError(
+            f"variants.{config.variant}.model.conditional",
+            "images of at least two classes, for the network to be told which",
+            "images without labels" if names is None else f"one class: {names[0]}",
+            "set it to false, or choose other data (data.name, data.path, data.classes)",
+        )
+    return len(names or ())
 
 
 def perceptual(config: TrainStage, train: Feed) -> PerceptualDistance | None:

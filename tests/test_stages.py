@@ -218,6 +218,27 @@ def test_a_missing_gpu_is_an_error_not_a_fallback(finished, tmp_path: Path) -> N
     assert "CUDA" in done.stderr and "device: auto" in done.stderr
 
 
+def test_a_conditional_variant_without_labels_is_refused_twice(finished, tmp_path: Path) -> None:
+    """By `configure` where the catalogue knows, else by `train`, before the first update."""
+    place = tmp_path / "copy"
+    shutil.copytree(finished[0], place)
+    text = (place / "params.yaml").read_text().replace("conditional: false", "conditional: true ")
+    (place / "params.yaml").write_text(text.replace("name: mnist5k", "name: celeba "))
+    done = stage(place, "configure")
+    assert done.returncode == 1 and "celeba has no labels" in done.stderr, done.stderr
+    for name, change in (
+        ("configs/original/train.json", lambda values: values["model"].update(conditional=True)),
+        ("data/prepared/card.json", lambda values: values.update(class_names=None)),
+    ):
+        values = json.loads((place / name).read_text())
+        change(values)
+        (place / name).write_text(json.dumps(values))
+    done = stage(place, "train", "original", "0")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    for part in ("variants.original.model.conditional", "two classes", "without labels"):
+        assert part in done.stderr, done.stderr
+
+
 def test_a_loss_that_explodes_stops_with_the_term(finished, tmp_path: Path) -> None:
     place = tmp_path / "copy"
     shutil.copytree(finished[0], place)

@@ -79,7 +79,15 @@ class ModelConfig(Section):
     upsampling: Literal["transposed", "nearest"]
     head: Literal["conv", "upsampling"]
     init: Literal["default", "kaiming"]
-    log_var_clamp: Positive
+    log_var_clamp: list[Annotated[float, Field(allow_inf_nan=False)]]
+    conditional: bool
+
+    @field_validator("log_var_clamp")
+    @classmethod
+    def _lowest_below_highest(cls, value: list[float]) -> list[float]:
+        if len(value) != 2 or value[0] >= value[1]:
+            raise ValueError("two numbers, the lowest and then the highest, such as [-15.0, 15.0]")
+        return value
 
     @property
     def channels(self) -> list[int]:

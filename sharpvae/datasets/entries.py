@@ -189,6 +189,7 @@ ENTRIES = (
         "140x140 pixels of each image",
         native_size=(218, 178),
         channels=3,
+        labelled=False,
         images=202_599,
         own_splits=_ALL_SPLITS,
         download=1_473_000_000,

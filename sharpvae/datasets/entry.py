@@ -46,6 +46,7 @@ class Entry:
         native_size: height and width in pixels; None where images differ.
         channels: 1 or 3; None where the images decide.
         class_names: in the order of the labels; None where the images decide, or without labels.
+        labelled: False where the publishers sort the images into no classes.
         images: how many in all; None where unknown.
         own_splits: the splits that its publishers set apart.
         source: where it comes from, in words.
@@ -66,6 +67,7 @@ class Entry:
     native_size: tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
     class_names: tuple[str, ...] | None = None
+    labelled: bool = True
     images: int | None = None
     own_splits: tuple[Literal["train", "validation", "test"], ...] = ()
     files: tuple[File, ...] = ()

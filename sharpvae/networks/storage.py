@@ -15,7 +15,12 @@ from sharpvae.weights import load_weights, save_weights
 def save_vae(directory: Path, vae: VAE, config: ModelConfig, channels: int, size: int) -> None:
     """Write `weights.safetensors` and `network.json` into `directory`."""
     save_weights(directory / "weights.safetensors", vae)
-    description = {"image_channels": channels, "image_size": size, "model": config.model_dump()}
+    description = {
+        "image_channels": channels,
+        "image_size": size,
+        "classes": vae.classes,
+        "model": config.model_dump(),
+    }
     write_json(directory / "network.json", description)
 
 
@@ -23,6 +28,7 @@ def load_vae(directory: Path, device: torch.device) -> VAE:
     """Read what `save_vae` wrote; the VAE comes in evaluation mode on `device`."""
     description = read_json(directory / "network.json")
     config = ModelConfig.model_validate(description["model"])
-    vae = VAE(config, description["image_channels"], description["image_size"])
+    shape = (description[key] for key in ("image_channels", "image_size", "classes"))
+    vae = VAE(config, *shape)
     load_weights(directory / "weights.safetensors", vae)
     return vae.to(device).eval()

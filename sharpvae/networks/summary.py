@@ -56,7 +56,8 @@ def layers(vae: VAE, image_channels: int, image_size: int) -> list[Layer]:
     try:
         with torch.no_grad():
             image = weight.new_zeros(1, image_channels, image_size, image_size)
-            vae(image, weight.new_zeros(1, vae.latent_dim))
+            label = torch.zeros(1, dtype=torch.int64, device=weight.device)
+            vae(image, weight.new_zeros(1, vae.latent_dim), label)
     finally:
         vae.train(training)
         for hook in hooks:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sharpvae.config.schema import ModelConfig
 from sharpvae.networks.layers import activation, down, initialise, up, upsample
@@ -24,22 +25,32 @@ class Posterior(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """Images in [0, 1] => posterior."""
+    """Images in [0, 1] => posterior.
 
-    def __init__(self, config: ModelConfig, image_channels: int, image_size: int) -> None:
+    A conditional one is told the class by one further channel a class, 1 everywhere for the
+    image's own and 0 for the others (Sohn et al. 2015, Learning structured output representation).
+    """
+
+    def __init__(
+        self, config: ModelConfig, image_channels: int, image_size: int, classes: int = 0
+    ) -> None:
         super().__init__()
-        widths = [image_channels, *config.channels]
+        widths = [image_channels + classes, *config.channels]
         side = image_size // config.stride
-        self.clamp = config.log_var_clamp
+        self.classes = classes
+        self.lowest, self.highest = config.log_var_clamp
         self.body = nn.Sequential(*(down(config, a, b) for a, b in pairwise(widths)), nn.Flatten())
         self.mean = nn.Linear(widths[-1] * side * side, config.latent_dim)
         self.log_var = nn.Linear(widths[-1] * side * side, config.latent_dim)
         initialise(config, [self.body], [self.mean, self.log_var])
 
-    def forward(self, images: Tensor) -> Posterior:
-        """float32 (B, C, H, W) in [0, 1] => Posterior of (B, Z)"""
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Posterior:
+        """float32 (B, C, H, W) in [0, 1], int64 (B,) => Posterior of (B, Z); labels as in `VAE`"""
+        if self.classes:
+            maps = one_hot(labels, self.classes)[:, :, None, None]
+            images = torch.cat([images, maps.expand(-1, -1, *images.shape[2:])], 1)
         features = self.body(images)
-        log_var = self.log_var(features).clamp(-self.clamp, self.clamp)
+        log_var = self.log_var(features).clamp(self.lowest, self.highest)
         return Posterior(self.mean(features), log_var)
 
 
@@ -47,17 +58,21 @@ class Decoder(nn.Module):
     """Latents => images in [0, 1].
 
     The widths run backwards through one upsampling a block. `head: conv` adds a 3x3 convolution
-    after the last of them; `head: upsampling` lets the last one draw the pixels.
+    after the last of them; `head: upsampling` lets the last one draw the pixels. A conditional
+    decoder takes the class, one-hot, beside the latents.
     """
 
-    def __init__(self, config: ModelConfig, image_channels: int, image_size: int) -> None:
+    def __init__(
+        self, config: ModelConfig, image_channels: int, image_size: int, classes: int = 0
+    ) -> None:
         super().__init__()
+        self.classes = classes
         widths = config.channels[::-1]
         side = image_size // config.stride
         flat = widths[0] * side * side
         norm: list[nn.Module] = [nn.BatchNorm1d(flat)] if config.norm == "batch" else []
         self.stem = nn.Sequential(
-            nn.Linear(config.latent_dim, flat, bias=config.norm == "none"),
+            nn.Linear(config.latent_dim + classes, flat, bias=config.norm == "none"),
             *norm,
             activation(config),
             nn.Unflatten(1, (widths[0], side, side)),
@@ -70,37 +85,67 @@ class Decoder(nn.Module):
         self.body = nn.Sequential(*(up(config, a, b) for a, b in pairwise(widths)))
         initialise(config, [self.stem, self.body], [self.head])
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """float32 (B, Z) => float32 (B, C, H, W) in [0, 1]"""
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """float32 (B, Z), int64 (B,) => float32 (B, C, H, W) in [0, 1]; labels as in `VAE`"""
+        if self.classes:
+            latents = torch.cat([latents, one_hot(labels, self.classes)], 1)
         return torch.sigmoid(self.head(self.body(self.stem(latents))))
 
 
 class VAE(nn.Module):
-    """A variational autoencoder with a standard normal prior.
+    """A variational autoencoder with a standard normal prior, conditional where config says so.
 
     Args:
         config: the `model` section.
         image_channels: 1 or 3.
         image_size: height and width in pixels, a multiple of `config.stride`.
+        classes: how many the labels tell apart; counts for a conditional VAE alone.
+
+    Attributes:
+        latent_dim: Z.
+        classes: as above; 0 for an unconditional VAE, which ignores the labels it is given.
+
+    Raises:
+        ValueError: the size is no such multiple, or a conditional VAE has fewer than two classes.
+            Called without labels, a conditional VAE raises it too.
     """
 
-    def __init__(self, config: ModelConfig, image_channels: int, image_size: int) -> None:
+    def __init__(
+        self, config: ModelConfig, image_channels: int, image_size: int, classes: int = 0
+    ) -> None:
         super().__init__()
+        if config.conditional and classes < 2:
+            raise ValueError(f"a conditional VAE needs at least two classes, not {classes}")
         if image_size % config.stride:
             raise ValueError(f"image size {image_size} is no multiple of {config.stride}")
         self.latent_dim = config.latent_dim
-        self.encoder = Encoder(config, image_channels, image_size)
-        self.decoder = Decoder(config, image_channels, image_size)
+        self.classes = classes if config.conditional else 0
+        self.encoder = Encoder(config, image_channels, image_size, self.classes)
+        self.decoder = Decoder(config, image_channels, image_size, self.classes)
 
-    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Posterior]:
+    def forward(
+        self, images: Tensor, noise: Tensor, labels: Tensor | None = None
+    ) -> tuple[Tensor, Posterior]:
         """Reconstruct through one posterior draw.
 
         Args:
             images: float32 (B, C, H, W) in [0, 1].
             noise: standard normal (B, Z).
+            labels: int64 (B,) in 0..classes-1; None for an unconditional VAE.
 
         Returns:
             Reconstructions float32 (B, C, H, W) in [0, 1], and the posterior.
         """
-        posterior = self.encoder(images)
-        return self.decoder(posterior.sample(noise)), posterior
+        posterior = self.encoder(images, labels)
+        return self.decoder(posterior.sample(noise), labels), posterior
+
+
+def one_hot(labels: Tensor | None, classes: int) -> Tensor:
+    """int64 (B,) in 0..classes-1 => float32 (B, classes)
+
+    Raises:
+        ValueError: no labels.
+    """
+    if labels is None:
+        raise ValueError("a conditional VAE needs the labels of its images")
+    return functional.one_hot(labels, classes).float()

@@ -159,7 +159,7 @@ class Trainer:
         shape = len(batch.images), self.vae.latent_dim
         noise = torch.randn(shape, generator=random, device=self.device)
         with self.autocast:
-            reconstructions, posterior = self.vae(batch.images, noise)
+            reconstructions, posterior = self.vae(batch.images, noise, batch.labels)
         mean, log_var = posterior.mean.float(), posterior.log_var.float()
         return self.objective.terms(batch.images, reconstructions.float(), mean, log_var)
 

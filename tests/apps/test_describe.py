@@ -33,6 +33,18 @@ def test_one_variant_in_colour(capsys: pytest.CaptureFixture[str]) -> None:
     assert "improved" not in text
 
 
+def test_a_conditional_variant_sees_the_classes(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (place / "params.yaml").read_text().replace("conditional: false", "conditional: true ")
+    (place / "params.yaml").write_text(text)
+    assert app.main(["original"]) == 0
+    assert "200 latent dimensions, 10 classes" in capsys.readouterr().out
+    (place / "params.yaml").write_text(text.replace("name: mnist5k", "name: celeba "))
+    assert app.main([]) == 1
+    assert "celeba has no labels" in capsys.readouterr().err
+
+
 def test_mistakes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["origin"]) == 1
     assert "did you mean 'original'?" in capsys.readouterr().err

@@ -24,6 +24,16 @@ def test_a_vae_comes_back_bit_for_bit(tmp_path: Path, model_config) -> None:
     assert torch.equal(vae(images, noise)[0], again(images, noise)[0])
 
 
+def test_a_conditional_vae_comes_back_with_its_classes(tmp_path: Path, model_config) -> None:
+    config = model_config(conditional=True)
+    vae = VAE(config, 1, 16, classes=5).eval()
+    save_vae(tmp_path, vae, config, 1, 16)
+    again = load_vae(tmp_path, CPU)
+    assert again.classes == 5
+    latents, labels = torch.randn(2, 4), torch.tensor([0, 4])
+    assert torch.equal(vae.decoder(latents, labels), again.decoder(latents, labels))
+
+
 def test_the_bytes_depend_on_the_values_alone(tmp_path: Path, model_config) -> None:
     vae = VAE(model_config(), 1, 16)
     for name in ("a", "b"):

@@ -73,9 +73,11 @@ def test_widths_scale(model_config) -> None:
 
 
 def test_the_log_variance_is_clamped(model_config) -> None:
-    vae = VAE(model_config(log_var_clamp=2.0), 1, 16).eval()
-    nn.init.constant_(vae.encoder.log_var.bias, 100.0)
-    assert vae.encoder(torch.rand(2, 1, 16, 16)).log_var.max() == 2.0
+    vae = VAE(model_config(log_var_clamp=[-20.0, 2.0]), 1, 16).eval()
+    for bias, clamped in ((100.0, 2.0), (-100.0, -20.0)):
+        nn.init.constant_(vae.encoder.log_var.bias, bias)
+        log_var = vae.encoder(torch.rand(2, 1, 16, 16)).log_var
+        assert log_var.min() == log_var.max() == clamped
 
 
 def test_a_posterior_draw_has_the_posteriors_moments() -> None:

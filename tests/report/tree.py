@@ -17,7 +17,7 @@ VARIANT: dict[str, Any] = {
         "latent_dim": 32, "widths": [32, 32, 32, 32], "width_scale": 0.5, "kernel": 3,
         "activation": "relu", "negative_slope": 0.0, "norm": "none",
         "upsampling": "transposed", "head": "conv",
-        "init": "default", "log_var_clamp": 10.0,
+        "init": "default", "log_var_clamp": [-10.0, 10.0], "conditional": False,
     },
     "loss": {
         "beta": 0.5, "anneal_epochs": 0.0, "reduction": "sum", "reconstruction_weight": 1.0,

@@ -1,0 +1,88 @@
+"""A conditional variant without classes is refused before anything is spent."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sharpvae.config.resolve import Resolved, resolve
+from sharpvae.config.yaml_file import read_params
+from sharpvae.datasets.labels import check_conditional, class_count
+from sharpvae.errors import UserError, UserErrors
+from tests.datasets.samples import REPOSITORY, fill
+
+PARAMS = read_params(REPOSITORY / "params.yaml")
+
+
+def resolved(model: dict[str, Any], **data: Any) -> Resolved:
+    """The project's params.yaml with changes to `variants.improved.model` and `data`."""
+    params = copy.deepcopy(PARAMS)
+    params["data"].update(data)
+    params["variants"]["improved"]["model"].update(model)
+    return resolve(params)
+
+
+def message(**data: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        check_conditional(resolved({"conditional": True}, **data))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "count"),
+    [
+        ({"name": "mnist"}, 10),
+        ({"name": "mnist", "classes": ["3", "5"]}, 2),
+        ({"name": "mnist", "classes": ["3", "3"]}, 1),
+        ({"name": "celeba"}, 0),
+        ({"name": "flowers102"}, None),
+        ({"name": "folder"}, None),
+    ],
+)
+def test_what_is_known_before_the_images_are_there(data: dict[str, Any], count: int | None) -> None:
+    assert class_count(resolved({}, **data).experiment.data) == count
+
+
+def test_ones_own_images_are_looked_at(tmp_path: Path) -> None:
+    def count(**more: Any) -> int | None:
+        return class_count(resolved({}, name="folder", path=str(tmp_path), **more).experiment.data)
+
+    fill(tmp_path / "train" / "cat", 2)
+    fill(tmp_path / "train" / "dog", 2)
+    fill(tmp_path / "test" / "cat", 2)
+    assert count() == 2
+    assert count(classes=["dog"]) == 1
+    with pytest.raises(UserErrors, match=r"data\.classes(.|\n)*did you mean 'dog'"):
+        count(classes=["dig"])
+
+
+def test_data_without_labels_is_refused(tmp_path: Path) -> None:
+    text = message(name="celeba")
+    for part in ("variants.improved.model.conditional", "two classes", "celeba has no labels"):
+        assert part in text
+    fill(tmp_path, 2)
+    assert f"{tmp_path} has no labels" in message(name="folder", path=str(tmp_path))
+
+
+def test_one_class_is_refused() -> None:
+    text = message(name="mnist", classes=["3"])
+    for part in ("variants.improved.model.conditional", "one class", "data.classes"):
+        assert part in text
+
+
+def test_a_shared_key_is_told_once() -> None:
+    params = copy.deepcopy(PARAMS)
+    params["data"]["name"] = "celeba"
+    params["model"]["conditional"] = True
+    with pytest.raises(UserErrors) as caught:
+        check_conditional(resolve(params))
+    assert [error.where for error in caught.value.errors] == ["model.conditional"]
+
+
+def test_what_is_fine_passes() -> None:
+    check_conditional(resolved({"conditional": True}, name="mnist"))
+    check_conditional(resolved({"conditional": True}, name="flowers102"))
+    check_conditional(resolved({"conditional": False}, name="celeba"))
