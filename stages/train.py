@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     import torch
 
     from sharpvae.datasets.batches import Feed
-    from sharpvae.objective.perceptual import PerceptualDistance
     from sharpvae.sampling.film import Film
     from sharpvae.training.loop import Trainer
     from sharpvae.training.records import Epoch
 
 PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
-VARIANCE_IMAGES = 64  # images from which the scale of each layer of VGG is measured
 HISTORY = ("epoch", "step", "split", "term", "value")
 
 
 def main(variant: str, seed: str) -> None:
     """Train, film, and write the VAE with the history of its terms."""
     config = load_stage(Path("configs") / variant / "train.json", TrainStage)
+    import torch
+
     from sharpvae.artefacts import fresh_directory, write_json
     from sharpvae.datasets.batches import Feed
     from sharpvae.datasets.packed import load_split
@@ -40,6 +40,11 @@ def main(variant: str, seed: str) -> None:
     from sharpvae.randomness import global_seed
     from sharpvae.sampling.film import Film
     from sharpvae.training.loop import Trainer
+    from sharpvae.training.loss_networks import (
+        VARIANCE_IMAGES,
+        lpips_distance,
+        perceptual_distance,
+    )
 
     device, number = select(config.device), int(seed)
     train = Feed(load_split(PREPARED, "train"), device)
@@ -47,7 +52,13 @@ def main(variant: str, seed: str) -> None:
     with global_seed(number, "weights"):
         vae = VAE(config.model, train.channels, train.image_size, classes(config)).to(device)
     steps = train.count // config.train.batch_size
-    objective = Objective(config.loss, perceptual(config, train), steps).to(device)
+    images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
+    objective = Objective(
+        config.loss,
+        perceptual_distance(config.loss, CRITIC, images),
+        steps,
+        lpips_distance(config.loss, device),
+    ).to(device)
     scale = beta_sigma(config.loss, train.pixels)
     announce(config, number, vae, train, scale)
     trainer = Trainer(
@@ -95,32 +106,6 @@ def classes(config: TrainStage) -> int:
             "set it to false, or choose other data (data.name, data.path, data.classes)",
         )
     return len(names or ())
-
-
-def perceptual(config: TrainStage, train: Feed) -> PerceptualDistance | None:
-    """The perceptual term as configured, or None where its weight is 0."""
-    if config.loss.weights.perceptual == 0:
-        return None
-    import torch
-
-    from sharpvae.artefacts import read_json
-    from sharpvae.networks.critic import Critic, CriticFeatures
-    from sharpvae.networks.vgg import VGGFeatures
-    from sharpvae.objective.perceptual import PerceptualDistance, feature_variances
-    from sharpvae.weights import load_weights
-
-    if config.loss.perceptual.network == "critic":
-        shape = read_json(CRITIC / "critic.json")
-        critic = Critic(shape["image_channels"], shape["classes"], shape["widths"])
-        load_weights(CRITIC / "critic.safetensors", critic)
-        return PerceptualDistance(CriticFeatures(critic), shape["feature_variances"])
-    section = config.loss.perceptual
-    if section.weights is None:  # `configure` refuses this
-        raise UserError("loss.perceptual.weights", "the path of a weights file", "null")
-    weights = Path(section.weights).expanduser()
-    vgg = VGGFeatures(section.network, weights, section.layers).to(train.device)
-    images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
-    return PerceptualDistance(vgg, feature_variances(vgg, images))
 
 
 def announce(

@@ -36,7 +36,9 @@ def loss_config() -> Callable[..., LossConfig]:
     toy = {"beta": 1.0, "anneal_epochs": 0.0}
 
     def build(**changes: object) -> LossConfig:
-        weights = {"mse": 1.0, "l1": 0.0, "perceptual": 0.0} | changes.pop("weights", {})
+        weights = {"mse": 1.0, "l1": 0.0, "perceptual": 0.0, "lpips": 0.0} | changes.pop(
+            "weights", {}
+        )
         return LossConfig.model_validate(
             {**IMPROVED.loss.model_dump(), **toy, "weights": weights, **changes}
         )

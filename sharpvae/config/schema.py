@@ -106,14 +106,24 @@ class LossWeights(Section):
     mse: NonNegative
     l1: NonNegative
     perceptual: NonNegative
+    lpips: NonNegative
 
 
 class PerceptualConfig(Section):
-    """Which network's features the perceptual term compares."""
+    """Which network's features the perceptual term compares, and how."""
 
     network: Literal["critic", "vgg16", "vgg19"]
     weights: str | None
     layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
+    resize: Annotated[int, Field(ge=16, le=1024)] | None
+    distance: Literal["relative", "normalised"]
+
+
+class LpipsConfig(Section):
+    """The network under LPIPS (Zhang et al. 2018)."""
+
+    network: Literal["alex", "vgg"]
+    weights: str | None
 
 
 class LossConfig(Section):
@@ -125,11 +135,13 @@ class LossConfig(Section):
     reconstruction_weight: Positive
     weights: LossWeights
     perceptual: PerceptualConfig
+    lpips: LpipsConfig
 
     @model_validator(mode="after")
     def _something_to_reconstruct(self) -> LossConfig:
-        if self.weights.mse + self.weights.l1 + self.weights.perceptual == 0:
-            raise ValueError("at least one of weights.mse, weights.l1, weights.perceptual above 0")
+        if not any(self.weights.model_dump().values()):
+            names = ", ".join(f"weights.{name}" for name in LossWeights.model_fields)
+            raise ValueError(f"at least one of {names} above 0")
         return self
 
 

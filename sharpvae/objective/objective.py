@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from sharpvae.config.schema import LossConfig
-from sharpvae.objective.perceptual import PerceptualDistance
 from sharpvae.objective.schedules import linear_warmup
 from sharpvae.objective.terms import absolute_error, kl_divergence, squared_error
 
@@ -19,16 +18,24 @@ class Objective(nn.Module):
         loss: the `loss` section.
         perceptual: needed when `loss.weights.perceptual` is above 0.
         epoch_steps: updates an epoch, for schedules that count in epochs.
+        lpips: needed when `loss.weights.lpips` is above 0.
     """
 
     def __init__(
-        self, loss: LossConfig, perceptual: PerceptualDistance | None, epoch_steps: int
+        self,
+        loss: LossConfig,
+        perceptual: nn.Module | None,
+        epoch_steps: int,
+        lpips: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if loss.weights.perceptual > 0 and perceptual is None:
             raise ValueError("loss.weights.perceptual is above 0, but no network was given")
+        if loss.weights.lpips > 0 and lpips is None:
+            raise ValueError("loss.weights.lpips is above 0, but no network was given")
         self.loss = loss
         self.perceptual = perceptual if loss.weights.perceptual > 0 else None
+        self.lpips = lpips if loss.weights.lpips > 0 else None
         self.warmup_steps = round(loss.anneal_epochs * epoch_steps)
 
     def beta(self, step: int) -> float:
@@ -45,7 +52,7 @@ class Objective(nn.Module):
             mean, log_var: of the posterior, (B, Z).
 
         Returns:
-            mse, l1, kl and, where it is in use, perceptual: (B,) each.
+            mse, l1, kl and, where they are in use, perceptual and lpips: (B,) each.
         """
         terms = {
             "mse": squared_error(images, reconstructions),
@@ -53,6 +60,8 @@ class Objective(nn.Module):
         }
         if self.perceptual is not None:
             terms["perceptual"] = self.perceptual(images, reconstructions)
+        if self.lpips is not None:
+            terms["lpips"] = self.lpips(images, reconstructions)
         return terms | {"kl": kl_divergence(mean, log_var)}
 
     def total(self, terms: dict[str, Tensor], beta: float, pixels: int) -> Tensor:

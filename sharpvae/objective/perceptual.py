@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+_SHORTEST = 1e-10  # length of a vector of features that counts as none; as in the lpips package
+
 
 class FeatureNetwork(Protocol):
     """Maps images to the feature maps that are to be compared."""
@@ -47,6 +49,54 @@ class PerceptualDistance(nn.Module):
             for f, g, v in zip(targets, self.network(reconstructions), self.variances, strict=True)
         ]
         return torch.stack(ratios).mean(0) * images[0].numel()
+
+
+class NormalisedDistance(nn.Module):
+    """Squared difference of features whose vectors of channels have unit length.
+
+    With unit vectors f_l and g_l of F_l channels at each of the h_l * w_l positions of layer l,
+
+        distance = D * sum_l mean_{h,w} sum_c w_lc (f_lc - g_lc)^2
+
+    which is LPIPS with its calibrated w (Zhang et al. 2018, equation 1), and the plain mean over
+    channels with w_lc = 1 / F_l. D = height * width * channels puts it in the scale of an error
+    summed over pixels.
+
+    Args:
+        network: frozen here; its gradient still reaches the reconstruction.
+        channel_weights: w_l, (F_l,) a layer; None for 1 / F_l.
+    """
+
+    def __init__(self, network: nn.Module, channel_weights: Sequence[Tensor] | None = None) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        self.channel_weights = None
+        if channel_weights is not None:
+            frozen = (nn.Parameter(weights, requires_grad=False) for weights in channel_weights)
+            self.channel_weights = nn.ParameterList(frozen)
+
+    def forward(self, images: Tensor, reconstructions: Tensor) -> Tensor:
+        """(B, C, H, W) twice, in [0, 1] => (B,)"""
+        with torch.no_grad():
+            targets = [_unit(layer) for layer in self.network(images)]
+        total = torch.zeros(len(images), device=images.device, dtype=images.dtype)
+        for index, (f, layer) in enumerate(
+            zip(targets, self.network(reconstructions), strict=True)
+        ):
+            squares = (f - _unit(layer)).square().mean((2, 3))
+            weights = self.channel_weights
+            total = total + (squares.mean(1) if weights is None else squares @ weights[index])
+        return total * images[0].numel()
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Every position's vector of channels at length 1; where all channels are 0 they stay 0.
+
+    The root is kept away from 0, where its gradient would be infinite and that of a position
+    without any active feature not a number.
+    """
+    length = features.square().sum(1, keepdim=True).clamp_min(_SHORTEST**2).sqrt()
+    return features / (length + _SHORTEST)
 
 
 @torch.no_grad()

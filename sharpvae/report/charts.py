@@ -21,6 +21,7 @@ _TERMS = {
     "mse": "Squared error, summed over pixels",
     "l1": "Absolute error, summed over pixels",
     "perceptual": "Perceptual distance",
+    "lpips": "LPIPS",
     "kl": "KL divergence, nats",
     "beta": "Weight of the KL (beta)",
     "lr": "Learning rate",

@@ -135,7 +135,7 @@ def test_seed_zero_is_a_seed() -> None:
         ("loss.perceptual.weights", "/no/such.pth", ["loss.perceptual.weights", "exists"]),
         ("metrics.features", "inceptoin", ["metrics.features", "did you mean 'inception'"]),
         ("loss.perceptual.network", "vgg16", ["loss.perceptual.weights", "vgg16", "critic"]),
-        ("variants.improved.loss.weights", {"mse": 0.0, "l1": 0.0, "perceptual": 0.0},
+        ("variants.improved.loss.weights", {"mse": 0.0, "l1": 0.0, "perceptual": 0.0, "lpips": 0.0},
          ["variants.improved.loss", "above 0"]),
         ("loss", 3, ["loss", "a section of keys", "3"]),
         ("presets", None, ["presets", "a mapping of presets"]),

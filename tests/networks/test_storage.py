@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import torch
 from sharpvae.errors import UserError
 from sharpvae.networks.storage import load_vae, save_vae
 from sharpvae.networks.vae import VAE
-from sharpvae.networks.vgg import VGGFeatures
 
 CPU = torch.device("cpu")
 
@@ -56,51 +54,3 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path, model_config) -> N
     save_vae(tmp_path, VAE(model_config(), 1, 16), model_config(latent_dim=5), 1, 16)
     with pytest.raises(UserError, match="weights of a VAE"):
         load_vae(tmp_path, CPU)
-
-
-class _Bomb:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return exec, ("raise SystemExit('code ran while weights were loaded')",)
-
-
-@pytest.fixture(scope="module")
-def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state dict of the published format with random values."""
-    from torchvision.models import vgg16
-
-    path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
-    state = {k: v for k, v in vgg16(weights=None).state_dict().items() if "features" in k}
-    torch.save(state, path)
-    return path
-
-
-def test_vgg_gives_the_maps_of_the_chosen_layers(vgg_file: Path) -> None:
-    network = VGGFeatures("vgg16", vgg_file, None)
-    shapes = [tuple(layer.shape) for layer in network(torch.rand(2, 1, 32, 32))]
-    assert shapes == [(2, 64, 32, 32), (2, 128, 16, 16), (2, 256, 8, 8)]
-
-
-def test_vgg_maps_are_not_overwritten_by_later_layers(vgg_file: Path) -> None:
-    images = torch.rand(1, 3, 16, 16)
-    convolution = VGGFeatures("vgg16", vgg_file, [0])(images)[0]
-    both = VGGFeatures("vgg16", vgg_file, [0, 1])(images)
-    assert torch.equal(both[0], convolution)
-    assert torch.equal(both[1], convolution.relu())
-
-
-@pytest.mark.parametrize("content", ["missing", "pickle", "text", "other"])
-def test_vgg_refuses_what_is_no_state_dict(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "vgg16.pth"
-    if content == "pickle":
-        path.write_bytes(pickle.dumps(_Bomb(), protocol=2))
-    elif content == "text":
-        path.write_text("<html>not found</html>")
-    elif content == "other":
-        torch.save({"features.0.weight": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match=r"loss\.perceptual\.network: critic"):
-        VGGFeatures("vgg16", path, None)
-
-
-def test_vgg_refuses_a_layer_it_does_not_have(vgg_file: Path) -> None:
-    with pytest.raises(UserError, match=r"loss\.perceptual\.layers"):
-        VGGFeatures("vgg16", vgg_file, [99])

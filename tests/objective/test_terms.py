@@ -12,7 +12,7 @@ from sharpvae.networks.critic import Critic, CriticFeatures
 from sharpvae.objective import terms
 from sharpvae.objective.beta_sigma import beta_sigma
 from sharpvae.objective.objective import Objective
-from sharpvae.objective.perceptual import PerceptualDistance, feature_variances
+from sharpvae.objective.perceptual import NormalisedDistance, PerceptualDistance, feature_variances
 from sharpvae.objective.schedules import linear_warmup
 
 
@@ -63,17 +63,57 @@ def test_perceptual_distance_in_pixels_is_the_squared_error_over_the_variance() 
     assert distance.mean() / a[0].numel() == pytest.approx(2, rel=0.05), "unrelated: twice D"
 
 
+def normalised(scale: float = 1.0) -> NormalisedDistance:
+    torch.manual_seed(0)
+    network = CriticFeatures(Critic(1, 10, [4, 8]))
+    for block in network.critic.blocks:
+        for layer in (block[0], block[2]):
+            layer.bias.data.zero_()  # so that the maps of a layer scale with its weights
+    network.critic.blocks[0][0].weight.data *= scale
+    return NormalisedDistance(network)
+
+
+def test_normalised_distance_forgets_the_scale_of_features() -> None:
+    """By the formula written out, and the same whatever a layer's weights are multiplied by."""
+    a, b = torch.rand(2, 5, 1, 8, 8).unbind()
+    plain = normalised()
+    expected = torch.zeros(5)
+    for f, g in zip(plain.network(a), plain.network(b), strict=True):
+        cosine = torch.nn.functional.cosine_similarity(f, g, dim=1, eps=1e-20)
+        there = (f.norm(dim=1) > 0).float() + (g.norm(dim=1) > 0).float()
+        expected += ((there - 2 * cosine) / f.shape[1]).mean((1, 2))  # |f|^2 + |g|^2 - 2 f.g
+    assert torch.allclose(plain(a, b), 64 * expected, rtol=1e-3)
+    assert torch.allclose(plain(a, b), normalised(7.0)(a, b), rtol=1e-4)
+    assert plain(a, a).abs().max() == 0
+
+
+def test_a_position_without_features_has_a_finite_gradient() -> None:
+    """The root of a vector of zeros has no derivative; it must not poison the whole image."""
+    a = torch.rand(1, 3, 4, 4)
+    b = torch.rand(1, 3, 4, 4)
+    b[..., 0, 0] = 0
+    b.requires_grad_(True)
+
+    class Pixels(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+            return [images.relu()]
+
+    NormalisedDistance(Pixels())(a, b).sum().backward()
+    assert b.grad.isfinite().all()
+    assert b.grad.abs().sum() > 0
+
+
 def objective(loss_config, **changes) -> Objective:
-    return Objective(loss_config(**changes), critic(), epoch_steps=10)
+    return Objective(loss_config(**changes), critic(), 10, normalised())
 
 
-@pytest.mark.parametrize("name", ["mse", "l1", "perceptual", "kl"])
+@pytest.mark.parametrize("name", ["mse", "l1", "perceptual", "lpips", "kl"])
 def test_every_term_is_per_image_and_moves_its_input(loss_config, name: str) -> None:
     images = torch.rand(4, 1, 8, 8)
     reconstructions = torch.rand(4, 1, 8, 8, requires_grad=True)
     mean = torch.randn(4, 2, requires_grad=True)
     log_var = torch.randn(4, 2, requires_grad=True)
-    target = objective(loss_config, weights={"l1": 1.0, "perceptual": 1.0})
+    target = objective(loss_config, weights={"l1": 1.0, "perceptual": 1.0, "lpips": 1.0})
     term = target.terms(images, reconstructions, mean, log_var)[name]
     assert term.shape == (4,)
     term[2].backward()
@@ -131,8 +171,9 @@ def test_beta_sigma_of_the_published_systems(loss_config) -> None:
 
 
 def test_a_perceptual_weight_needs_a_network(loss_config) -> None:
-    with pytest.raises(ValueError, match="no network"):
-        Objective(loss_config(weights={"perceptual": 1.0}), None, 1)
+    for name in ("perceptual", "lpips"):
+        with pytest.raises(ValueError, match=f"{name} is above 0, but no network"):
+            Objective(loss_config(weights={name: 1.0}), None, 1)
 
 
 def test_beta_warms_up_linearly_and_stays(loss_config) -> None:

@@ -21,8 +21,10 @@ VARIANT: dict[str, Any] = {
     },
     "loss": {
         "beta": 0.5, "anneal_epochs": 0.0, "reduction": "sum", "reconstruction_weight": 1.0,
-        "weights": {"mse": 1.0, "l1": 0.0, "perceptual": 0.0},
-        "perceptual": {"network": "critic", "weights": None, "layers": None},
+        "weights": {"mse": 1.0, "l1": 0.0, "perceptual": 0.0, "lpips": 0.0},
+        "perceptual": {"network": "critic", "weights": None, "layers": None, "resize": None,
+                       "distance": "relative"},
+        "lpips": {"network": "alex", "weights": None},
     },
     "train": {
         "epochs": 12, "lr": 0.001, "batch_size": 64, "optimizer": "adam", "weight_decay": 0.0,

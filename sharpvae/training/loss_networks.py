@@ -1,0 +1,71 @@
+"""The distances of an objective that need a network: as configured, with weights from disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sharpvae.artefacts import read_json
+from sharpvae.config.schema import LossConfig
+from sharpvae.networks.critic import Critic, CriticFeatures
+from sharpvae.networks.imagenet import ImageNetFeatures
+from sharpvae.networks.lpips import LAYERS, TRUNKS, channel_weights
+from sharpvae.objective.perceptual import (
+    NormalisedDistance,
+    PerceptualDistance,
+    feature_variances,
+)
+from sharpvae.pretrained import find
+from sharpvae.weights import load_weights
+
+VARIANCE_IMAGES = 64  # images from which the scale of each layer of VGG is measured
+
+
+def perceptual_distance(
+    loss: LossConfig, critic: Path, images: Tensor
+) -> PerceptualDistance | NormalisedDistance | None:
+    """The perceptual term; None where its weight is 0.
+
+    Args:
+        critic: directory that the stage `critic` wrote.
+        images: float32 (B, C, H, W) in [0, 1], real ones: `VARIANCE_IMAGES` are plenty. The
+            distance is built on their device.
+
+    Raises:
+        UserError: weights are missing, damaged, or of another network.
+    """
+    if loss.weights.perceptual == 0:
+        return None
+    section = loss.perceptual
+    network: CriticFeatures | ImageNetFeatures
+    if section.network == "critic":
+        shape = read_json(critic / "critic.json")
+        classifier = Critic(shape["image_channels"], shape["classes"], shape["widths"])
+        load_weights(critic / "critic.safetensors", classifier)
+        network, variances = CriticFeatures(classifier), shape["feature_variances"]
+    else:
+        weights = find(section.network, section.weights, "loss.perceptual.weights")
+        network = ImageNetFeatures(section.network, weights, section.layers, section.resize)
+        variances = None
+    if section.distance == "normalised":
+        return NormalisedDistance(network).to(images.device)
+    if variances is None:
+        variances = feature_variances(network.to(images.device), images)
+    return PerceptualDistance(network, variances).to(images.device)
+
+
+def lpips_distance(loss: LossConfig, device: torch.device) -> NormalisedDistance | None:
+    """LPIPS times D = height * width * channels; None where its weight is 0.
+
+    Raises:
+        UserError: weights are missing, damaged, or of another network.
+    """
+    if loss.weights.lpips == 0:
+        return None
+    section = loss.lpips
+    key, trunk = "loss.lpips.weights", TRUNKS[section.network]
+    weights = find(trunk, section.weights, key)
+    network = ImageNetFeatures(trunk, weights, LAYERS[section.network], key=key)
+    return NormalisedDistance(network, channel_weights(section.network)).to(device)
