@@ -19,6 +19,7 @@ def check(resolved: Resolved) -> None:
     errors = _own_images(experiment.data) + _file("metrics.weights", experiment.metrics.weights)
     for name, variant in experiment.variants.items():
         errors += _image_size(resolved, name)
+        errors += _dropout(resolved, name)
         errors += _enough_samples(resolved, name)
         errors += _perceptual(resolved, name)
         weights = f"variants.{name}.loss.perceptual.weights"
@@ -69,6 +70,20 @@ def _image_size(resolved: Resolved, name: str) -> list[UserError]:
             f"a multiple of {model.stride}: variant '{name}' halves it {len(model.widths)} times",
             str(size),
             f"set data.image_size to {sizes}, or give {widths} fewer entries",
+        )
+    ]
+
+
+def _dropout(resolved: Resolved, name: str) -> list[UserError]:
+    model = resolved.experiment.variants[name].model
+    if model.family == "mlp" or model.dropout == 0:
+        return []
+    return [
+        UserError(
+            resolved.sources[f"variants.{name}.model.dropout"],
+            "0: only the linear layers of an mlp drop units",
+            f"{model.dropout:g}, with {resolved.sources[f'variants.{name}.model.family']}: conv",
+            "set it to 0, or model.family: mlp",
         )
     ]
 

@@ -69,13 +69,17 @@ class ClassifierConfig(Section):
 class ModelConfig(Section):
     """Encoder and decoder. Channel counts are `widths` times `width_scale`, rounded."""
 
+    family: Literal["conv", "mlp"]
     latent_dim: Count
     widths: Widths
     width_scale: Positive
     kernel: Literal[3, 4]
     activation: Literal["leaky_relu", "relu", "silu"]
     negative_slope: NonNegative
-    norm: Literal["batch", "none"]
+    norm: Literal["batch", "group", "none"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    blocks: Literal["plain", "residual"]
+    ends: Literal["normed", "bare"]
     upsampling: Literal["transposed", "nearest"]
     head: Literal["conv", "upsampling"]
     init: Literal["default", "kaiming"]
@@ -91,13 +95,13 @@ class ModelConfig(Section):
 
     @property
     def channels(self) -> list[int]:
-        """Channels after each stride-2 block, from the image inwards."""
+        """Channels after each stride-2 block (mlp: hidden units), from the image inwards."""
         return [max(1, round(width * self.width_scale)) for width in self.widths]
 
     @property
     def stride(self) -> int:
-        """Factor by which the encoder shrinks height and width."""
-        return int(2 ** len(self.widths))
+        """Factor by which the encoder shrinks height and width; 1 for an MLP, which has none."""
+        return 1 if self.family == "mlp" else int(2 ** len(self.widths))
 
 
 class LossWeights(Section):

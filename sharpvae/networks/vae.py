@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -10,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sharpvae.config.schema import ModelConfig
-from sharpvae.networks.layers import activation, down, initialise, up, upsample
+from sharpvae.networks import convolutional, mlp
+from sharpvae.networks.layers import initialise, weighted
 
 
 class Posterior(NamedTuple):
@@ -27,63 +27,63 @@ class Posterior(NamedTuple):
 class Encoder(nn.Module):
     """Images in [0, 1] => posterior.
 
-    A conditional one is told the class by one further channel a class, 1 everywhere for the
-    image's own and 0 for the others (Sohn et al. 2015, Learning structured output representation).
+    A conditional one is told the class (Sohn et al. 2015, Learning structured output
+    representation): by one further channel a class, 1 everywhere for the image's own and 0 for the
+    others; an MLP, by one further input a class.
     """
 
     def __init__(
         self, config: ModelConfig, image_channels: int, image_size: int, classes: int = 0
     ) -> None:
         super().__init__()
-        widths = [image_channels + classes, *config.channels]
-        side = image_size // config.stride
-        self.classes = classes
+        self.classes, self.flat = classes, config.family == "mlp"
         self.lowest, self.highest = config.log_var_clamp
-        self.body = nn.Sequential(*(down(config, a, b) for a, b in pairwise(widths)), nn.Flatten())
-        self.mean = nn.Linear(widths[-1] * side * side, config.latent_dim)
-        self.log_var = nn.Linear(widths[-1] * side * side, config.latent_dim)
+        if self.flat:
+            pixels = image_channels * image_size * image_size
+            self.body, features = mlp.encoder_body(config, pixels + classes)
+        else:
+            channels = image_channels + classes
+            self.body, features = convolutional.encoder_body(config, channels, image_size)
+        self.mean = nn.Linear(features, config.latent_dim)
+        self.log_var = nn.Linear(features, config.latent_dim)
         initialise(config, [self.body], [self.mean, self.log_var])
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Posterior:
         """float32 (B, C, H, W) in [0, 1], int64 (B,) => Posterior of (B, Z); labels as in `VAE`"""
+        inputs = images.flatten(1) if self.flat else images
         if self.classes:
-            maps = one_hot(labels, self.classes)[:, :, None, None]
-            images = torch.cat([images, maps.expand(-1, -1, *images.shape[2:])], 1)
-        features = self.body(images)
+            told = one_hot(labels, self.classes)
+            if not self.flat:
+                told = told[:, :, None, None].expand(-1, -1, *images.shape[2:])
+            inputs = torch.cat([inputs, told], 1)
+        features = self.body(inputs)
         log_var = self.log_var(features).clamp(self.lowest, self.highest)
         return Posterior(self.mean(features), log_var)
 
 
 class Decoder(nn.Module):
-    """Latents => images in [0, 1].
-
-    The widths run backwards through one upsampling a block. `head: conv` adds a 3x3 convolution
-    after the last of them; `head: upsampling` lets the last one draw the pixels. A conditional
-    decoder takes the class, one-hot, beside the latents.
-    """
+    """Latents => images in [0, 1]; a conditional one takes the one-hot class beside the latents."""
 
     def __init__(
         self, config: ModelConfig, image_channels: int, image_size: int, classes: int = 0
     ) -> None:
         super().__init__()
         self.classes = classes
-        widths = config.channels[::-1]
-        side = image_size // config.stride
-        flat = widths[0] * side * side
-        norm: list[nn.Module] = [nn.BatchNorm1d(flat)] if config.norm == "batch" else []
-        self.stem = nn.Sequential(
-            nn.Linear(config.latent_dim + classes, flat, bias=config.norm == "none"),
-            *norm,
-            activation(config),
-            nn.Unflatten(1, (widths[0], side, side)),
+        family = mlp if config.family == "mlp" else convolutional
+        parts = family.decoder_parts(
+            config, config.latent_dim + classes, image_channels, image_size
         )
-        if config.head == "conv":
-            widths = [*widths, widths[-1]]
-            self.head: nn.Module = nn.Conv2d(widths[-1], image_channels, 3, padding=1)
-        else:
-            self.head = upsample(config, widths[-1], image_channels, bias=True)
-        self.body = nn.Sequential(*(up(config, a, b) for a, b in pairwise(widths)))
+        self.stem, self.head, self.body = parts.stem, parts.head, parts.body
         initialise(config, [self.stem, self.body], [self.head])
+
+    @property
+    def last_weight(self) -> Tensor:
+        """The parameter of the layer that draws the pixels: its weight.
+
+        Where gradients of two losses meet before they spread into the decoder (Esser et al. 2021,
+        Taming transformers, eq. 7).
+        """
+        return weighted([self.head])[-1].weight
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """float32 (B, Z), int64 (B,) => float32 (B, C, H, W) in [0, 1]; labels as in `VAE`"""

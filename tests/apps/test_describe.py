@@ -45,6 +45,26 @@ def test_a_conditional_variant_sees_the_classes(
     assert "celeba has no labels" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "kinds"),
+    [
+        ("family: conv", "family: mlp ", ["BatchNorm1d", "Unflatten"]),
+        ("blocks: plain   ", "blocks: residual", ["encoder.body.0.3.branch.2"]),
+        ("norm: batch", "norm: group", ["GroupNorm"]),
+    ],
+)
+def test_every_family(
+    place: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, kinds: list[str]
+) -> None:
+    text = (place / "params.yaml").read_text()
+    assert text.count(old) == 1
+    (place / "params.yaml").write_text(text.replace(old, new))
+    assert app.main(["improved"]) == 0
+    printed = capsys.readouterr().out
+    for kind in kinds:
+        assert kind in printed
+
+
 def test_mistakes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["origin"]) == 1
     assert "did you mean 'original'?" in capsys.readouterr().err

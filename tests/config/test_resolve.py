@@ -114,6 +114,9 @@ def test_seed_zero_is_a_seed() -> None:
         ("model.log_var_clamp", [1.0], ["model.log_var_clamp", "two numbers", "[1.0]"]),
         ("model.log_var_clamp", 15.0, ["model.log_var_clamp", "a list", "15.0"]),
         ("model.log_var_clamp", [0, float("inf")], ["model.log_var_clamp[1]", "finite"]),
+        ("model.dropout", 1.0, ["model.dropout", "< 1", "1.0"]),
+        ("model.dropout", 0.1, ["model.dropout", "mlp", "0.1", "model.family: conv"]),
+        ("model.family", "mpl", ["model.family", "did you mean 'mlp'"]),
         ("model.latent_dim", None, ["improved.model.latent_dim", "null in the variant"]),
         ("variants", {}, ["variants", "at least one variant"]),
         ("variants.a/b", {}, ["variants.a/b", "letters, digits"]),
@@ -147,6 +150,13 @@ def test_a_mistake_names_key_expectation_and_finding(
     text = message(changed(key, value))
     for part in [*parts, "expected:", "found:"]:
         assert part in text, text
+
+
+def test_an_mlp_drops_units_and_takes_any_size() -> None:
+    params = changed("variants.improved.model", {"family": "mlp", "dropout": 0.1})
+    put(params, "variants.original.model.family", "mlp")
+    put(params, "data.image_size", 30)
+    check(resolve(params))
 
 
 def test_all_mistakes_are_told_at_once() -> None:

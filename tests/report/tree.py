@@ -14,8 +14,9 @@ from PIL import Image
 
 VARIANT: dict[str, Any] = {
     "model": {
-        "latent_dim": 32, "widths": [32, 32, 32, 32], "width_scale": 0.5, "kernel": 3,
-        "activation": "relu", "negative_slope": 0.0, "norm": "none",
+        "family": "conv", "latent_dim": 32, "widths": [32, 32, 32, 32], "width_scale": 0.5,
+        "activation": "relu", "negative_slope": 0.0, "norm": "none", "dropout": 0.0,
+        "kernel": 3, "blocks": "plain", "ends": "normed",
         "upsampling": "transposed", "head": "conv",
         "init": "default", "log_var_clamp": [-10.0, 10.0], "conditional": False,
     },
