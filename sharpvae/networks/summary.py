@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
+from sharpvae.networks.discriminator import PatchDiscriminator
+from sharpvae.networks.layers import Weighted
 from sharpvae.networks.vae import VAE
 
 
@@ -34,39 +38,64 @@ def layers(vae: VAE, image_channels: int, image_size: int) -> list[Layer]:
 
     `vae` is left in the mode it was in.
     """
-    found: list[Layer] = []
-    names = {module: name for name, module in vae.named_modules()}
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found.append(
-            Layer(
-                name=names[module],
-                kind=_kind(module),
-                shape=tuple(output.shape[1:]),
-                parameters=sum(weight.numel() for weight in module.parameters()),
-                multiply_adds=_multiply_adds(module, inputs[0], output),
-            )
-        )
-
-    leaves = [module for module in vae.modules() if not list(module.children())]
-    hooks = [module.register_forward_hook(note) for module in leaves]
     weight = next(vae.parameters())
-    training = vae.training
-    vae.eval()
+    image = weight.new_zeros(1, image_channels, image_size, image_size)
+    label = torch.zeros(1, dtype=torch.int64, device=weight.device)
+    return _passed(vae, lambda: vae(image, weight.new_zeros(1, vae.latent_dim), label))
+
+
+def discriminator_layers(
+    discriminator: PatchDiscriminator, image_channels: int, image_size: int
+) -> list[Layer]:
+    """Every layer of the discriminator, in the same way."""
+    weight = next(discriminator.parameters())
+    image = weight.new_zeros(1, image_channels, image_size, image_size)
+    return _passed(discriminator, lambda: discriminator(image))
+
+
+def _passed(network: nn.Module, call: Callable[[], object]) -> list[Layer]:
+    """The layers that an image passes in `call`, in evaluation mode."""
+    found: list[Layer] = []
+
+    def watch(name: str, module: nn.Module) -> RemovableHandle:
+        def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            found.append(
+                Layer(
+                    name=name,
+                    kind=_kind(module),
+                    shape=tuple(output.shape[1:]),
+                    parameters=sum(weight.numel() for weight in module.parameters()),
+                    multiply_adds=_multiply_adds(module, inputs[0], output),
+                )
+            )
+
+        return module.register_forward_hook(note)
+
+    hooks = [watch(name, module) for name, module in _leaves(network)]
+    training = network.training
+    network.eval()
     try:
         with torch.no_grad():
-            image = weight.new_zeros(1, image_channels, image_size, image_size)
-            label = torch.zeros(1, dtype=torch.int64, device=weight.device)
-            vae(image, weight.new_zeros(1, vae.latent_dim), label)
+            call()
     finally:
-        vae.train(training)
+        network.train(training)
         for hook in hooks:
             hook.remove()
     return found
 
 
+def _leaves(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """What computes, with its dotted name; a convolution hides how its weight is parametrised."""
+    children = list(module.named_children())
+    if isinstance(module, Weighted) or not (children or isinstance(module, nn.Sequential)):
+        yield name, module
+        return
+    for part, child in children:
+        yield from _leaves(child, f"{name}.{part}" if name else part)
+
+
 def _kind(module: nn.Module) -> str:
-    name = type(module).__name__
+    name = type(module).__name__.removeprefix("Parametrized")
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         height, width = module.kernel_size
         stride = f", stride {module.stride[0]}" if module.stride[0] > 1 else ""
