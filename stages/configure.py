@@ -14,7 +14,7 @@ from sharpvae.config.resolve import Resolved, resolve_file
 from sharpvae.config.rules import check
 from sharpvae.config.stage_files import stage_files
 from sharpvae.datasets.catalogue import check_name
-from sharpvae.datasets.labels import check_conditional
+from sharpvae.datasets.labels import check_arithmetic, check_conditional
 from stages.console import run
 
 PARAMS, CONFIGS = Path("params.yaml"), Path("configs")
@@ -26,6 +26,7 @@ def main() -> None:
     check_name(resolved.experiment.data.name)
     check(resolved)
     check_conditional(resolved)
+    check_arithmetic(resolved)
     with fresh_directory(CONFIGS) as directory:
         for name, stage in stage_files(resolved.experiment).items():
             write_json(directory / name, stage.model_dump())

@@ -1,37 +1,119 @@
-"""Let one trained VAE draw: samples from the prior, and the test split reconstructed."""
+"""Let one trained VAE draw: samples, the test split reconstructed, and what else it can do."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from sharpvae.config.schema import SampleConfig
 from sharpvae.config.stage_files import SampleStage, load_stage
 from stages.console import run
+
+if TYPE_CHECKING:
+    import torch
+
+    from sharpvae.sampling.pictures import Explorer
 
 PREPARED = Path("data/prepared")
 
 
 def main(variant: str, seed: str) -> None:
-    """Write the images and the posterior that `evaluate` scores without the VAE."""
+    """Write the images and the posterior that `evaluate` scores without the VAE, and pictures."""
     config = load_stage(Path("configs") / variant / "sample.json", SampleStage)
-    import numpy as np
-
     from sharpvae.artefacts import fresh_directory
-    from sharpvae.datasets.batches import Feed
-    from sharpvae.datasets.packed import load_split
+    from sharpvae.datasets.packed import load_card
     from sharpvae.devices import select
-    from sharpvae.networks.storage import load_vae
-    from sharpvae.sampling.draw import encode, from_prior
 
     device = select(config.device)
-    vae = load_vae(Path("models") / variant / seed, device)
-    count, batch_size = config.sample.count, config.sample.batch_size
+    class_names = load_card(PREPARED).class_names
+    check_arithmetic(config.sample, class_names)
+    model = Path("models") / variant / seed
     with fresh_directory(Path("data/samples") / variant / seed) as directory:
-        np.save(directory / "prior.npy", from_prior(vae, count, batch_size, int(seed)))
-        test = Feed(load_split(PREPARED, "test"), device)
-        encoded = encode(vae, test, batch_size)
-        np.save(directory / "reconstruction.npy", encoded.reconstructions)
-        np.savez(directory / "posterior.npz", mean=encoded.mean, log_var=encoded.log_var)
-    print(f"{variant}, seed {seed}: {count} samples and {test.count} reconstructions", flush=True)
+        explorer, tried = draw(directory, model, config.sample, int(seed), device, class_names)
+        left_out = paint(directory, explorer)
+    print(
+        f"{variant}, seed {seed}: {config.sample.count} samples from the prior, as many from a "
+        f"mixture of {tried['chosen']} over {tried['axes']} of {tried['latent_dim']} axes; "
+        f"{explorer.test.count} reconstructions",
+        *(f"no {name}.png: {reason}" for name, reason in left_out.items()),
+        sep="\n",
+        flush=True,
+    )
+
+
+def check_arithmetic(sample: SampleConfig, class_names: list[str] | None) -> None:
+    """Raises: UserErrors: `sample.arithmetic` names a class that is not there."""
+    from sharpvae.config.class_names import unknown_classes
+    from sharpvae.errors import UserErrors
+
+    wrong = unknown_classes("sample.arithmetic", sample.arithmetic, class_names or [])
+    if wrong and class_names is not None:  # without labels the picture is left out, and says so
+        raise UserErrors(wrong)
+
+
+def draw(
+    directory: Path,
+    model: Path,
+    sample: SampleConfig,
+    seed: int,
+    device: torch.device,
+    class_names: list[str] | None,
+) -> tuple[Explorer, dict[str, Any]]:
+    """Write what is scored; what the pictures need, and how the mixture was chosen."""
+    import numpy as np
+
+    from sharpvae.artefacts import write_json
+    from sharpvae.datasets.batches import Feed
+    from sharpvae.datasets.packed import load_split
+    from sharpvae.networks.storage import load_vae
+    from sharpvae.randomness import generator
+    from sharpvae.sampling.codes import codes_of
+    from sharpvae.sampling.draw import asked_labels, decode, encode, from_prior
+    from sharpvae.sampling.mixture import fit_mixture
+    from sharpvae.sampling.pictures import Explorer
+
+    vae, count, batch_size = load_vae(model, device), sample.count, sample.batch_size
+    train, validation, test = (
+        Feed(load_split(PREPARED, "train"), device),
+        Feed(load_split(PREPARED, "validation"), device),
+        Feed(load_split(PREPARED, "test"), device),
+    )
+    asked = None
+    if vae.classes and train.labels is not None:
+        asked = asked_labels(train.labels, count, seed)
+        np.save(directory / "labels.npy", asked.numpy())
+    np.save(directory / "prior.npy", from_prior(vae, count, batch_size, seed, asked))
+    codes, unseen = (
+        codes_of(vae, feed, sample.mixture.draws, batch_size, seed) for feed in (train, validation)
+    )
+    mixture, tried = fit_mixture(codes, unseen, sample.mixture, seed)
+    write_json(directory / "mixture.json", tried)
+    latents = mixture.sample(count, generator(seed, "mixture"))
+    np.save(directory / "mixture.npy", decode(vae, latents, asked, batch_size))
+    encoded = encode(vae, test, batch_size)
+    np.save(directory / "reconstruction.npy", encoded.reconstructions)
+    np.savez(directory / "posterior.npz", mean=encoded.mean, log_var=encoded.log_var)
+    return Explorer(vae, test, encoded, codes, asked, class_names, sample, seed), tried
+
+
+def paint(directory: Path, explorer: Explorer) -> dict[str, str]:
+    """Write every picture, and pictures.json on what they show; which are left out, and why."""
+    import numpy as np
+
+    from sharpvae.artefacts import write_json
+    from sharpvae.sampling.grid import grid
+
+    columns = explorer.config.columns
+    for name in ("prior", "mixture"):
+        images = np.load(directory / f"{name}.npy", mmap_mode="r")[: columns**2]
+        grid(images, columns).save(directory / f"{name}.png")
+    shown = {}
+    for name, picture in explorer.pictures():
+        shown[name] = picture.shows
+        if picture.grid is not None:
+            picture.grid.save(directory / f"{name}.png")
+    write_json(directory / "pictures.json", shown)
+    return {name: shows["left_out"] for name, shows in shown.items() if "left_out" in shows}
 
 
 if __name__ == "__main__":

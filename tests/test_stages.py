@@ -84,11 +84,37 @@ def test_metrics_hold_to_the_contract(finished) -> None:
 def test_images_follow_the_contract(finished) -> None:
     drawn = finished[0] / "data/samples/improved/0"
     test = np.load(finished[0] / "data/prepared/test.npy")
-    for name, count in (("prior", 1000), ("reconstruction", len(test))):
+    for name, count in (("prior", 1000), ("mixture", 1000), ("reconstruction", len(test))):
         images = np.load(drawn / f"{name}.npy")
         assert images.dtype == np.uint8 and images.shape == (count, *test.shape[1:])
     posterior = np.load(drawn / "posterior.npz")
     assert posterior["mean"].shape == posterior["log_var"].shape == (len(test), 512)
+
+
+def test_pictures_come_with_what_they_show(finished) -> None:
+    place, said = finished
+    for variant in ("original", "improved"):
+        drawn = place / "data/samples" / variant / "0"
+        pictures = {path.stem for path in drawn.glob("*.png")}
+        assert pictures == {
+            "prior", "mixture", "temperature", "traversal", "interpolation", "arithmetic",
+        }  # fmt: skip
+        shows = json.loads((drawn / "pictures.json").read_text())
+        assert len(shows["traversal"]["rows"]) == 8
+        assert shows["arithmetic"]["rows"][0] == {"plus": "1", "minus": "0", "image": "0"}
+        assert "not conditional" in shows["classes"]["left_out"]
+        assert "no classes.png: the VAE is not conditional" in said[f"sample@{variant}"]
+        with Image.open(drawn / "interpolation.png") as picture:
+            scale = picture.width // (11 * 18 + 2)
+            assert picture.size == (scale * (11 * 18 + 2), scale * (6 * 18 + 2))
+
+
+def test_the_mixture_says_what_was_tried(finished) -> None:
+    tried = json.loads((finished[0] / "data/samples/improved/0/mixture.json").read_text())
+    assert [candidate["components"] for candidate in tried["candidates"]] == [1, 10]
+    fitted = {c["components"]: c["validation"] for c in tried["candidates"] if "validation" in c}
+    assert tried["chosen"] == max(fitted, key=fitted.__getitem__)
+    assert 1 <= tried["axes"] <= 64 and tried["latent_dim"] == 512
 
 
 def test_the_model_is_safetensors_with_its_shape_beside_it(finished) -> None:
@@ -158,6 +184,7 @@ def test_a_second_run_gives_the_same_bytes(finished, tmp_path: Path) -> None:
         ("image_size: 16", "image_size: 20", "multiple of 16"),
         ("  count: 1000 ", "  count: 3 ", "at least 50"),
         ("  beta: 0.5 ", "  beta: [0.5 ", "valid YAML"),
+        ("  arithmetic: null ", "  arithmetic: [['1', 'l', '2']] ", "sample.arithmetic[0]"),
     ],
 )
 def test_a_mistake_in_params_costs_three_seconds_and_nothing_else(
@@ -237,6 +264,19 @@ def test_a_conditional_variant_without_labels_is_refused_twice(finished, tmp_pat
     assert done.returncode == 1 and "Traceback" not in done.stderr
     for part in ("variants.original.model.conditional", "two classes", "without labels"):
         assert part in done.stderr, done.stderr
+
+
+def test_sample_refuses_arithmetic_with_a_class_that_is_not_there(finished, tmp_path: Path) -> None:
+    """Where only the prepared images tell, as with a folder of one's own."""
+    place = tmp_path / "copy"
+    shutil.copytree(finished[0], place)
+    path = place / "configs/original/sample.json"
+    values = json.loads(path.read_text())
+    values["sample"]["arithmetic"] = [["1", "zwei", "2"]]
+    path.write_text(json.dumps(values))
+    done = stage(place, "sample", "original", "0")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "sample.arithmetic[0]" in done.stderr and "'zwei'" in done.stderr
 
 
 def test_a_loss_that_explodes_stops_with_the_term(finished, tmp_path: Path) -> None:

@@ -167,11 +167,43 @@ class TrainConfig(Section):
     film_every: Annotated[int, Field(ge=0)]
 
 
+class MixtureConfig(Section):
+    """The ex-post density of the codes; see `sampling.mixture`."""
+
+    components: Annotated[list[Count], Field(min_length=1)]
+    draws: Annotated[int, Field(ge=2)]
+    signal: NonNegative
+    axes: Count
+    iterations: Count
+
+
+class TraversalConfig(Section):
+    """Which dimensions are walked through, how far and in how many steps."""
+
+    dimensions: Count
+    reach: Positive
+    steps: Annotated[int, Field(ge=2)]
+
+
+class InterpolationConfig(Section):
+    """How many pairs of images, with how many images on the way, by which path."""
+
+    pairs: Count
+    steps: Annotated[int, Field(ge=2)]
+    path: Literal["linear", "spherical"]
+
+
 class SampleConfig(Section):
-    """How many images to draw from the prior, and how many at a time."""
+    """What a trained VAE draws: the images that are scored, and the pictures to look at."""
 
     count: Annotated[int, Field(ge=2)]
     batch_size: Count
+    columns: Count
+    temperatures: Annotated[list[NonNegative], Field(min_length=1)]
+    mixture: MixtureConfig
+    traversal: TraversalConfig
+    interpolation: InterpolationConfig
+    arithmetic: list[Annotated[list[str], Field(min_length=3, max_length=3)]] | None
 
 
 class MetricsConfig(Section):

@@ -1,9 +1,10 @@
-"""How many classes the images will have, as far as that is known before they are prepared."""
+"""Which classes the images will have, as far as that is known before they are prepared."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from sharpvae.config.class_names import unknown_classes
 from sharpvae.config.resolve import Resolved
 from sharpvae.config.schema import DataConfig
 from sharpvae.datasets.catalogue import entry
@@ -23,6 +24,23 @@ def check_conditional(resolved: Resolved) -> None:
     if count is not None and count < 2:
         keys = (resolved.sources[f"variants.{name}.model.conditional"] for name in conditional)
         raise UserErrors([too_few_classes(key, data, count) for key in dict.fromkeys(keys)])
+
+
+def check_arithmetic(resolved: Resolved) -> None:
+    """`sample.arithmetic` names classes that there are, where catalogue or params.yaml know them.
+
+    Raises:
+        UserErrors: one for each wrong name.
+    """
+    data = resolved.experiment.data
+    names = data.classes or entry(data.name).class_names
+    rows = {
+        resolved.sources[f"variants.{name}.sample.arithmetic"]: variant.sample.arithmetic
+        for name, variant in resolved.experiment.variants.items()
+    }
+    wrong = [error for key, row in rows.items() for error in unknown_classes(key, row, names or ())]
+    if wrong and names is not None:
+        raise UserErrors(wrong)
 
 
 def class_count(data: DataConfig) -> int | None:

@@ -8,7 +8,7 @@ import torch
 
 from sharpvae.datasets.batches import Feed
 from sharpvae.networks.vae import VAE
-from sharpvae.sampling.draw import encode_images, from_prior, to_packed
+from sharpvae.sampling.draw import asked_labels, encode_images, from_prior, to_packed
 from sharpvae.sampling.grid import grid, pairs
 
 _COLUMNS = 8
@@ -30,7 +30,9 @@ class Film:
         count = min(_IMAGES, validation.count)
         count = count // _COLUMNS * _COLUMNS or count  # whole rows, where there is one
         self.columns = min(_COLUMNS, count)
-        self.images = validation.take(torch.arange(count)).images
+        self.batch = validation.take(torch.arange(count))
+        known = validation.labels
+        self.asked = None if known is None else asked_labels(known, 4 * _COLUMNS, seed)
         self.frames = 0
         for name in ("reconstructions", "samples"):
             (directory / name).mkdir(parents=True)
@@ -44,10 +46,11 @@ class Film:
         """Write the next frame; the VAE is left in the mode it was in."""
         training = vae.training
         vae.eval()
-        encoded = encode_images(vae, self.images)
-        real = to_packed(self.images)
+        encoded = encode_images(vae, *self.batch)
+        real = to_packed(self.batch.images)
         reconstructions = pairs(real, encoded.reconstructions, self.columns)
-        samples = grid(from_prior(vae, 4 * _COLUMNS, 4 * _COLUMNS, self.seed), _COLUMNS)
+        drawn = from_prior(vae, 4 * _COLUMNS, 4 * _COLUMNS, self.seed, self.asked)
+        samples = grid(drawn, _COLUMNS)
         reconstructions.save(self.directory / "reconstructions" / f"{self.frames}.png")
         samples.save(self.directory / "samples" / f"{self.frames}.png")
         self.frames += 1

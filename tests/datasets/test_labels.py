@@ -10,7 +10,7 @@ import pytest
 
 from sharpvae.config.resolve import Resolved, resolve
 from sharpvae.config.yaml_file import read_params
-from sharpvae.datasets.labels import check_conditional, class_count
+from sharpvae.datasets.labels import check_arithmetic, check_conditional, class_count
 from sharpvae.errors import UserError, UserErrors
 from tests.datasets.samples import REPOSITORY, fill
 
@@ -86,3 +86,34 @@ def test_what_is_fine_passes() -> None:
     check_conditional(resolved({"conditional": True}, name="mnist"))
     check_conditional(resolved({"conditional": True}, name="flowers102"))
     check_conditional(resolved({"conditional": False}, name="celeba"))
+
+
+def arithmetic(rows: list[list[str]] | None, **data: Any) -> Resolved:
+    params = copy.deepcopy(PARAMS)
+    params["data"].update(data)
+    params["sample"]["arithmetic"] = rows
+    return resolve(params)
+
+
+def test_arithmetic_with_a_class_that_is_not_there_is_refused() -> None:
+    """Once, though both variants inherit the key."""
+    with pytest.raises(UserErrors) as caught:
+        check_arithmetic(arithmetic([["1", "7", "3"], ["1", "seven", "12"]]))
+    wheres = [(error.where, error.found) for error in caught.value.errors]
+    assert wheres == [("sample.arithmetic[1]", "'seven'"), ("sample.arithmetic[1]", "'12'")]
+    with pytest.raises(UserErrors, match="valid names: 3, 5"):
+        check_arithmetic(arithmetic([["3", "5", "7"]], classes=["3", "5"]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "data"),
+    [
+        ([["1", "7", "3"]], {}), ([], {}), (None, {}),
+        ([["cat", "dog", "cat"]], {"name": "folder"}),  # only the files can tell
+        ([["cat", "dog", "cat"]], {"name": "celeba"}),  # without labels the picture is left out
+    ],
+)  # fmt: skip
+def test_arithmetic_that_may_be_right_passes(
+    rows: list[list[str]] | None, data: dict[str, Any]
+) -> None:
+    check_arithmetic(arithmetic(rows, **data))

@@ -32,7 +32,12 @@ VARIANT: dict[str, Any] = {
         "scheduler": "none", "plateau_factor": 0.5, "plateau_patience": 3, "grad_clip": 0.0,
         "early_stop_patience": 0, "flip": False, "precision": "auto", "film_every": 0,
     },
-    "sample": {"count": 60, "batch_size": 32},
+    "sample": {
+        "count": 60, "batch_size": 32, "columns": 4, "temperatures": [0.5, 1.0],
+        "mixture": {"components": [1, 2], "draws": 100, "signal": 0.1, "axes": 4, "iterations": 9},
+        "traversal": {"dimensions": 2, "reach": 3.0, "steps": 3},
+        "interpolation": {"pairs": 2, "steps": 3, "path": "linear"}, "arithmetic": None,
+    },
 }  # fmt: skip
 DATA: dict[str, Any] = {
     "name": "mnist5k", "path": None, "mirror": None, "image_size": 32, "fit": "pad",

@@ -10,7 +10,7 @@ import torch
 
 from sharpvae.networks.vae import VAE
 from sharpvae.randomness import global_seed
-from sharpvae.sampling.draw import encode, from_prior
+from sharpvae.sampling.draw import asked_labels, encode, from_prior
 from sharpvae.sampling.film import Film
 from sharpvae.sampling.grid import grid, pairs
 from tests.feeds import feed_of
@@ -80,6 +80,27 @@ def test_a_film_numbers_its_frames_and_leaves_the_vae_as_it_was(tmp_path: Path, 
         assert frames == ["0.png", "1.png"]
         first, second = ((tmp_path / folder / name).read_bytes() for name in frames)
         assert first == second, "the same images each time"
+
+
+def test_labels_are_asked_for_as_often_as_they_occur() -> None:
+    asked = asked_labels(torch.tensor([3, 3, 3, 0]), 8000, seed=0)
+    assert asked.dtype == torch.int64 and set(asked.tolist()) == {0, 3}
+    assert (asked == 3).float().mean() == pytest.approx(0.75, abs=0.02)
+    assert torch.equal(asked, asked_labels(torch.tensor([3, 3, 3, 0]), 8000, seed=0))
+
+
+def test_a_conditional_vae_draws_what_it_is_asked_for(model_config, tmp_path: Path) -> None:
+    """The same codes with other labels are other images; encoding passes the labels on."""
+    with global_seed(0, "weights"):
+        vae = VAE(model_config(conditional=True), 1, 16, classes=3).eval()
+    one, two = (from_prior(vae, 4, 3, 0, torch.full((4,), label)) for label in (0, 2))
+    assert not np.array_equal(one, two)
+    mixed = from_prior(vae, 4, 3, 0, torch.tensor([0, 2, 2, 0]))
+    assert np.array_equal(mixed, np.stack([one[0], two[1], two[2], one[3]]))
+    images = torch.randint(0, 256, (6, 1, 16, 16), dtype=torch.uint8)
+    means = [encode(vae, feed_of(images, torch.full((6,), k)), 4).mean for k in (0, 1)]
+    assert not np.allclose(*means)
+    Film(tmp_path, 1, feed_of(images, torch.arange(6) % 3), seed=0).shoot(vae)
 
 
 @pytest.mark.parametrize("count", [1, 5, 9])

@@ -1,0 +1,210 @@
+"""A density of the codes fitted after training: where the encoder puts images, not where it should.
+
+Samples from the prior are poor where the codes of real images, all together, do not follow it.
+A Gaussian mixture fitted to those codes takes the prior's place (Ghosh et al. 2020, section 4;
+Dai & Wipf 2019 say why): 10 components of full covariance there, here as many as do best on images
+that the fit has not seen.
+
+Most directions of a large latent space hold next to nothing but the posterior's own noise, and a
+full covariance in all of them would be fitted to that noise. So the codes are first divided by the
+standard deviation of that noise, dimension by dimension, and turned to the principal axes of the
+posterior means. Seen so, the noise has unit variance in any direction, the axes are uncorrelated,
+and the variance of the means along an axis is its ratio of signal to noise. The mixture models the
+axes of strong signal together; each of the others keeps a Gaussian of its own variance. All this
+is one affine map, so in the latent space it is a mixture of Gaussians with full covariances.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from sharpvae.config.schema import MixtureConfig
+from sharpvae.errors import UserError
+from sharpvae.randomness import generator, seed_of
+from sharpvae.sampling.codes import Codes
+
+Array = NDArray[np.float64]
+
+_RIDGE = 1e-6  # added to variances, of which the noise alone makes 1
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The affine map from codes to the axes of signal, and back.
+
+    Attributes:
+        centre: (Z,), mean of the posterior means.
+        noise: (Z,), root mean square of the posteriors' standard deviations.
+        directions: (Z, Z), orthonormal columns, the strongest signal first.
+        signal: (Z,), variance of the means along each, in units of the noise's.
+    """
+
+    centre: Array
+    noise: Array
+    directions: Array
+    signal: Array
+
+    def to_axes(self, codes: Array) -> Array:
+        """(N, Z) => (N, Z)"""
+        return np.asarray((codes - self.centre) / self.noise @ self.directions)
+
+    def to_codes(self, coordinates: Array) -> Array:
+        """(N, Z) => (N, Z), the inverse of `to_axes`"""
+        return np.asarray(coordinates @ self.directions.T * self.noise + self.centre)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A Gaussian mixture along the first A axes, independent Gaussians along the rest.
+
+    Attributes:
+        weights: (K,), adding up to 1.
+        means: (K, A).
+        factors: (K, A, A), lower Cholesky factors of the covariances.
+        rest: (Z - A,), variances.
+    """
+
+    axes: Axes
+    weights: Array
+    means: Array
+    factors: Array
+    rest: Array
+
+    def sample(self, count: int, source: torch.Generator) -> Tensor:
+        """`count` codes, float32 (count, Z), on the CPU, from a generator on the CPU."""
+        chosen = torch.multinomial(torch.from_numpy(self.weights), count, True, generator=source)
+        noise = torch.randn(count, len(self.axes.centre), generator=source, dtype=torch.float64)
+        strong, component = len(self.means[0]), chosen.numpy()
+        eps = noise.numpy()
+        joint = self.means[component]
+        for index, factor in enumerate(self.factors):
+            mine = component == index
+            joint[mine] += eps[mine, :strong] @ factor.T
+        coordinates = np.concatenate([joint, eps[:, strong:] * np.sqrt(self.rest)], axis=1)
+        return torch.from_numpy(self.axes.to_codes(coordinates)).float()
+
+
+def principal_axes(codes: Codes) -> Axes:
+    """The axes of signal of a set of posteriors."""
+    centre = codes.mean.mean(axis=0)
+    noise = np.sqrt(np.square(codes.deviation).mean(axis=0))
+    scaled = (codes.mean - centre) / noise
+    signal, directions = np.linalg.eigh(scaled.T @ scaled / len(scaled))
+    return Axes(centre, noise, directions[:, ::-1], signal[::-1].clip(0))
+
+
+def draws(codes: Codes, count: int, source: torch.Generator) -> Array:
+    """`count` draws from the aggregate posterior, each image as often as any other, or once more.
+
+    float64 (count, Z)
+    """
+    images = np.arange(count) % len(codes.mean)
+    noise = torch.randn(count, codes.mean.shape[1], generator=source, dtype=torch.float64)
+    return np.asarray(codes.mean[images] + codes.deviation[images] * noise.numpy())
+
+
+def fit_mixture(
+    train: Codes, validation: Codes, config: MixtureConfig, seed: int
+) -> tuple[Mixture, dict[str, Any]]:
+    """Fit every number of components that `config` lists, and keep the best on validation.
+
+    Args:
+        train: what is fitted to.
+        validation: what chooses, by the mean log-likelihood of draws from it.
+        config: the section `sample.mixture`.
+        seed: of the draws and of the fit's start.
+
+    Returns:
+        The mixture, and for mixture.json what was tried: log-likelihoods are means over draws, in
+        nats, of the density in the latent space; candidates left out come with a reason.
+
+    Raises:
+        UserError: no number of components could be fitted.
+    """
+    axes = principal_axes(train)
+    strong = max(1, min(config.axes, int((axes.signal > config.signal).sum())))
+    rest = 1 + axes.signal[strong:]
+    sets = {
+        "train": axes.to_axes(draws(train, config.draws, generator(seed, "mixture train"))),
+        "validation": axes.to_axes(
+            draws(validation, config.draws, generator(seed, "mixture validation"))
+        ),
+    }
+    base = {name: _rest_likelihood(z[:, strong:], rest, axes) for name, z in sets.items()}
+    known = {name: z[:, :strong] for name, z in sets.items()}
+    tried, fitted = _try_all(known, base, len(train.mean), config, seed)
+    if not fitted:
+        raise UserError(
+            "sample.mixture.components",
+            "a number of components that the training images are enough for",
+            "; ".join(f"{entry['components']}: {entry['left_out']}" for entry in tried),
+            "add 1 to the list, or raise sample.mixture.draws",
+        )
+    best = max(
+        (entry for entry in tried if "validation" in entry), key=lambda entry: entry["validation"]
+    )
+    model = fitted[best["components"]]
+    factors = np.linalg.cholesky(model.covariances_)
+    return Mixture(axes, model.weights_, model.means_, factors, rest), {
+        "images": len(train.mean),
+        "draws": config.draws,
+        "latent_dim": len(axes.signal),
+        "axes": strong,
+        "candidates": tried,
+        "chosen": best["components"],
+    }
+
+
+def _try_all(
+    sets: dict[str, Array], base: dict[str, float], images: int, config: MixtureConfig, seed: int
+) -> tuple[list[dict[str, Any]], dict[int, GaussianMixture]]:
+    """Fit each number of components to sets["train"]; log-likelihoods add up from `base`."""
+    start = seed_of(seed, "mixture fit") % 2**32
+    tried: list[dict[str, Any]] = []
+    fitted = {}
+    for components in dict.fromkeys(config.components):
+        found = _fit(sets["train"], images, components, config, start)
+        if isinstance(found, str):
+            tried.append({"components": components, "left_out": found})
+            continue
+        scores = {name: base[name] + float(found.score(z)) for name, z in sets.items()}
+        tried.append({"components": components, **scores, "converged": bool(found.converged_)})
+        fitted[components] = found
+    return tried, fitted
+
+
+def _fit(
+    points: Array, images: int, components: int, config: MixtureConfig, start: int
+) -> GaussianMixture | str:
+    """The fit, or the reason why there is none."""
+    needed = components * (points.shape[1] + 1)
+    if len(points) < needed:
+        return f"{len(points)} draws, where full covariances need {needed}"
+    if images < 2 * components:
+        return f"{images} images, where {2 * components} are the least"
+    model = GaussianMixture(
+        components, reg_covar=_RIDGE, max_iter=config.iterations, random_state=start
+    )
+    # Threads add k-means' sums up in the order in which they finish, which chance decides.
+    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # mixture.json says so
+        try:
+            return model.fit(points)
+        except ValueError as error:
+            return " ".join(str(error).split())[:200]
+
+
+def _rest_likelihood(coordinates: Array, variances: Array, axes: Axes) -> float:
+    """Mean log-density of the axes that the mixture leaves out, and that of the map's volume."""
+    density = np.square(coordinates) / variances + np.log(2 * np.pi * variances)
+    return float(-0.5 * density.sum(axis=1).mean() - np.log(axes.noise).sum())
