@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from sharpvae.errors import UserError
+
+LPIPS_TRUNKS = {"alex": "alexnet", "vgg": "vgg16"}  # loss.lpips.network -> whose features it uses
+_DIGEST = re.compile(r"-([0-9a-f]{8})\.pth$")
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,14 @@ def location(name: str, given: str | None) -> Path:
     return cache() / PRETRAINED[name].file if given is None else Path(os.path.expanduser(given))
 
 
-def find(name: str, given: str | None, key: str) -> Path:
+def find(name: str, given: str | None, key: str, instead: str) -> Path:
     """The file with the weights `name`.
 
     Args:
         name: a key of `PRETRAINED`.
         given: the path in params.yaml; None: torch's cache.
         key: the dotted key that holds `given`, for messages.
+        instead: how to do without the file, for messages.
 
     Raises:
         UserError: there is no such file; says where it comes from and how to get it.
@@ -89,12 +94,20 @@ def find(name: str, given: str | None, key: str) -> Path:
     path, entry = location(name, given), PRETRAINED[name]
     if path.is_file():
         return path
+    size = f"{entry.size / 1e6:.0f} MB"
     raise UserError(
         key,
         f"{entry.title}: {entry.file}",
         f"{'a folder' if path.is_dir() else 'no file'} at {path}",
-        f"get it from {entry.address} ({entry.size / 1e6:.0f} MB) with "
-        f"`python -m apps.weights {name}`, which takes it from a mirror of yours with "
-        f"`--mirror <folder or http address>`; or copy it to {cache() / entry.file}, or give its "
-        f"path as {key}",
+        f"`python -m apps.weights {name}` downloads {size} from {entry.address}, "
+        f"or with `--mirror <folder or http address>` from a mirror of yours; or copy the file to "
+        f"{cache() / entry.file}, or give its path as {key}; or {instead}",
     )
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, or to two that were published under one digest."""
+    if one.exists() and other.exists() and one.samefile(other):
+        return True
+    digests = [_DIGEST.search(path.name) for path in (one, other)]
+    return digests[0] is not None and digests[1] is not None and digests[0][1] == digests[1][1]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from sharpvae.config.network_rules import existing, loss_networks, scoring_networks
 from sharpvae.config.resolve import Resolved
 from sharpvae.config.schema import DataConfig
 from sharpvae.errors import UserError, UserErrors
@@ -16,21 +15,19 @@ def check(resolved: Resolved) -> None:
         UserErrors: with every rule that is broken.
     """
     experiment = resolved.experiment
-    errors = _own_images(experiment.data) + _file("metrics.weights", experiment.metrics.weights)
-    for name, variant in experiment.variants.items():
+    errors = _own_images(experiment.data) + scoring_networks(resolved)
+    for name in experiment.variants:
         errors += _image_size(resolved, name)
         errors += _dropout(resolved, name)
         errors += _enough_samples(resolved, name)
-        errors += _perceptual(resolved, name)
-        weights = f"variants.{name}.loss.perceptual.weights"
-        errors += _file(resolved.sources[weights], variant.loss.perceptual.weights)
+        errors += loss_networks(resolved, name)
     if errors:
         raise UserErrors(errors)
 
 
 def _own_images(data: DataConfig) -> list[UserError]:
     if data.name != "folder":
-        return _file("data.path", data.path)
+        return existing("data.path", data.path)
     if data.path is None:
         return [
             UserError(
@@ -40,20 +37,7 @@ def _own_images(data: DataConfig) -> list[UserError]:
                 "set data.path to where your images are",
             )
         ]
-    return _file("data.path", data.path)
-
-
-def _file(key: str, path: str | None) -> list[UserError]:
-    if path is None or Path(path).expanduser().exists():
-        return []
-    return [
-        UserError(
-            key,
-            "a path that exists",
-            path,
-            "correct it; a relative path counts from the top of the repository",
-        )
-    ]
+    return existing("data.path", data.path)
 
 
 def _image_size(resolved: Resolved, name: str) -> list[UserError]:
@@ -99,22 +83,5 @@ def _enough_samples(resolved: Resolved, name: str) -> list[UserError]:
             f"at least {subset} images, the size of one KID subset",
             str(count),
             f"raise it, or lower {resolved.sources['metrics.kid_subset_size']}",
-        )
-    ]
-
-
-def _perceptual(resolved: Resolved, name: str) -> list[UserError]:
-    loss = resolved.experiment.variants[name].loss
-    needs_file = loss.weights.perceptual > 0 and loss.perceptual.network != "critic"
-    if not needs_file or loss.perceptual.weights is not None:
-        return []
-    network = loss.perceptual.network
-    return [
-        UserError(
-            resolved.sources[f"variants.{name}.loss.perceptual.weights"],
-            f"the path of torchvision's {network} weights (a .pth file)",
-            "null",
-            f"download the ImageNet weights of {network} that torchvision documents and give their "
-            "path, or set loss.perceptual.network: critic",
         )
     ]

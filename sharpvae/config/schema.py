@@ -122,6 +122,16 @@ class PerceptualConfig(Section):
     resize: Annotated[int, Field(ge=16, le=1024)] | None
     distance: Literal["relative", "normalised"]
 
+    @field_validator("network", mode="before")
+    @classmethod
+    def _never_one_that_scores(cls, value: object) -> object:
+        if value in ("judge", "inception"):
+            raise ValueError(
+                "critic, vgg16 or vgg19: never the network that scores, for a variant trained on "
+                "its features would learn to please it, and its FID and KID would mean nothing"
+            )
+        return value
+
 
 class LpipsConfig(Section):
     """The network under LPIPS (Zhang et al. 2018)."""

@@ -17,8 +17,9 @@ class File:
 
     Attributes:
         name: as published. Where `unpacked` holds, a `.gz` may also lie about without that ending.
-        digest: `sha256:<hex>`, `md5:<hex>`, or None where the publishers state none: then the
-            reader's own look at the contents is all the proof there is.
+        digest: `sha256:<hex>`, `md5:<hex>`, the hex digits as far as the publishers state them; or
+            None where they state none: then the reader's own look at the contents is all the
+            proof there is.
         size: in bytes; None where unknown.
         unpacked: whether `digest` and `size` are those of what gzip holds, so that a file packed
             anew still passes; else they are those of the file as published.

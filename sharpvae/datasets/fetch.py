@@ -36,7 +36,7 @@ class Place:
     @property
     def named(self) -> bool:
         """Whether the user named it, and so expects the file there."""
-        return self.said_by.startswith(("data.", "$"))
+        return self.said_by.startswith(("data.", "--", "$"))
 
     @property
     def remote(self) -> bool:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import pickle
-import urllib.error
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.hub import download_url_to_file, get_dir
 from torch_fidelity import FeatureExtractorBase
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 from torch_fidelity.utils import create_feature_extractor
 
 from sharpvae.config.schema import MetricsConfig
 from sharpvae.errors import UserError
 from sharpvae.metrics import judge
+from sharpvae.pretrained import find
 
 INCEPTION = "inception-v3-compat"
 INCEPTION_LAYER = "2048"
@@ -33,7 +31,7 @@ def load_extractor(
         device: where to compute.
 
     Raises:
-        UserError: unknown name, or weights missing, damaged or out of reach.
+        UserError: weights missing or damaged.
     """
     if metrics.features == "judge":
         name, layer, weights = judge.NAME, judge.LAYER, reference
@@ -48,52 +46,26 @@ def load_extractor(
             str(weights),
             "torch-fidelity's InceptionV3 weights",
             " ".join(str(error).split())[:200],
-            "download them again, or set metrics.features: judge",
+            "get them with: python -m apps.weights inception, or set metrics.features: judge",
         ) from None
     return extractor.to(device)
 
 
 def _inception_weights(given: str | None) -> Path:
-    """The weights file, downloaded on first use, and shown to hold nothing but tensors.
+    """The weights file, shown to hold nothing but tensors.
 
     torch-fidelity reads it with an unpickler that would run code, so it is read once here with
     one that does not.
     """
-    path = Path(given).expanduser() if given else _download(URL_INCEPTION_V3)
+    path = find("inception", given, "metrics.weights", "set metrics.features: judge")
     try:
         torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(
-            "metrics.weights",
-            "torch-fidelity's InceptionV3 weights (.pth)",
-            f"no file {path}",
-            "correct the path, or set metrics.features: judge",
-        ) from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise UserError(
             str(path),
             "a file of weights and nothing else",
             " ".join(str(error).split())[:200],
-            "remove it and get it again, or set metrics.features: judge",
-        ) from None
-    return path
-
-
-def _download(url: str) -> Path:
-    path = Path(get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # The published name carries the first digits of its SHA-256.
-        download_url_to_file(url, str(path), path.stem.rsplit("-", 1)[1], progress=False)
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
-        raise UserError(
-            "metrics.features",
-            "InceptionV3 weights, on disk or within reach",
-            f"{url}: {error}",
-            f"put the file at {path}, give its path as metrics.weights, "
-            "or set metrics.features: judge",
+            "get it with: python -m apps.weights inception, or set metrics.features: judge",
         ) from None
     return path
 

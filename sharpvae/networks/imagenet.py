@@ -52,7 +52,7 @@ class ImageNetFeatures(nn.Module):
         super().__init__()
         with torch.device("meta"):  # neither draws nor keeps weights that the file replaces
             body = _BUILDERS[name](weights=None).features
-        self.layers, self.resize = sorted(layers or DEFAULT_LAYERS[name]), resize
+        self.layers, self.resize = sorted(set(layers or DEFAULT_LAYERS[name])), resize
         if self.layers[-1] >= len(body):
             raise UserError(
                 "loss.perceptual.layers",

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from sharpvae.errors import UserError
 
-TRUNKS = {"alex": "alexnet", "vgg": "vgg16"}
 # Positions in torchvision's `features`: the ReLU that ends each of the five slices.
 LAYERS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29)}
 

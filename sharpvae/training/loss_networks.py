@@ -11,13 +11,13 @@ from sharpvae.artefacts import read_json
 from sharpvae.config.schema import LossConfig
 from sharpvae.networks.critic import Critic, CriticFeatures
 from sharpvae.networks.imagenet import ImageNetFeatures
-from sharpvae.networks.lpips import LAYERS, TRUNKS, channel_weights
+from sharpvae.networks.lpips import LAYERS, channel_weights
 from sharpvae.objective.perceptual import (
     NormalisedDistance,
     PerceptualDistance,
     feature_variances,
 )
-from sharpvae.pretrained import find
+from sharpvae.pretrained import LPIPS_TRUNKS, find
 from sharpvae.weights import load_weights
 
 VARIANCE_IMAGES = 64  # images from which the scale of each layer of VGG is measured
@@ -46,7 +46,10 @@ def perceptual_distance(
         load_weights(critic / "critic.safetensors", classifier)
         network, variances = CriticFeatures(classifier), shape["feature_variances"]
     else:
-        weights = find(section.network, section.weights, "loss.perceptual.weights")
+        weights = find(
+            section.network, section.weights, "loss.perceptual.weights",
+            "set loss.perceptual.network: critic",
+        )  # fmt: skip
         network = ImageNetFeatures(section.network, weights, section.layers, section.resize)
         variances = None
     if section.distance == "normalised":
@@ -65,7 +68,7 @@ def lpips_distance(loss: LossConfig, device: torch.device) -> NormalisedDistance
     if loss.weights.lpips == 0:
         return None
     section = loss.lpips
-    key, trunk = "loss.lpips.weights", TRUNKS[section.network]
-    weights = find(trunk, section.weights, key)
+    key, trunk = "loss.lpips.weights", LPIPS_TRUNKS[section.network]
+    weights = find(trunk, section.weights, key, "set loss.weights.lpips: 0")
     network = ImageNetFeatures(trunk, weights, LAYERS[section.network], key=key)
     return NormalisedDistance(network, channel_weights(section.network)).to(device)

@@ -98,16 +98,13 @@ def test_a_file_that_is_no_weights_is_refused_unrun(tmp_path: Path, content: byt
         load_extractor(inception(path), tmp_path, CPU)
 
 
-def test_inception_out_of_reach_says_where_to_put_the_file(
+def test_absent_inception_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(
-        "sharpvae.metrics.features.URL_INCEPTION_V3", "http://127.0.0.1:9/weights-6726825d.pth"
-    )
-    with pytest.raises(UserError, match="put the file at") as caught:
+    with pytest.raises(UserError, match=r"python -m apps\.weights inception") as caught:
         load_extractor(inception(None), tmp_path, CPU)
-    assert str(tmp_path) in str(caught.value)
+    assert str(tmp_path / "hub" / "checkpoints") in str(caught.value)
 
 
 def test_inception_gives_its_2048_features(tmp_path: Path) -> None:

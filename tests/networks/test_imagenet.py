@@ -11,8 +11,9 @@ import torch
 
 from sharpvae.errors import UserError
 from sharpvae.networks.imagenet import ImageNetFeatures
-from sharpvae.networks.lpips import LAYERS, TRUNKS, channel_weights
+from sharpvae.networks.lpips import LAYERS, channel_weights
 from sharpvae.objective.perceptual import NormalisedDistance
+from sharpvae.pretrained import LPIPS_TRUNKS
 from tests.published_weights import save_published
 
 
@@ -92,7 +93,7 @@ def test_the_input_is_normalised_as_torchvision_does(vgg_file: Path) -> None:
 
 
 def lpips_of(network: str, published: dict[str, Path]) -> NormalisedDistance:
-    trunk = TRUNKS[network]
+    trunk = LPIPS_TRUNKS[network]
     maps = ImageNetFeatures(trunk, published[trunk], LAYERS[network])
     return NormalisedDistance(maps, channel_weights(network))
 
@@ -104,7 +105,7 @@ def package(network: str, published: dict[str, Path]) -> torch.nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it builds the trunk in a way torchvision gives up
         oracle = lpips.LPIPS(net=network, pnet_rand=True, verbose=False)
-    state = torch.load(published[TRUNKS[network]], weights_only=True)
+    state = torch.load(published[LPIPS_TRUNKS[network]], weights_only=True)
     for name in list(oracle.net.state_dict()):
         _, position, kind = name.split(".")
         oracle.net.get_parameter(name).data = state[f"features.{position}.{kind}"]

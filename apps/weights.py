@@ -1,0 +1,142 @@
+"""Pretrained weights: what there is, what is on disk, and getting the rest.
+
+python -m apps.weights                      list every file
+python -m apps.weights vgg16 alexnet        download and verify, to where the stages look
+python -m apps.weights vgg16 --mirror /srv/mirror          from a mirror, folder or http address
+python -m apps.weights vgg16 --into /srv/mirror/weights    fill a mirror for others
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from sharpvae.artefacts import copy_file
+from sharpvae.datasets.entry import Entry, File
+from sharpvae.datasets.fetch import MIRROR_VARIABLE, Place, expanded, is_address, obtain
+from sharpvae.errors import UserError, nearest
+from sharpvae.pretrained import PRETRAINED, Pretrained, cache, location
+from stages.prepare import Display
+
+WIDTH = 118  # columns of the list where there is no terminal
+USES = {
+    "alexnet": "loss.lpips.network: alex",
+    "vgg16": "loss.perceptual.network: vgg16, loss.lpips.network: vgg",
+    "vgg19": "loss.perceptual.network: vgg19",
+    "inception": "metrics.features: inception",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the app; the exit code is 1 after a mistake that the user can mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        for name in options.names:
+            if name not in PRETRAINED:
+                raise UserError(
+                    "weights", "the name of a file", repr(name), nearest(name, PRETRAINED)
+                )
+        for name in options.names:
+            path = fetch(PRETRAINED[name], options.mirror, options.into or cache())
+            print(f"verified: {path}")
+        if not options.names:
+            list_all()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: the next call goes on where this one stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m apps.weights",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help="weights; none: list them all")
+    parser.add_argument("--mirror", help=f"folder or http(s) address; then ${MIRROR_VARIABLE}")
+    parser.add_argument("--into", type=Path, help="folder to put them in (default: torch's cache)")
+    return parser
+
+
+def list_all() -> None:
+    """Print one line a file."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("name", "size", "on disk", "used by"):
+        table.add_column(title, justify="right" if title == "size" else "left", overflow="fold")
+    for name, entry in PRETRAINED.items():
+        there = "yes" if location(name, None).is_file() else "no"
+        table.add_row(name, f"{entry.size / 1e6:.0f} MB", there, USES[name])
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console.print(table, markup=False)
+    for name, entry in PRETRAINED.items():
+        console.print(f"\n{name}: {entry.title}\n  {entry.address}", highlight=False, markup=False)
+    folder = f"\nThe stages look in {cache()}. Get one: python -m apps.weights <name>"
+    console.print(folder, highlight=False, markup=False, soft_wrap=True)
+
+
+def fetch(weights: Pretrained, mirror: str | None, into: Path) -> Path:
+    """Get hold of one file, verified; a copy that is there already is not asked for again.
+
+    Args:
+        mirror: folder or http(s) address that is tried before the public one, for the file itself
+            and for a folder `weights` that has it.
+        into: the folder that the file ends up in.
+
+    Returns:
+        Its path in `into`.
+
+    Raises:
+        UserError: the mirror does not exist, or the file is nowhere to be had.
+    """
+    into = expanded(str(into)).absolute()
+    file = File(weights.file, f"sha256:{weights.digest}", None)
+    entry = Entry(into.name, weights.title, "", "", "folder", weights.address, files=(file,))
+    tried = [Place("there already", str(into), (str(into),)), *_mirrors(mirror)]
+    if into != cache():
+        tried.insert(1, Place("torch's cache", str(cache()), (str(cache()),)))
+    tried.append(Place("public", weights.base, (weights.base,)))
+    try:
+        with Display() as display:
+            found = obtain(entry, tried, into.parent, display)[file.name]
+    except UserError as error:
+        if not error.where.startswith("data.name"):  # the disk, not the places
+            raise
+        raise UserError(
+            weights.name,
+            error.expected,
+            error.found,
+            f"get {weights.address} on a machine that reaches it, and copy it to "
+            f"{into / weights.file}; or name a folder or http address that has it with --mirror "
+            f"or ${MIRROR_VARIABLE}",
+        ) from None
+    target = into / weights.file
+    return found if found == target else copy_file(found, target)
+
+
+def _mirrors(mirror: str | None) -> list[Place]:
+    """The mirror of the command line, which has to exist, then that of the environment."""
+    if mirror is not None and not is_address(mirror) and not expanded(mirror).is_dir():
+        raise UserError("--mirror", "an existing folder or an http(s) address", mirror)
+    places = []
+    for said_by, base in (
+        ("--mirror", mirror),
+        (f"${MIRROR_VARIABLE}", os.environ.get(MIRROR_VARIABLE)),
+    ):
+        if base:
+            base = base.rstrip("/") if is_address(base) else str(expanded(base))
+            places.append(Place(said_by, base, (f"{base}/weights", base)))
+    return places
+
+
+if __name__ == "__main__":
+    sys.exit(main())
