@@ -27,28 +27,30 @@ def main(variant: str, seed: str) -> None:
     from sharpvae.metrics.protocol import protocol
 
     drawn = Path("data/samples") / variant / seed
-    prior, reconstruction = np.load(drawn / "prior.npy"), np.load(drawn / "reconstruction.npy")
+    prior, mixture, reconstruction = (
+        np.load(drawn / f"{name}.npy") for name in ("prior", "mixture", "reconstruction")
+    )
     test = load_split(PREPARED, "test").images
     summary = read_json(Path("models") / variant / seed / "summary.json")
     real = np.load(REFERENCE / "features.npz")["test"]
     sharpness = {
         "prior_sharpness": laplacian_variance(prior),
+        "mixture_sharpness": laplacian_variance(mixture),
         "reconstruction_sharpness": laplacian_variance(reconstruction),
     }
     health, kl_per_dimension = latent_health(drawn / "posterior.npz", config)
     scores = {
-        **distances(config, real, prior, reconstruction),
+        **distances(
+            config, real, {"": prior, "_mixture": mixture, "_reconstruction": reconstruction}
+        ),
         **appearance(prior, sharpness),
         **likeness(test, reconstruction),
         **health,
+        "class_agreement": agreement(config, drawn, prior),
         "beta_sigma": summary["beta_sigma"],
     }
     with fresh_directory(Path("reports/scores") / variant / seed) as directory:
-        np.savez(
-            directory / "per_image.npz",
-            prior_sharpness=sharpness["prior_sharpness"],
-            reconstruction_sharpness=sharpness["reconstruction_sharpness"],
-        )
+        np.savez(directory / "per_image.npz", **sharpness)  # type: ignore[arg-type]
         write_json(
             directory / "scores.json",
             {
@@ -61,19 +63,17 @@ def main(variant: str, seed: str) -> None:
         )
     print(
         f"{variant}, seed {seed}: FID {scores['fid']:.4g} from the prior, "
-        f"{scores['fid_reconstruction']:.4g} reconstructed, sharpness {scores['sharpness']:.3f} "
+        f"{scores['fid_mixture']:.4g} from the mixture, {scores['fid_reconstruction']:.4g} "
+        f"reconstructed, sharpness {scores['sharpness']:.3f} "
         "of the reals",
         flush=True,
     )
 
 
 def distances(
-    config: EvaluateStage,
-    real: NDArray[np.float64],
-    prior: NDArray[np.uint8],
-    reconstruction: NDArray[np.uint8],
+    config: EvaluateStage, real: NDArray[np.float64], fakes: dict[str, NDArray[np.uint8]]
 ) -> dict[str, float]:
-    """FID and KID of samples and of reconstructions against the real test split."""
+    """FID and KID of each set of fakes, by the ending of its scores, to the real test split."""
     from sharpvae.devices import select
     from sharpvae.metrics.features import extract, load_extractor
     from sharpvae.metrics.fidelity import fid, kid
@@ -81,7 +81,7 @@ def distances(
     metrics, device = config.metrics, select(config.device)
     extractor = load_extractor(metrics, REFERENCE, device)
     scores = {}
-    for suffix, images in (("", prior), ("_reconstruction", reconstruction)):
+    for suffix, images in fakes.items():
         fake = extract(extractor, images, metrics.batch_size, device)
         scores[f"fid{suffix}"] = fid(real, fake)
         scores[f"kid{suffix}"] = kid(real, fake, metrics.kid_subsets, metrics.kid_subset_size)
@@ -96,15 +96,24 @@ def appearance(
     from sharpvae.metrics.image_statistics import exposure
 
     real = read_json(REFERENCE / "reference.json")
-    scores = {
-        "sharpness": float(sharpness["prior_sharpness"].mean() / real["sharpness"]),
-        "sharpness_reconstruction": float(
-            sharpness["reconstruction_sharpness"].mean() / real["sharpness"]
-        ),
+    names = {
+        "sharpness": "prior_sharpness",
+        "sharpness_mixture": "mixture_sharpness",
+        "sharpness_reconstruction": "reconstruction_sharpness",
     }
+    scores = {key: float(sharpness[n].mean() / real["sharpness"]) for key, n in names.items()}
     for name, value in vars(exposure(prior)).items():
         scores |= {name: value, f"{name}_gap": value - real[name]}
     return scores
+
+
+def agreement(config: EvaluateStage, drawn: Path, prior: NDArray[np.uint8]) -> float | None:
+    """How often the judge sees the class that was asked for; None where none was."""
+    from sharpvae.devices import select
+    from sharpvae.metrics.agreement import judged_agreement
+
+    device = select(config.device)
+    return judged_agreement(drawn, prior, REFERENCE, config.metrics.batch_size, device)
 
 
 def likeness(test: NDArray[np.uint8], reconstruction: NDArray[np.uint8]) -> dict[str, float]:

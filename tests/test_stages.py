@@ -22,8 +22,8 @@ from tests.processes import interruptible
 
 REPOSITORY = Path(__file__).parents[1]
 CONTRACT = {
-    "fid", "fid_reconstruction", "kid", "sharpness", "brightness_gap", "contrast_gap", "psnr",
-    "active_units", "beta_sigma",
+    "fid", "fid_mixture", "fid_reconstruction", "kid", "sharpness", "sharpness_mixture",
+    "brightness_gap", "contrast_gap", "psnr", "active_units", "beta_sigma",
 }  # fmt: skip
 PER_RUN = ("train", "sample", "evaluate")
 
@@ -264,6 +264,26 @@ def test_a_conditional_variant_without_labels_is_refused_twice(finished, tmp_pat
     assert done.returncode == 1 and "Traceback" not in done.stderr
     for part in ("variants.original.model.conditional", "two classes", "without labels"):
         assert part in done.stderr, done.stderr
+
+
+def test_a_conditional_variant_is_judged_by_the_classes_asked_for(finished, tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+    shutil.copytree(finished[0], place)
+    text = (place / "params.yaml").read_text()
+    text = text.replace("{latent_dim: null,", "{conditional: true, latent_dim: 16,")
+    (place / "params.yaml").write_text(text)
+    passes(place, "configure")
+    for name in PER_RUN:
+        passes(place, name, "improved", "0")
+    passes(place, "report")
+    drawn = place / "data/samples/improved/0"
+    asked = np.load(drawn / "labels.npy")
+    assert asked.shape == (1000,) and set(asked.tolist()) == set(range(10))
+    assert (drawn / "classes.png").exists()
+    metrics = json.loads((place / "reports/metrics.json").read_text())
+    assert 0 <= metrics["improved"]["class_agreement"] <= 1
+    assert metrics["original"]["class_agreement"] is None
+    assert "Right class" in (place / "reports/report.html").read_text()
 
 
 def test_sample_refuses_arithmetic_with_a_class_that_is_not_there(finished, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch_fidelity import FeatureExtractorBase, register_feature_extractor
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
@@ -78,6 +80,19 @@ def load_judge(directory: Path) -> Judge:
     judge = Judge(shape["image_channels"], shape["classes"], shape["widths"])
     load_weights(directory / "judge.safetensors", judge)
     return judge.eval()
+
+
+@torch.no_grad()
+def classify(
+    judge: Judge, images: NDArray[np.uint8], batch_size: int, device: torch.device
+) -> NDArray[np.int64]:
+    """The most probable class of every image.  uint8 (N, H, W, C) => int64 (N,)"""
+    judge = judge.to(device)
+    found = []
+    for start in range(0, len(images), batch_size):
+        batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
+        found.append(judge(batch.permute(0, 3, 1, 2).float() / 255).argmax(1).cpu().numpy())
+    return np.concatenate(found)
 
 
 class JudgeExtractor(FeatureExtractorBase):  # type: ignore[misc]

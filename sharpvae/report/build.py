@@ -79,6 +79,7 @@ def _figures(evidence: Evidence) -> dict[str, bytes]:
     names = evidence.variants
     return {
         "samples.png": sheet_of_grids([real, *evidence.prior.items()], LIGHT),
+        "mixture.png": sheet_of_grids([real, *evidence.mixture.items()], LIGHT),
         "reconstructions.png": sheet_of_strips([real, *evidence.reconstructions.items()], LIGHT),
         "sharpness.png": render_sheet(sharpness_panels(evidence), names, LIGHT, split_key=False),
         "curves.png": render_sheet(curve_panels(evidence), names, LIGHT, split_key=True),

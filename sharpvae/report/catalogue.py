@@ -15,6 +15,7 @@ GOAL_TEXT: dict[Goal, str] = {
     "none": "",
 }
 PRIOR = "Samples from the prior"
+MIXTURE = "Samples from the mixture fitted to the codes"
 RECONSTRUCTION = "Reconstructions of test images"
 LATENT = "Latent space and objective"
 
@@ -77,10 +78,28 @@ METRICS: tuple[Metric, ...] = (
         "Variance of the 3 by 3 Laplacian of each grey image, averaged, divided by the same "
         "average over the real test images. Below 1 is blur; above 1 is noise or checkerboards.",
     ),
+    Metric(
+        "class_agreement",
+        "Right class",
+        PRIOR,
+        "higher",
+        "Share of a conditional variant's samples in which the judge sees the class that was asked "
+        "for. The judge errs on real images too.",
+    ),
     *_exposure("brightness", "Brightness", "Mean"),
     *_exposure("contrast", "Contrast", "Standard deviation"),
     *_exposure("minimum", "Darkest pixel", "Minimum"),
     *_exposure("maximum", "Brightest pixel", "Maximum"),
+    Metric(
+        "fid_mixture",
+        "FID",
+        MIXTURE,
+        "lower",
+        "As above, for samples whose codes come from a Gaussian mixture fitted, after training, to "
+        "the codes of the training images. What it gains on the prior's FID, the prior loses.",
+    ),
+    Metric("kid_mixture", "KID", MIXTURE, "lower", "As above, for the mixture.", places=4),
+    Metric("sharpness_mixture", "Sharpness ratio", MIXTURE, "one", "As above, for the mixture."),
     Metric(
         "fid_reconstruction",
         "FID",
@@ -148,14 +167,20 @@ BY_KEY = {metric.key: metric for metric in METRICS}
 # The few numbers that go to reports/metrics.json, where `dvc metrics diff` compares them.
 HEADLINE = (
     "fid",
+    "fid_mixture",
     "fid_reconstruction",
     "kid",
     "sharpness",
+    "sharpness_mixture",
     "brightness_gap",
     "contrast_gap",
     "psnr",
     "active_units",
+    "class_agreement",
     "beta_sigma",
 )
+# Scores of conditional variants; they are left out where no variant is one.
+CONDITIONAL = ("class_agreement",)
+OPTIONAL = ("beta_sigma", *CONDITIONAL)  # null in scores.json where a variant has none
 # Scores that a collapsed model can win by accident: they look at no more than local texture.
-MEANINGLESS_WHEN_COLLAPSED = ("sharpness", "sharpness_reconstruction")
+MEANINGLESS_WHEN_COLLAPSED = ("sharpness", "sharpness_mixture", "sharpness_reconstruction")

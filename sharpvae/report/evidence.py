@@ -120,7 +120,7 @@ class Evidence:
     Attributes:
         runs: variant -> one run for each seed, both in the order of the configuration.
         test_images: uint8 [SHOWN or fewer, H, W, C], the first of the test split.
-        prior, reconstructions: variant -> the like, of the first seed.
+        prior, mixture, reconstructions: variant -> the like, of the first seed.
         test_sharpness: float64 [N], Laplacian variance of each real test image.
         sheet: a PNG with images of the data.
     """
@@ -133,6 +133,7 @@ class Evidence:
     runs: dict[str, list[Run]]
     test_images: Images
     prior: dict[str, Images]
+    mixture: dict[str, Images]
     reconstructions: dict[str, Images]
     test_sharpness: NDArray[np.float64]
 
@@ -165,6 +166,13 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
     first = str(stage.seeds[0])
     test_images = _load_images(prepared / "test.npy", None)
     shape = test_images.shape[1:]
+    drawn = {
+        kind: {
+            variant: _load_images(samples / variant / first / f"{kind}.npy", shape)
+            for variant in stage.variants
+        }
+        for kind in ("prior", "mixture", "reconstruction")
+    }
     return Evidence(
         stage=stage,
         card=load_artefact(prepared / "card.json", Card),
@@ -176,14 +184,9 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
             for variant in stage.variants
         },
         test_images=test_images,
-        prior={
-            variant: _load_images(samples / variant / first / "prior.npy", shape)
-            for variant in stage.variants
-        },
-        reconstructions={
-            variant: _load_images(samples / variant / first / "reconstruction.npy", shape)
-            for variant in stage.variants
-        },
+        prior=drawn["prior"],
+        mixture=drawn["mixture"],
+        reconstructions=drawn["reconstruction"],
         test_sharpness=_load_per_image(root / "models/reference/per_image.npz", "sharpness"),
     )
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from sharpvae.report.evidence import Evidence
+from sharpvae.report.gaps import CAVEAT, gap_table
 from sharpvae.report.numerals import join
 from sharpvae.report.provenance import card_rows, protocol_notes, protocol_table, run_table
 from sharpvae.report.scores import Comparison
@@ -26,11 +27,16 @@ def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict
         f"Preset {escape(stage.preset)}, {seeds}.",
         "## Samples from the prior",
         _picture("samples", "Real test images beside samples of each variant"),
+        "## Samples from the mixture fitted to the codes",
+        _picture("mixture", "Real test images beside samples from each variant's mixture"),
         "## Reconstructions",
         _picture("reconstructions", "Test images above each variant's reconstructions"),
         "## Scores",
         _score_rows(scores),
         _score_key(scores, several),
+        "## Prior, mixture and reconstructions",
+        _rows(gap_table(comparison)),
+        CAVEAT,
         "## Sharpness of single images",
         _picture("sharpness", "Histograms of the sharpness of single images"),
         "Triangles mark the means. To the left of the real images is blur, to the right noise.",

@@ -12,6 +12,7 @@ from sharpvae.report.catalogue import GOAL_TEXT, METRICS
 from sharpvae.report.charts import curve_panels, latent_panel, sharpness_panels
 from sharpvae.report.drawing import DPI, Panel, render
 from sharpvae.report.evidence import Evidence
+from sharpvae.report.gaps import CAVEAT, gap_table
 from sharpvae.report.numerals import join
 from sharpvae.report.palette import DARK, LIGHT
 from sharpvae.report.pictures import Picture, embedded, grid, strip
@@ -59,7 +60,10 @@ def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) ->
         first_seed=evidence.stage.seeds[0],
         several=len(evidence.stage.seeds) > 1,
         table=score_table(comparison, evidence.reference),
+        gaps=gap_table(comparison),
+        gaps_caveat=CAVEAT,
         samples=_samples(evidence),
+        mixture=_mixture(evidence),
         reconstructions=_reconstructions(evidence),
         curves=[_chart(panel) for panel in curve_panels(evidence)],
         sharpness=[_chart(panel) for panel in sharpness_panels(evidence)],
@@ -68,7 +72,7 @@ def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) ->
         runs=run_table(evidence),
         protocol=protocol_table(evidence),
         notes=[_typographic(note) for note in protocol_notes(evidence)],
-        metrics=METRICS,
+        metrics=[metric for metric in METRICS if comparison.has(metric.key)],
         goal_text=GOAL_TEXT,
         card=card_rows(evidence.card),
         sheet=_picture("", f"Images of {evidence.card.title}", embedded(evidence.sheet)),
@@ -84,6 +88,15 @@ def _samples(evidence: Evidence) -> list[Figure]:
         alt = f"Images that {name}, seed {seed}, drew from the prior"
         figures.append(_picture(name, alt, grid(images)))
     return figures
+
+
+def _mixture(evidence: Evidence) -> list[Figure]:
+    alt = "Images that {}, seed {}, drew from the mixture fitted to its codes"
+    seed = evidence.stage.seeds[0]
+    return [
+        _picture(name, alt.format(name, seed), grid(images))
+        for name, images in evidence.mixture.items()
+    ]
 
 
 def _reconstructions(evidence: Evidence) -> list[Figure]:

@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 
 from sharpvae.artefacts import read_json
 from sharpvae.errors import UserError
-from sharpvae.report.catalogue import BY_KEY, HEADLINE, Goal
+from sharpvae.report.catalogue import BY_KEY, CONDITIONAL, HEADLINE, OPTIONAL, Goal
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -134,7 +134,7 @@ def load_scores(path: Path) -> Scores:
     missing = [
         key
         for key in BY_KEY
-        if key not in found.scores or (found.scores[key] is None and key != "beta_sigma")
+        if key not in found.scores or (found.scores[key] is None and key not in OPTIONAL)
     ]
     unknown = [key for key in found.scores if key not in BY_KEY]
     if missing or unknown:
@@ -237,6 +237,10 @@ class Comparison:
             raise KeyError(f"{variant} has no {key}")
         return found
 
+    def has(self, key: str) -> bool:
+        """Whether a score is shown: all are, but those of conditional variants where none is."""
+        return key not in CONDITIONAL or any(row[key] for row in self.estimates.values())
+
     def collapsed(self, variant: str) -> list[int]:
         """The seeds whose model ignores its latent code.
 
@@ -271,7 +275,7 @@ def headline_metrics(comparison: Comparison) -> dict[str, dict[str, float | None
     table: dict[str, dict[str, float | None]] = {}
     for variant in comparison.variants:
         row = table.setdefault(variant, {})
-        for key in HEADLINE:
+        for key in filter(comparison.has, HEADLINE):
             estimate = comparison.estimates[variant][key]
             row[key] = None if estimate is None else _significant(estimate.mean)
             if len(comparison.seeds) > 1:

@@ -103,7 +103,8 @@ def score_table(comparison: Comparison, reference: Reference) -> ScoreTable:
     """All scores of all variants, with those of real images for scale."""
     groups: dict[str, list[ScoreRow]] = {}
     for metric in METRICS:
-        groups.setdefault(metric.group, []).append(_score_row(metric, comparison, reference))
+        if comparison.has(metric.key):
+            groups.setdefault(metric.group, []).append(_score_row(metric, comparison, reference))
     blurred = f"blurred, \N{GREEK SMALL LETTER SIGMA} {reference.floors.blurred.sigma:g} px"
     return ScoreTable(
         comparison.variants, ["test set", "half of train", blurred, "mean image"], groups

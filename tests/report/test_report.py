@@ -100,8 +100,8 @@ def test_the_page_needs_no_other_file(page: Page, report: Report) -> None:
 
 def test_pictures_have_alt_texts_and_sizes(page: Page) -> None:
     images = page.all("img")
-    # 3 grids, 3 strips, a sheet, and 7 curves, 2 histograms and 1 spectrum in two schemes each
-    assert len(images) == 7 + 2 * 10
+    # 5 grids, 3 strips, a sheet, and 7 curves, 2 histograms and 1 spectrum in two schemes each
+    assert len(images) == 9 + 2 * 10
     assert all(image["alt"] and int(image["width"]) > 0 < int(image["height"]) for image in images)
 
 
@@ -146,7 +146,7 @@ def test_metrics_and_curves(report: Report, pair: Path) -> None:
 
 def test_figures_are_pngs_without_metadata(report: Report) -> None:
     assert set(report.figures) == {
-        "samples.png", "reconstructions.png", "sharpness.png", "curves.png",
+        "samples.png", "mixture.png", "reconstructions.png", "sharpness.png", "curves.png",
     }  # fmt: skip
     for name, png in report.figures.items():
         with Image.open(io.BytesIO(png)) as image:
@@ -176,7 +176,7 @@ def test_three_variants_one_collapsed(tmp_path: Path) -> None:
     scores = {"original": {0: BLURRY}, "collapsed": {0: COLLAPSED}, "improved": {0: SHARP}}
     found = report_of(write_tree(tmp_path, scores))
     page = Page(found.texts["report.html"])
-    assert len(page.all("s")) == 2, "its two sharpness ratios are struck out"
+    assert len(page.all("s")) == 3, "its three sharpness ratios are struck out"
     assert "means nothing and takes no part" in page.text
     assert "**0.610** \N{WHITE CIRCLE}" in found.texts["report.md"]
     assert "~~0.880~~ \N{DAGGER}" in found.texts["report.md"]
@@ -189,6 +189,7 @@ def test_three_variants_one_collapsed(tmp_path: Path) -> None:
         "data/prepared/sheet.png",
         "data/prepared/test.npy",
         "data/samples/original/0/prior.npy",
+        "data/samples/original/0/mixture.npy",
         "models/critic/critic.json",
         "models/reference/per_image.npz",
         "models/reference/reference.json",

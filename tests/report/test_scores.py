@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from sharpvae.errors import UserError
-from sharpvae.report.catalogue import BY_KEY, HEADLINE, Goal
+from sharpvae.report.catalogue import BY_KEY, CONDITIONAL, HEADLINE, Goal
 from sharpvae.report.scores import (
     Comparison,
     Estimate,
@@ -84,7 +84,7 @@ def test_intervals_on_either_side_of_the_goal_do_not_separate() -> None:
 
 def test_metrics_json_of_one_seed_has_no_intervals() -> None:
     table = headline_metrics(comparison(BLURRY))
-    assert list(table["one"]) == list(HEADLINE)
+    assert list(table["one"]) == [key for key in HEADLINE if key not in CONDITIONAL]
     assert table["one"]["fid"] == 120.4
 
 
@@ -95,7 +95,18 @@ def test_metrics_json_of_several_seeds() -> None:
     expected = stats.t.ppf(0.975, 2) * stats.sem([100, 110, 123])
     assert row["fid_ci"] == float(f"{expected:.6g}")
     assert row["psnr_ci"] == 0
-    assert set(row) == {f"{key}{end}" for key in HEADLINE for end in ("", "_ci")}
+    assert set(row) == {f"{key}{end}" for key in HEADLINE for end in ("", "_ci")
+                        if key not in CONDITIONAL}  # fmt: skip
+
+
+def test_the_right_class_is_told_where_one_variant_is_conditional() -> None:
+    estimates = {
+        name: {key: None if value is None else Estimate((value,)) for key, value in row.items()}
+        for name, row in (("plain", BLURRY), ("asked", BLURRY | {"class_agreement": 0.93}))
+    }
+    table = headline_metrics(Comparison((0,), estimates, {"plain": 32, "asked": 32}))
+    assert table["asked"]["class_agreement"] == 0.93
+    assert table["plain"]["class_agreement"] is None
 
 
 def test_metrics_json_rounds_to_six_digits() -> None:

@@ -60,13 +60,14 @@ BLURRY: dict[str, float | None] = {
     "brightness_gap": 0.03, "contrast": 0.24, "contrast_gap": -0.05, "minimum": 0.0,
     "minimum_gap": 0.0, "maximum": 0.91, "maximum_gap": -0.08, "psnr": 17.3, "ssim": 0.71,
     "active_units": 11.0, "kl": 22.9, "beta_sigma": 0.512,
+    "fid_mixture": 97.5, "kid_mixture": 0.35, "sharpness_mixture": 0.11, "class_agreement": None,
 }  # fmt: skip
 SHARP = BLURRY | {
     "fid": 45.2, "fid_reconstruction": 19.8, "kid": 0.098, "kid_reconstruction": 0.041,
     "sharpness": 0.61, "sharpness_reconstruction": 0.79, "brightness": 0.14,
     "brightness_gap": 0.01, "contrast": 0.29, "contrast_gap": -0.01, "maximum": 0.98,
     "maximum_gap": -0.01, "psnr": 19.8, "ssim": 0.86, "active_units": 19.0, "kl": 41.5,
-    "beta_sigma": 2.0,
+    "beta_sigma": 2.0, "fid_mixture": 24.6, "kid_mixture": 0.052, "sharpness_mixture": 0.72,
 }  # fmt: skip
 
 
@@ -210,6 +211,7 @@ def _write_run(
     samples = root / "data/samples" / name / str(seed)
     samples.mkdir(parents=True)
     np.save(samples / "prior.npy", fakes[::-1])
+    np.save(samples / "mixture.npy", np.roll(fakes, 7, axis=0))
     np.save(samples / "reconstruction.npy", fakes)
     _write_training(root / "models" / name / str(seed), scores, random)
 
