@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import takewhile
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def shadows(resolved: Resolved) -> list[str]:
     groups: dict[str, list[str]] = {}
     for shadow in resolved.shadowed:
         key = common_end(shadow.winner, shadow.loser)
-        layer = shadow.winner.removesuffix(key).rstrip(".") or "an explicit key"
+        layer = shadow.winner.removesuffix(key).rstrip(".: ") or "an explicit key"
         groups.setdefault(layer, []).append(key)
     return [
         f"{layer} has the last word, whatever stands further down, on "
@@ -71,7 +72,8 @@ def shadows(resolved: Resolved) -> list[str]:
 
 def common_end(one: str, other: str) -> str:
     """The dotted parts in which two keys end alike."""
-    pairs = zip(reversed(one.split(".")), reversed(other.split(".")), strict=False)
+    parts = (reversed(re.split(r"\.|: ", key)) for key in (one, other))
+    pairs = zip(*parts, strict=False)
     return ".".join(reversed([a for a, b in takewhile(lambda pair: pair[0] == pair[1], pairs)]))
 
 

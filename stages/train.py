@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     from sharpvae.datasets.batches import Feed
+    from sharpvae.objective.schedules import Span
     from sharpvae.sampling.film import Film
+    from sharpvae.training.adversary import Adversary
     from sharpvae.training.loop import Trainer
     from sharpvae.training.records import Epoch
 
@@ -37,6 +39,7 @@ def main(variant: str, seed: str) -> None:
     from sharpvae.networks.vae import VAE
     from sharpvae.objective.beta_sigma import beta_sigma
     from sharpvae.objective.objective import Objective
+    from sharpvae.objective.schedules import Span
     from sharpvae.randomness import global_seed
     from sharpvae.sampling.film import Film
     from sharpvae.training.loop import Trainer
@@ -51,16 +54,19 @@ def main(variant: str, seed: str) -> None:
     validation = Feed(load_split(PREPARED, "validation"), device)
     with global_seed(number, "weights"):
         vae = VAE(config.model, train.channels, train.image_size, classes(config)).to(device)
-    steps = train.count // config.train.batch_size
     images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
+    span = Span(train.count // config.train.batch_size, config.train.epochs)
+    check_start(config, span)
+    z = config.model.latent_dim
     objective = Objective(
         config.loss,
+        train.pixels,
+        z,
+        span,
         perceptual_distance(config.loss, CRITIC, images),
-        steps,
         lpips_distance(config.loss, device),
     ).to(device)
-    scale = beta_sigma(config.loss, train.pixels)
-    announce(config, number, vae, train, scale)
+    announce(config, number, vae, train)
     trainer = Trainer(
         vae,
         objective,
@@ -69,6 +75,7 @@ def main(variant: str, seed: str) -> None:
         validation,
         number,
         f"variant {variant}, seed {seed} (configs/{variant}/train.json)",
+        adversary(config, train, number),
     )
     models, films = Path("models") / variant / seed, Path("reports/film") / variant / seed
     with fresh_directory(films) as film, fresh_directory(models) as directory:
@@ -84,7 +91,9 @@ def main(variant: str, seed: str) -> None:
                 "stopped_early": history[-1].stopped_early,
                 "kept": "best" if config.train.early_stop_patience else "last",
                 "parameters": sum(weight.numel() for weight in vae.parameters()),
-                "beta_sigma": scale,
+                "beta_sigma": beta_sigma(
+                    config.loss, train.pixels, z, kept_error(trainer, history)
+                ),
             },
         )
 
@@ -108,15 +117,58 @@ def classes(config: TrainStage) -> int:
     return len(names or ())
 
 
-def announce(
-    config: TrainStage, seed: int, vae: torch.nn.Module, train: Feed, scale: float | None
-) -> None:
+def adversary(config: TrainStage, train: Feed, seed: int) -> Adversary | None:
+    """The discriminator as configured, or None where its weight is 0."""
+    if config.loss.weights.adversarial == 0:
+        return None
+    from sharpvae.networks.discriminator import PatchDiscriminator
+    from sharpvae.randomness import global_seed
+    from sharpvae.training.adversary import Adversary
+
+    section = config.loss.adversarial
+    with global_seed(seed, "discriminator"):
+        discriminator = PatchDiscriminator(
+            train.channels, section.widths, norm=section.norm, activation=section.activation
+        )
+    return Adversary(discriminator.to(train.device), section, train.pixels)
+
+
+def check_start(config: TrainStage, span: Span) -> None:
+    """A weight above 0 that is still 0 at the last update is a mistake.
+
+    Raises:
+        UserError: naming the schedule. `configure` finds those that do not count in updates.
+    """
+    from sharpvae.objective.schedules import never_starts
+
+    weights = config.loss.weights
+    for term in ("perceptual", "adversarial"):
+        schedule = getattr(config.loss.schedules, term)
+        if getattr(weights, term) > 0 and never_starts(schedule, span):
+            raise UserError(
+                f"variants.{config.variant}.loss.schedules.{term}.start",
+                f"before the last of the {span.steps} updates",
+                f"{schedule.start:g} {schedule.unit}",
+                f"start earlier, train longer, or set loss.weights.{term}: 0",
+            )
+
+
+def kept_error(trainer: Trainer, history: list[Epoch]) -> float:
+    """Squared error of a validation image in the epoch whose weights stay."""
+    epoch = trainer.best_epoch if trainer.config.early_stop_patience else history[-1].epoch
+    return history[epoch - 1].validation["mse"]
+
+
+def announce(config: TrainStage, seed: int, vae: torch.nn.Module, train: Feed) -> None:
     """Print the effective configuration, beta_sigma in front."""
     from sharpvae.devices import describe
+    from sharpvae.objective.beta_sigma import beta_sigma
 
     parameters = sum(weight.numel() for weight in vae.parameters())
     shape = f"{train.image_size}x{train.image_size}x{train.channels}"
-    kl = "undefined: no squared error" if scale is None else f"{scale:.4g}"
+    scale = beta_sigma(config.loss, train.pixels, config.model.latent_dim)
+    unknown = "is learned" if config.loss.weights.gaussian else "undefined: no squared error"
+    kl = unknown if scale is None else f"{scale:.4g}"
     print(f"training {config.variant}, seed {seed}, on {describe(train.device)}")
     print(f"  {train.count} images of {shape}, {parameters:,} parameters")
     print(f"  beta_sigma {kl} (weight of the KL against the squared error, both summed)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,16 +33,19 @@ def model_config() -> Callable[..., ModelConfig]:
 
 @pytest.fixture
 def loss_config() -> Callable[..., LossConfig]:
-    """MSE + beta * KL at beta 1; keywords change it, weights as a mapping."""
-    toy = {"beta": 1.0, "anneal_epochs": 0.0}
+    """MSE + beta * KL at beta 1, all weights constant; keywords change it, section by section."""
+    at_once = {"shape": "constant", "unit": "epochs", "start": 0.0, "length": 0.0, "cycle": 0.0,
+               "every": "step"}  # fmt: skip
 
-    def build(**changes: object) -> LossConfig:
-        weights = {"mse": 1.0, "l1": 0.0, "perceptual": 0.0, "lpips": 0.0} | changes.pop(
-            "weights", {}
-        )
-        return LossConfig.model_validate(
-            {**IMPROVED.loss.model_dump(), **toy, "weights": weights, **changes}
-        )
+    def build(**changes: Any) -> LossConfig:
+        config = {**IMPROVED.loss.model_dump(), "beta": 1.0}
+        config["weights"] = dict.fromkeys(config["weights"], 0.0) | {"mse": 1.0}
+        config["schedules"] = {name: dict(at_once) for name in config["schedules"]}
+        for section, keys in changes.items():
+            if section == "schedules":
+                keys = {name: {**at_once, **schedule} for name, schedule in keys.items()}
+            config[section] = {**config[section], **keys} if isinstance(keys, dict) else keys
+        return LossConfig.model_validate(config)
 
     return build
 

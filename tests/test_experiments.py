@@ -18,7 +18,7 @@ import yaml
 from tests.processes import interruptible
 
 REPOSITORY = Path(__file__).parents[1]
-PROJECT = ("stages", "sharpvae", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore",
+PROJECT = ("stages", "sharpvae", "studies", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore",
            "dvc.yaml", "params.yaml")  # fmt: skip
 
 pytestmark = pytest.mark.slow

@@ -49,7 +49,8 @@ def passes(place: Path, name: str, *arguments: str) -> str:
 
 
 def toy(place: Path, change: Callable[[str], str] = lambda text: text) -> Path:
-    """A folder with the project's params.yaml under `preset: toy`, changed by `change`."""
+    """A folder with the project's studies, and its params.yaml under `preset: toy`, changed."""
+    shutil.copytree(REPOSITORY / "studies", place / "studies")
     text = (REPOSITORY / "params.yaml").read_text()
     text = re.sub(r"^preset: \w+", "preset: toy", text, flags=re.MULTILINE)
     (place / "params.yaml").write_text(change(text))
@@ -152,7 +153,7 @@ def test_configure_shows_what_differs_and_what_is_overridden(finished) -> None:
     said = finished[1]["configure"]
     assert re.search(r"model\.latent_dim\W+200\W+512", said)
     flowing = " ".join(said.split())
-    assert re.search(r"variants\.original has the last word.* on .*loss\.beta", flowing)
+    assert re.search(r"studies/s000-original\.yaml has the last word.* on .*train\.lr", flowing)
 
 
 def test_the_report_is_one_self_contained_page(finished) -> None:
@@ -177,13 +178,13 @@ def test_a_second_run_gives_the_same_bytes(finished, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "part"),
     [
-        ("  beta: 0.5 ", "  betta: 0.5 ", "did you mean 'beta'"),
-        ("  beta: 0.5 ", "  beta: much ", "a number"),
+        ("  beta: null ", "  betta: 0.5 ", "did you mean 'beta'"),
+        ("  beta: null ", "  beta: much ", "a number"),
         ("preset: toy", "preset: tuy", "did you mean 'toy'"),
         ("name: mnist5k", "name: mnist6k", "did you mean 'mnist5k'"),
         ("image_size: 16", "image_size: 20", "multiple of 16"),
         ("  count: 1000 ", "  count: 3 ", "at least 50"),
-        ("  beta: 0.5 ", "  beta: [0.5 ", "valid YAML"),
+        ("  beta: null ", "  beta: [0.5 ", "valid YAML"),
         ("  arithmetic: null ", "  arithmetic: [['1', 'l', '2']] ", "sample.arithmetic[0]"),
     ],
 )

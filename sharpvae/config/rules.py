@@ -16,13 +16,35 @@ def check(resolved: Resolved) -> None:
     """
     experiment = resolved.experiment
     errors = _own_images(experiment.data) + scoring_networks(resolved)
+    errors += _demands(resolved)
     for name in experiment.variants:
         errors += _image_size(resolved, name)
         errors += _dropout(resolved, name)
         errors += _enough_samples(resolved, name)
         errors += loss_networks(resolved, name)
+        errors += _schedules(resolved, name)
+        errors += _shares(resolved, name)
     if errors:
         raise UserErrors(errors)
+
+
+def _demands(resolved: Resolved) -> list[UserError]:
+    """Presets that contradict each other; one that an explicit key overrules does not."""
+    tree, errors = resolved.experiment.model_dump(), []
+    for where, preset, key, value in resolved.demands:
+        section, name = key.split(".")
+        if tree[section][name] == value or resolved.sources[key] == key:
+            continue
+        errors.append(
+            UserError(
+                where,
+                f"a preset that agrees with {resolved.sources[key]}, "
+                f"which says {tree[section][name]} for all variants",
+                f"{preset}, which is made for {value}",
+                f"set {key} yourself, which settles it, or name another preset",
+            )
+        )
+    return errors
 
 
 def _own_images(data: DataConfig) -> list[UserError]:
@@ -83,5 +105,47 @@ def _enough_samples(resolved: Resolved, name: str) -> list[UserError]:
             f"at least {subset} images, the size of one KID subset",
             str(count),
             f"raise it, or lower {resolved.sources['metrics.kid_subset_size']}",
+        )
+    ]
+
+
+def _schedules(resolved: Resolved, name: str) -> list[UserError]:
+    """A weight above 0 whose schedule starts after the end; those in updates wait for data."""
+    variant = resolved.experiment.variants[name]
+    errors = []
+    for term in ("beta", "perceptual", "adversarial"):
+        weight = variant.loss.beta if term == "beta" else getattr(variant.loss.weights, term)
+        schedule = getattr(variant.loss.schedules, term)
+        end = {"epochs": variant.train.epochs, "fraction": 1}.get(schedule.unit)
+        if weight > 0 and end is not None and schedule.start >= end:
+            zero = "loss.beta" if term == "beta" else f"loss.weights.{term}"
+            errors.append(
+                UserError(
+                    resolved.sources[f"variants.{name}.loss.schedules.{term}.start"],
+                    f"below {end}: variant '{name}' is at its end there",
+                    f"{schedule.start:g} ({schedule.unit})",
+                    f"start earlier, raise {resolved.sources[f'variants.{name}.train.epochs']}, "
+                    f"or set {zero}: 0",
+                )
+            )
+    return errors
+
+
+def _shares(resolved: Resolved, name: str) -> list[UserError]:
+    """A share of the loss is one of a sum of positive terms; a likelihood may be negative."""
+    loss = resolved.experiment.variants[name].loss
+    if loss.kl_share == 0 or (loss.beta > 0 and loss.weights.gaussian == 0):
+        return []
+    key = resolved.sources[f"variants.{name}.loss.kl_share"]
+    if loss.beta == 0:
+        beta = resolved.sources[f"variants.{name}.loss.beta"]
+        return [UserError(key, f"{beta} above 0, the most that the controller may use", "0")]
+    return [
+        UserError(
+            key,
+            "0 where weights.gaussian is above 0: its likelihood may be negative, and has a share "
+            "in no sum",
+            f"{loss.kl_share:g} with {resolved.sources[f'variants.{name}.loss.weights.gaussian']}",
+            "set one of the two to 0; the Gaussian term needs no controller",
         )
     ]

@@ -109,8 +109,49 @@ class LossWeights(Section):
 
     mse: NonNegative
     l1: NonNegative
+    bce: NonNegative
+    gaussian: NonNegative
+    frequency: NonNegative
     perceptual: NonNegative
     lpips: NonNegative
+    adversarial: NonNegative
+
+
+class ScheduleConfig(Section):
+    """How a weight comes to its full value; see `objective.schedules`."""
+
+    shape: Literal["constant", "linear", "cosine", "sigmoid", "cyclic"]
+    unit: Literal["epochs", "steps", "fraction"]
+    start: NonNegative
+    length: NonNegative
+    cycle: NonNegative
+    every: Literal["step", "epoch"]
+
+    @model_validator(mode="after")
+    def _rises_within_its_cycle(self) -> ScheduleConfig:
+        if self.shape == "cyclic" and not 0 < self.length <= self.cycle:
+            raise ValueError("0 < length <= cycle, as shape: cyclic needs it")
+        return self
+
+
+class SchedulesConfig(Section):
+    """One schedule for each weight that may move."""
+
+    beta: ScheduleConfig
+    perceptual: ScheduleConfig
+    adversarial: ScheduleConfig
+
+
+class AdversarialConfig(Section):
+    """The discriminator, its loss, and what it takes for a fake."""
+
+    loss: Literal["hinge", "bce"]
+    fakes: Literal["reconstructions", "samples", "both"]
+    adaptive: bool
+    widths: Widths
+    norm: Literal["batch", "group", "spectral", "none"]
+    activation: Literal["leaky_relu", "silu"]
+    lr: Positive
 
 
 class PerceptualConfig(Section):
@@ -144,17 +185,24 @@ class LossConfig(Section):
     """Reconstruction and KL, and how each is reduced; see `objective.beta_sigma`."""
 
     beta: NonNegative
-    anneal_epochs: NonNegative
+    kl_reduction: Literal["sum", "mean"]
+    kl_floor: NonNegative
+    free_bits: NonNegative
+    kl_share: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
     reduction: Literal["sum", "mean"]
     reconstruction_weight: Positive
     weights: LossWeights
+    schedules: SchedulesConfig
     perceptual: PerceptualConfig
     lpips: LpipsConfig
+    adversarial: AdversarialConfig
 
     @model_validator(mode="after")
     def _something_to_reconstruct(self) -> LossConfig:
-        if not any(self.weights.model_dump().values()):
-            names = ", ".join(f"weights.{name}" for name in LossWeights.model_fields)
+        weights = self.weights.model_dump()
+        del weights["adversarial"]  # which rewards any real-looking image, like the input or not
+        if not any(weights.values()):
+            names = ", ".join(f"weights.{name}" for name in weights)
             raise ValueError(f"at least one of {names} above 0")
         return self
 
@@ -167,9 +215,11 @@ class TrainConfig(Section):
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: Literal["adam", "adamw"]
     weight_decay: NonNegative
-    scheduler: Literal["none", "plateau"]
-    plateau_factor: Fraction
-    plateau_patience: Annotated[int, Field(ge=0)]
+    scheduler: Literal["none", "plateau", "cosine", "step"]
+    lr_factor: Fraction
+    lr_patience: Annotated[int, Field(ge=0)]
+    lr_every: Count
+    lr_warmup: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
     grad_clip: NonNegative
     early_stop_patience: Annotated[int, Field(ge=0)]
     flip: bool
@@ -276,6 +326,7 @@ VARIANT_SECTIONS: dict[str, type[Section]] = {
     "sample": SampleConfig,
 }
 SECTIONS = SHARED_SECTIONS | VARIANT_SECTIONS
+PRESET_SECTIONS = {name: SECTIONS[name] for name in ("data", "model", "loss", "train")}
 
 
 def nested_section(section: type[Section], key: str) -> type[Section] | None:

@@ -13,17 +13,28 @@ from __future__ import annotations
 from sharpvae.config.schema import LossConfig
 
 
-def beta_sigma(loss: LossConfig, pixels: int) -> float | None:
+def beta_sigma(
+    loss: LossConfig, pixels: int, latent_dim: int, squared_error: float | None = None
+) -> float | None:
     """The weight of the summed KL against the summed squared error.
 
     Args:
         loss: the `loss` section.
         pixels: D = height * width * channels.
+        latent_dim: Z; counts where the KL is averaged over dimensions.
+        squared_error: SSE of an image as trained, which decides the decoder's variance under
+            `weights.gaussian`; None while it is not known.
 
     Returns:
-        beta_sigma, or None for an objective without a squared error.
+        beta_sigma, or None for an objective without a squared error, or whose is not known yet.
     """
-    if loss.weights.mse == 0:
+    weight = loss.weights.mse
+    if loss.weights.gaussian > 0:
+        if not squared_error:
+            return None
+        weight += loss.weights.gaussian * pixels / (2 * squared_error)
+    if weight == 0:
         return None
     per_pixel = pixels if loss.reduction == "mean" else 1
-    return loss.beta * per_pixel / (loss.reconstruction_weight * loss.weights.mse)
+    per_dimension = latent_dim if loss.kl_reduction == "mean" else 1
+    return loss.beta / per_dimension * per_pixel / (loss.reconstruction_weight * weight)

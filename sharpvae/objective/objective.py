@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from sharpvae.config.schema import LossConfig
-from sharpvae.objective.schedules import linear_warmup
-from sharpvae.objective.terms import absolute_error, kl_divergence, squared_error
+from sharpvae.objective.schedules import Span, fraction_of_full
+from sharpvae.objective.terms import (
+    absolute_error,
+    cross_entropy,
+    frequency_error,
+    gaussian_nll,
+    kl_per_dimension,
+    spared_kl,
+    squared_error,
+)
+
+_ALWAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": squared_error,
+    "l1": absolute_error,
+}
+_ON_DEMAND: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "bce": cross_entropy,
+    "gaussian": gaussian_nll,
+    "frequency": frequency_error,
+}
 
 
 class Objective(nn.Module):
-    """reconstruction_weight * sum_i(w_i * term_i) / n + beta * KL, per image.
+    """reconstruction_weight * sum_i(w_i * term_i) / n + beta * KL / m, per image.
 
-    n is 1 for `reduction: sum` and D = height * width * channels for `reduction: mean`.
+    n is 1 for `reduction: sum` and D = height * width * channels for `mean`; m is 1 for
+    `kl_reduction: sum` and the number of latent dimensions for `mean`. The adversarial term, which
+    needs a discriminator that learns, is `training.adversary`'s; its weight is known here.
 
     Args:
         loss: the `loss` section.
+        pixels: D.
+        latent_dim: number of latent dimensions.
+        span: of the training, for the schedules.
         perceptual: needed when `loss.weights.perceptual` is above 0.
-        epoch_steps: updates an epoch, for schedules that count in epochs.
         lpips: needed when `loss.weights.lpips` is above 0.
     """
 
     def __init__(
         self,
         loss: LossConfig,
+        pixels: int,
+        latent_dim: int,
+        span: Span,
         perceptual: nn.Module | None,
-        epoch_steps: int,
         lpips: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -33,14 +59,25 @@ class Objective(nn.Module):
             raise ValueError("loss.weights.perceptual is above 0, but no network was given")
         if loss.weights.lpips > 0 and lpips is None:
             raise ValueError("loss.weights.lpips is above 0, but no network was given")
-        self.loss = loss
+        self.loss, self.span = loss, span
         self.perceptual = perceptual if loss.weights.perceptual > 0 else None
         self.lpips = lpips if loss.weights.lpips > 0 else None
-        self.warmup_steps = round(loss.anneal_epochs * epoch_steps)
+        self.per_pixel = pixels if loss.reduction == "mean" else 1
+        self.per_dimension = latent_dim if loss.kl_reduction == "mean" else 1
+        self.spares_kl = loss.free_bits > 0 or loss.kl_floor > 0
 
-    def beta(self, step: int) -> float:
-        """beta at `step` (updates done so far)."""
-        return linear_warmup(step, self.warmup_steps, self.loss.beta)
+    def beta(self, step: int | None = None) -> float:
+        """beta at `step` (updates done so far), as scheduled; None: its final value."""
+        return self.loss.beta * self._scheduled("beta", step)
+
+    def weight(self, term: str, step: int | None = None) -> float:
+        """What multiplies a reconstruction term in the total at `step`; None: in the end."""
+        weight: float = getattr(self.loss.weights, term)
+        if term in ("perceptual", "adversarial"):
+            weight *= self._scheduled(term, step)
+        if term == "adversarial" and self.loss.adversarial.adaptive:
+            return weight  # of a ratio of gradients, which already knows the scale
+        return weight * self.loss.reconstruction_weight / self.per_pixel
 
     def terms(
         self, images: Tensor, reconstructions: Tensor, mean: Tensor, log_var: Tensor
@@ -52,24 +89,48 @@ class Objective(nn.Module):
             mean, log_var: of the posterior, (B, Z).
 
         Returns:
-            mse, l1, kl and, where they are in use, perceptual and lpips: (B,) each.
+            mse, l1 and kl, with whichever others are in use, (B,) each; `spared_kl` stands in for
+            kl in the total where some of it is free.
         """
-        terms = {
-            "mse": squared_error(images, reconstructions),
-            "l1": absolute_error(images, reconstructions),
-        }
+        terms = {name: term(images, reconstructions) for name, term in _ALWAYS.items()}
+        for name, term in _ON_DEMAND.items():
+            if getattr(self.loss.weights, name) > 0:
+                terms[name] = term(images, reconstructions)
         if self.perceptual is not None:
             terms["perceptual"] = self.perceptual(images, reconstructions)
         if self.lpips is not None:
             terms["lpips"] = self.lpips(images, reconstructions)
-        return terms | {"kl": kl_divergence(mean, log_var)}
+        per_dimension = kl_per_dimension(mean, log_var)
+        terms["kl"] = per_dimension.sum(1)
+        if self.spares_kl:
+            free_bits, floor = self.loss.free_bits, self.loss.kl_floor
+            terms["spared_kl"] = spared_kl(per_dimension, free_bits, floor)
+        return terms
 
-    def total(self, terms: dict[str, Tensor], beta: float, pixels: int) -> Tensor:
-        """The weighted sum of `terms`.  (B,) each => (B,)"""
-        per_pixel = pixels if self.loss.reduction == "mean" else 1
-        total = beta * terms["kl"]
-        for name, weight in self.loss.weights.model_dump().items():
+    def reconstruction(self, terms: dict[str, Tensor], step: int | None = None) -> Tensor:
+        """The weighted sum of the reconstruction terms at `step`.  (B,) each => (B,)"""
+        total: Tensor | None = None
+        for name in terms:
+            if name in ("kl", "spared_kl", "adversarial"):
+                continue
+            weight = self.weight(name, step)
             if weight > 0:
-                scale = weight * self.loss.reconstruction_weight / per_pixel
-                total = total + scale * terms[name]
+                total = weight * terms[name] + (0 if total is None else total)
+        if total is None:  # while the only term waits for its schedule
+            return 0 * terms["mse"]
         return total
+
+    def regularisation(self, terms: dict[str, Tensor], beta: float | Tensor) -> Tensor:
+        """The weighted KL, what is free of it left out.  (B,) each => (B,)"""
+        return beta / self.per_dimension * terms["spared_kl" if self.spares_kl else "kl"]
+
+    def total(
+        self, terms: dict[str, Tensor], beta: float | Tensor, step: int | None = None
+    ) -> Tensor:
+        """The weighted sum of `terms` but the adversarial one.  (B,) each => (B,)"""
+        return self.reconstruction(terms, step) + self.regularisation(terms, beta)
+
+    def _scheduled(self, term: str, step: int | None) -> float:
+        if step is None:
+            return 1.0
+        return fraction_of_full(getattr(self.loss.schedules, term), step, self.span)

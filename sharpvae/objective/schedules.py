@@ -2,12 +2,99 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 
-def linear_warmup(step: int, warmup_steps: int, target: float) -> float:
-    """`target * step / warmup_steps`, then `target`.
+from sharpvae.config.schema import ScheduleConfig
+
+_STEEPNESS = 12.0  # of the sigmoid: from 0.25 % to 99.75 % of its range over `length`
+
+
+@dataclass(frozen=True)
+class Span:
+    """How long a training is.
+
+    Attributes:
+        epoch_steps: updates an epoch, >= 1.
+        epochs: of the whole training, >= 1.
+    """
+
+    epoch_steps: int
+    epochs: int
+
+    @property
+    def steps(self) -> int:
+        """Updates of the whole training."""
+        return self.epoch_steps * self.epochs
+
+
+def fraction_of_full(schedule: ScheduleConfig, step: int, span: Span) -> float:
+    """What a weight is to be multiplied by at `step`, in [0, 1].
+
+    0 before `start`; then a rise over `length` and 1 from there on. With time x in [0, 1] within
+    the rise:
+
+        constant    1 at once
+        linear      x
+        cosine      (1 - cos(pi x)) / 2
+        sigmoid     the logistic curve (Bowman et al. 2016), stretched to meet 0 and 1
+        cyclic      x, begun anew every `cycle` (Fu et al. 2019, where length / cycle is called R)
 
     Args:
+        schedule: its times count in epochs, updates or fractions of the training.
         step: updates done so far; 0 at the first update.
-        warmup_steps: updates until the target is reached; 0 starts at the target.
+        span: of the training.
     """
-    return target if step >= warmup_steps else target * step / warmup_steps
+    if schedule.every == "epoch":
+        step = step // span.epoch_steps * span.epoch_steps
+    unit = {"epochs": span.epoch_steps, "steps": 1, "fraction": span.steps}[schedule.unit]
+    time = step / unit - schedule.start
+    if time < 0:
+        return 0.0
+    if schedule.shape == "constant":
+        return 1.0
+    if schedule.shape == "cyclic":
+        # Counted in updates: 0.3 % 0.1 is no exact multiple, 30 % 10 is.
+        cycle = max(1, round(schedule.cycle * unit))
+        time = (step - round(schedule.start * unit)) % cycle / unit
+    x = min(1.0, time / schedule.length) if schedule.length > 0 else 1.0
+    return _rise(schedule.shape, x)
+
+
+def _rise(shape: str, x: float) -> float:
+    if shape == "cosine":
+        return (1 - math.cos(math.pi * x)) / 2
+    if shape == "sigmoid":
+        low, here, high = (_logistic(t) for t in (0.0, x, 1.0))
+        return (here - low) / (high - low)
+    return x
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-_STEEPNESS * (x - 0.5)))
+
+
+def never_starts(schedule: ScheduleConfig, span: Span) -> bool:
+    """Whether the weight is still 0 at the last update."""
+    return fraction_of_full(schedule, span.steps - 1, span) == 0
+
+
+def lr_factor(kind: str, step: int, span: Span, warmup: float, factor: float, every: int) -> float:
+    """What the learning rate is multiplied by at `step`, in [0, 1].
+
+    Args:
+        kind: `none` is 1; `cosine` rises linearly from 0 over the first `warmup` of all updates
+            and falls to 0 along half a cosine (Loshchilov & Hutter 2017); `step` multiplies by
+            `factor` every `every` epochs.
+        step: updates done so far.
+        warmup: fraction of all updates, in [0, 1).
+        factor, every: of `step`; in (0, 1), and epochs >= 1.
+    """
+    if kind == "cosine":
+        rise = min(round(warmup * span.steps), span.steps - 1)
+        if step < rise:
+            return step / rise
+        return (1 + math.cos(math.pi * min(1.0, (step - rise) / (span.steps - rise)))) / 2
+    if kind == "step":
+        return factor ** (step // span.epoch_steps // every)
+    return 1.0

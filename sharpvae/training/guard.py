@@ -25,15 +25,24 @@ class FiniteGuard:
 
     @torch.no_grad()
     def watch(self, step: int, terms: dict[str, Tensor]) -> None:
-        """Record update `step` (from 1).  terms: any shape each"""
-        values = torch.stack([term.detach().float().sum() for term in terms.values()])
-        if self.first is None or self.values is None:
-            self.names = list(terms)
-            self.first = torch.full((len(values),), -1, dtype=torch.int64, device=values.device)
-            self.values = torch.zeros_like(values)
-        new = ~torch.isfinite(values) & (self.first < 0)
-        self.values = torch.where(new, values, self.values)
-        self.first = torch.where(new, step, self.first)
+        """Record update `step` (from 1); not every update need have every term.
+
+        terms: any shape each
+        """
+        some = {name: term.detach().float().sum() for name, term in terms.items()}
+        device = next(iter(some.values())).device
+        new = [name for name in some if name not in self.names]
+        if self.first is None or self.values is None or new:
+            first = torch.full((len(new),), -1, dtype=torch.int64, device=device)
+            values = torch.zeros(len(new), device=device)
+            self.first = first if self.first is None else torch.cat([self.first, first])
+            self.values = values if self.values is None else torch.cat([self.values, values])
+            self.names += new
+        absent = torch.zeros((), device=device)
+        now = torch.stack([some.get(name, absent) for name in self.names])
+        bad = ~torch.isfinite(now) & (self.first < 0)
+        self.values = torch.where(bad, now, self.values)
+        self.first = torch.where(bad, step, self.first)
 
     def check(self, epoch: int, **settings: float) -> None:
         """Raise if anything watched so far was not finite.

@@ -11,8 +11,9 @@ from tests.datasets.samples import REPOSITORY
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with params.yaml alone."""
+    """A working directory with params.yaml and the studies alone."""
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    shutil.copytree(REPOSITORY / "studies", tmp_path / "studies")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -13,12 +13,15 @@ from torchvision import models
 from sharpvae.config.network_rules import LENGTH, LPIPS_SMALLEST, POOLS
 from sharpvae.config.resolve import resolve
 from sharpvae.config.rules import check
+from sharpvae.config.studies import Studies
 from sharpvae.config.yaml_file import read_params
 from sharpvae.errors import UserErrors
 from sharpvae.networks.lpips import LAYERS
 from sharpvae.pretrained import LPIPS_TRUNKS, PRETRAINED, cache
 
-PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")
+REPOSITORY = Path(__file__).parents[2]
+PARAMS = read_params(REPOSITORY / "params.yaml")
+STUDIES = Studies(REPOSITORY / "studies")
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +46,7 @@ def told(**changes: Any) -> dict[str, str]:
             section = section.setdefault(name, {})
         section[last] = value
     try:
-        check(resolve(params))
+        check(resolve(params, STUDIES))
     except UserErrors as caught:
         return {error.where: str(error) for error in caught.errors}
     return {}

@@ -1,8 +1,9 @@
-"""preset < shared < variant, null inherits, and no mistake passes."""
+"""defaults < preset < shared < study < variant, null inherits, and no mistake passes."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpvae.config.resolve import resolve
+from sharpvae.config import resolve as resolving
+from sharpvae.config.dotted import flatten
+from sharpvae.config.resolve import Resolved
 from sharpvae.config.rules import check
+from sharpvae.config.studies import Studies
 from sharpvae.config.yaml_file import read_params
 from sharpvae.errors import UserError, UserErrors
+from sharpvae.pretrained import PRETRAINED, cache
 
-PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")
+REPOSITORY = Path(__file__).parents[2]
+PARAMS = read_params(REPOSITORY / "params.yaml")
+STUDIES = Studies(REPOSITORY / "studies")
+
+
+def resolve(params: dict[str, Any], studies: Mapping[str, Any] = STUDIES) -> Resolved:
+    """As `resolve_file` does, with the project's studies."""
+    return resolving.resolve(params, studies)
 
 
 def changed(dotted: str, value: Any) -> dict[str, Any]:
@@ -40,15 +52,33 @@ def message(params: dict[str, Any]) -> str:
     return str(caught.value)
 
 
+@pytest.fixture
+def alexnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file where AlexNet's weights belong, which ultra_high_quality needs for its LPIPS."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cache().mkdir(parents=True)
+    (cache() / PRETRAINED["alexnet"].file).touch()
+
+
+@pytest.mark.usefixtures("alexnet")
 def test_the_params_file_resolves_under_every_preset() -> None:
     for preset in PARAMS["presets"]:
         check(resolve(changed("preset", preset)))
 
 
-@given(st.floats(0, 100), st.floats(0, 100), st.floats(0, 100))
-def test_the_highest_layer_that_is_not_null_decides(a: float, b: float, c: float) -> None:
-    layers = {"presets.laptop.loss.beta": a, "loss.beta": b, "variants.improved.loss.beta": c}
-    params = changed("loss.beta", None)
+weights = st.floats(0, 100)
+
+
+@given(weights, weights, weights, weights)
+def test_the_highest_layer_that_is_not_null_decides(a: float, b: float, c: float, d: float) -> None:
+    layers = {
+        "section_presets.loss.mse_only.beta": a,
+        "presets.laptop.loss.beta": b,
+        "loss.beta": c,
+        "variants.improved.loss.beta": d,
+    }
+    params = changed("presets.laptop.loss", {"preset": "mse_only"})
+    assert resolve(params).sources["variants.improved.loss.beta"] == "defaults.loss.beta"
     for key, value in layers.items():
         put(params, key, value)
         resolved = resolve(params)
@@ -78,8 +108,9 @@ def test_an_empty_variant_is_the_shared_recipe(empty: Any) -> None:
 
 
 def test_what_has_no_effect_is_told() -> None:
-    winners = {(s.winner, s.loser) for s in resolve(PARAMS).shadowed}
-    assert ("variants.original.loss.beta", "loss.beta") in winners
+    winners = {(s.winner, s.loser) for s in resolve(changed("loss.beta", 2.0)).shadowed}
+    assert ("studies/s000-original.yaml: loss.beta", "loss.beta") in winners
+    assert not any(loser.startswith("defaults") for _, loser in winners)
 
 
 def test_seed_zero_is_a_seed() -> None:
@@ -117,7 +148,21 @@ def test_seed_zero_is_a_seed() -> None:
         ("model.dropout", 1.0, ["model.dropout", "< 1", "1.0"]),
         ("model.dropout", 0.1, ["model.dropout", "mlp", "0.1", "model.family: conv"]),
         ("model.family", "mpl", ["model.family", "did you mean 'mlp'"]),
-        ("model.latent_dim", None, ["improved.model.latent_dim", "null in the variant"]),
+        ("defaults.model.latent_dim", None, ["improved.model.latent_dim", "null in the variant"]),
+        ("defaults.modle", {}, ["defaults.modle", "did you mean 'model'"]),
+        ("loss.preset", "hi_quality", ["loss.preset", "did you mean 'high_quality'"]),
+        ("presets.laptop.train", {"preset": "fast_train"},
+         ["presets.laptop.train.preset", "did you mean 'fast_training'"]),
+        ("section_presets.loss.mse_l1.weights", {"mze": 1},
+         ["section_presets.loss.mse_l1.weights.mze", "did you mean 'mse'"]),
+        ("section_presets.model.small", {"data.image_sise": 64}, ["data.image_sise", "image_size"]),
+        ("section_presets.sample", {}, ["section_presets.sample", "data, model, loss, train"]),
+        ("section_presets", None, ["section_presets", "a mapping of data, model, loss, train"]),
+        ("sample.preset", "small", ["sample.preset", "unknown key 'preset'"]),
+        ("variants.original.study", "s000-orignal",
+         ["variants.original.study", "studies/", "did you mean 's000-original'"]),
+        ("variants.improved.model", {"preset": "medium"},
+         ["variants.improved.model.preset", "data.image_size", "32", "made for 64"]),
         ("variants", {}, ["variants", "at least one variant"]),
         ("variants.a/b", {}, ["variants.a/b", "letters, digits"]),
         ("variants.improved", 3, ["variants.improved", "a mapping", "3"]),
@@ -130,6 +175,18 @@ def test_seed_zero_is_a_seed() -> None:
         ("data.subset", 0, ["data.subset", "a count of at least 1", "0"]),
         ("data.subset", 1.5, ["data.subset", "fraction in (0, 1]"]),
         ("data.test_fraction", 0.95, ["data", "below 1"]),
+        ("variants.improved.loss", {"weights": {"adversarial": 1.0},
+         "schedules": {"adversarial": {"start": 1.0}}},
+         ["variants.improved.loss.schedules.adversarial.start", "below 1", "1 (fraction)"]),
+        ("variants.improved.loss", {"schedules": {"beta": {"start": 30.0}}},
+         ["variants.improved.loss.schedules.beta.start", "below 30", "train.epochs", "loss.beta"]),
+        ("variants.improved.loss", {"schedules": {"beta": {"shape": "cyclic"}}},
+         ["variants.improved.loss.schedules.beta", "length <= cycle"]),
+        ("variants.improved.loss", {"weights": {"gaussian": 1.0}, "kl_share": 0.1},
+         ["variants.improved.loss.kl_share", "gaussian", "negative"]),
+        ("variants.improved.loss", {"beta": 0.0, "kl_share": 0.1},
+         ["variants.improved.loss.kl_share", "loss.beta above 0"]),
+        ("loss.weights.adversarial", -0.5, ["loss.weights.adversarial", ">= 0", "-0.5"]),
         ("data.image_size", 30, ["data.image_size", "multiple of 16", "32"]),
         ("sample.count", 10, ["sample.count", "at least 500", "metrics.kid_subset_size"]),
         ("data.name", "folder", ["data.path", "null", "where your images are"]),
@@ -174,3 +231,96 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 def test_an_error_in_a_preset_names_the_preset() -> None:
     assert "presets.laptop.train.epochs" in message(changed("presets.laptop.train.epochs", 0))
+
+
+SECTION_PRESETS = [
+    (section, name) for section, named in PARAMS["section_presets"].items() for name in named
+]
+
+
+@pytest.mark.parametrize(("section", "name"), SECTION_PRESETS)
+def test_a_section_preset_takes_effect_by_its_one_key(section: str, name: str) -> None:
+    """`-S loss.preset=high_quality` and the like, over any preset."""
+    resolved = resolve(changed(f"{section}.preset", name))
+    tree = resolved.experiment.model_dump() | resolved.experiment.variants["improved"].model_dump()
+    for key, value in flatten(PARAMS["section_presets"][section][name]).items():
+        where = key if "." in key and key.split(".")[0] in tree else f"{section}.{key}"
+        assert flatten(tree)[where] == value
+
+
+def test_an_explicit_key_wins_over_a_section_preset_and_says_so() -> None:
+    params = changed("loss.preset", "mse_l1")
+    put(params, "loss.weights.l1", 3.0)
+    resolved = resolve(params)
+    assert resolved.experiment.variants["improved"].loss.weights.l1 == 3.0
+    assert resolved.experiment.variants["improved"].loss.weights.mse == 0.8
+    winners = {(s.winner, s.loser) for s in resolved.shadowed}
+    assert ("loss.weights.l1", "section_presets.loss.mse_l1.weights.l1") in winners
+
+
+def test_a_model_preset_brings_its_image_size_unless_one_is_set() -> None:
+    params = changed("model.preset", "ultra_high_quality")
+    assert resolve(params).experiment.data.image_size == 256
+    put(params, "data.image_size", 64)
+    resolved = resolve(params)
+    assert resolved.experiment.data.image_size == 64
+    preset = "section_presets.model.ultra_high_quality.data.image_size"
+    assert ("data.image_size", preset) in {(s.winner, s.loser) for s in resolved.shadowed}
+
+
+def test_a_variants_model_preset_made_for_another_size_needs_the_size_set() -> None:
+    params = changed("variants.improved.model", {"preset": "medium"})
+    assert "made for 64" in message(params)
+    put(params, "data.image_size", 32)
+    check(resolve(params))
+    put(params, "data.image_size", 64)
+    check(resolve(params))
+
+
+def study(**sections: Any) -> Resolved:
+    params = changed("variants", {"plain": {}, "mine": {"study": "mine"}})
+    return resolve(params, {"mine": {"about": "x", **sections}})
+
+
+def test_a_study_is_above_the_shared_sections_and_below_its_variant() -> None:
+    variants = study(loss={"beta": 7.0}).experiment.variants
+    assert (variants["plain"].loss.beta, variants["mine"].loss.beta) == (0.5, 7.0)
+    params = changed("variants", {"mine": {"study": "mine", "loss": {"beta": 1.0}}})
+    put(params, "loss.beta", 3.0)
+    for beta in (1.0, 7.0):
+        found = resolve(params, {"mine": {"loss": {"beta": 7.0}}})
+        assert found.experiment.variants["mine"].loss.beta == beta
+        put(params, "variants.mine.loss.beta", None)
+
+
+def test_what_a_study_says_under_a_preset_is_below_the_shared_sections() -> None:
+    mine = {"presets": {"laptop": {"train": {"epochs": 3}}, "paper": {"train": {"epochs": 4}}}}
+    assert study(**mine).experiment.variants["mine"].train.epochs == 3
+    params = changed("variants", {"mine": {"study": "mine"}})
+    put(params, "train.epochs", 9)
+    assert resolve(params, {"mine": mine}).experiment.variants["mine"].train.epochs == 9
+
+
+@pytest.mark.parametrize(
+    ("sections", "part"),
+    [
+        ({"los": {}}, "studies/mine.yaml: los"),
+        ({"loss": {"betta": 1}}, "studies/mine.yaml: loss.betta"),
+        ({"loss": {"beta": -1.0}}, "studies/mine.yaml: loss.beta"),
+        ({"data": {}}, "studies/mine.yaml: data"),
+        ({"presets": {"toy": {"train": {"epoks": 1}}}}, "mine.yaml: presets.toy.train.epoks"),
+    ],
+)
+def test_a_mistake_in_a_study_names_its_file(sections: dict[str, Any], part: str) -> None:
+    with pytest.raises(UserError) as caught:
+        study(**sections)
+    assert part in str(caught.value)
+
+
+@pytest.mark.usefixtures("alexnet")
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_every_study_resolves_under_every_preset(name: str) -> None:
+    for preset in PARAMS["presets"]:
+        params = changed("preset", preset)
+        put(params, "variants.one", {"study": name})
+        check(resolve(params))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sharpvae.config.resolve import Resolved, resolve
+from sharpvae.config.studies import Studies
 from sharpvae.config.yaml_file import read_params
 from sharpvae.datasets.labels import check_arithmetic, check_conditional, class_count
 from sharpvae.errors import UserError, UserErrors
@@ -22,7 +23,7 @@ def resolved(model: dict[str, Any], **data: Any) -> Resolved:
     params = copy.deepcopy(PARAMS)
     params["data"].update(data)
     params["variants"]["improved"]["model"].update(model)
-    return resolve(params)
+    return resolve(params, Studies(REPOSITORY / "studies"))
 
 
 def message(**data: Any) -> str:
@@ -78,7 +79,7 @@ def test_a_shared_key_is_told_once() -> None:
     params["data"]["name"] = "celeba"
     params["model"]["conditional"] = True
     with pytest.raises(UserErrors) as caught:
-        check_conditional(resolve(params))
+        check_conditional(resolve(params, Studies(REPOSITORY / "studies")))
     assert [error.where for error in caught.value.errors] == ["model.conditional"]
 
 

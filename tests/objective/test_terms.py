@@ -13,7 +13,7 @@ from sharpvae.objective import terms
 from sharpvae.objective.beta_sigma import beta_sigma
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.perceptual import NormalisedDistance, PerceptualDistance, feature_variances
-from sharpvae.objective.schedules import linear_warmup
+from sharpvae.objective.schedules import Span
 
 
 @given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 9))
@@ -103,24 +103,116 @@ def test_a_position_without_features_has_a_finite_gradient() -> None:
     assert b.grad.abs().sum() > 0
 
 
+PIXELS, LATENTS = 64, 2
+images_of = st.integers(0, 2**31).map(
+    lambda seed: torch.rand(2, 3, 2, 6, 6, generator=torch.Generator().manual_seed(seed)).double()
+)
+
+
+@given(images_of)
+def test_cross_entropy_is_that_of_a_bernoulli(pair: torch.Tensor) -> None:
+    image, reconstruction = pair
+    coin = torch.distributions.Bernoulli(reconstruction.clamp(1e-6, 1 - 1e-6))
+    zero, one = coin.log_prob(torch.zeros(())), coin.log_prob(torch.ones(()))
+    expected = -(image * one + (1 - image) * zero).flatten(1).sum(1)
+    assert torch.allclose(terms.cross_entropy(image, coin.probs), expected)
+
+
+@given(images_of)
+def test_the_gaussian_is_that_of_torch_at_its_best_variance(pair: torch.Tensor) -> None:
+    image, reconstruction = pair
+    variance = (image - reconstruction).square().mean()
+
+    def likelihood(v: torch.Tensor) -> torch.Tensor:
+        return -Normal(reconstruction, v.sqrt()).log_prob(image).flatten(1).sum(1)
+
+    nll = terms.gaussian_nll(image, reconstruction)
+    assert torch.allclose(nll, likelihood(variance))
+    assert nll.sum() < min(likelihood(variance * k).sum() for k in (0.9, 1.1))
+
+
+def test_the_gaussian_pulls_as_the_squared_error_over_twice_the_variance() -> None:
+    image = torch.rand(4, 1, 8, 8)
+    reconstruction = torch.rand(4, 1, 8, 8, requires_grad=True)
+    variance = (image - reconstruction).square().mean().detach()
+    (pull,) = torch.autograd.grad(terms.gaussian_nll(image, reconstruction).sum(), reconstruction)
+    error = terms.squared_error(image, reconstruction).sum()
+    (expected,) = torch.autograd.grad(error / (2 * variance), reconstruction)
+    assert torch.allclose(pull, expected)
+
+
+def test_the_gaussian_of_a_perfect_reconstruction_is_finite() -> None:
+    image = torch.rand(2, 1, 8, 8)
+    assert torch.isfinite(terms.gaussian_nll(image, image)).all()
+
+
+@given(images_of)
+def test_the_frequency_error_is_at_most_the_squared_error(pair: torch.Tensor) -> None:
+    error = terms.frequency_error(*pair)
+    assert (error > 0).all()
+    assert (error <= terms.squared_error(*pair) * (1 + 1e-9)).all(), "Parseval, weights up to 1"
+
+
+def test_a_single_wrong_frequency_costs_all_of_its_squared_error() -> None:
+    wave = torch.cos(torch.arange(8) * 2 * torch.pi * 3 / 8).expand(1, 1, 8, 8).double()
+    nothing = torch.zeros_like(wave)
+    expected = terms.squared_error(wave, nothing)
+    assert torch.allclose(terms.frequency_error(wave, nothing), expected)
+
+
+def test_equal_images_have_no_frequency_error_and_a_finite_gradient() -> None:
+    image = torch.rand(2, 1, 8, 8)
+    same = image.clone().requires_grad_()
+    error = terms.frequency_error(image, same)
+    error.sum().backward()
+    assert error.tolist() == [0, 0] and torch.isfinite(same.grad).all()
+
+
+def test_free_bits_stop_the_gradient_of_dimensions_that_carry_less() -> None:
+    per_dimension = torch.tensor([[0.1, 2.0], [0.3, 4.0]], requires_grad=True)
+    spared = terms.spared_kl(per_dimension, free_bits=0.5, floor=0.0)
+    assert spared.tolist() == [2.5, 4.5]
+    spared.sum().backward()
+    assert per_dimension.grad.tolist() == [[0, 1], [0, 1]]
+
+
+def test_the_floor_holds_for_each_image() -> None:
+    """Document 003: clamp(min=0.2) on the KL of each sample."""
+    per_dimension = torch.tensor([[0.05, 0.1], [0.3, 0.4]], requires_grad=True)
+    spared = terms.spared_kl(per_dimension, free_bits=0.0, floor=0.2)
+    assert spared.tolist() == pytest.approx([0.2, 0.7])
+    spared.sum().backward()
+    assert per_dimension.grad.tolist() == [[0, 0], [1, 1]]
+
+
 def objective(loss_config, **changes) -> Objective:
-    return Objective(loss_config(**changes), critic(), 10, normalised())
+    return Objective(loss_config(**changes), PIXELS, LATENTS, Span(10, 4), critic(), normalised())
 
 
-@pytest.mark.parametrize("name", ["mse", "l1", "perceptual", "lpips", "kl"])
+EVERY = {"l1": 1.0, "bce": 1.0, "gaussian": 1.0, "frequency": 1.0, "perceptual": 1.0,
+         "lpips": 1.0}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["mse", *EVERY, "kl", "spared_kl"])
 def test_every_term_is_per_image_and_moves_its_input(loss_config, name: str) -> None:
     images = torch.rand(4, 1, 8, 8)
     reconstructions = torch.rand(4, 1, 8, 8, requires_grad=True)
     mean = torch.randn(4, 2, requires_grad=True)
     log_var = torch.randn(4, 2, requires_grad=True)
-    target = objective(loss_config, weights={"l1": 1.0, "perceptual": 1.0, "lpips": 1.0})
+    target = objective(loss_config, weights=EVERY, kl_floor=0.01)
     term = target.terms(images, reconstructions, mean, log_var)[name]
     assert term.shape == (4,)
     term[2].backward()
-    for leaf in (mean, log_var) if name == "kl" else (reconstructions,):
+    for leaf in (mean, log_var) if "kl" in name else (reconstructions,):
         moved = leaf.grad.flatten(1).abs().sum(1)
         assert moved[2] > 0, "the third image's term moves the third image"
         assert moved[[0, 1, 3]].sum() == 0, "and no other"
+
+
+def test_what_is_not_in_use_is_not_computed(loss_config) -> None:
+    image, code = torch.rand(2, 1, 8, 8), torch.zeros(2, 2)
+    names = set(objective(loss_config).terms(image, image, code, code))
+    assert names == {"mse", "l1", "kl"}
 
 
 def test_the_critics_weights_are_frozen(loss_config) -> None:
@@ -135,53 +227,95 @@ def test_the_total_is_the_weighted_sum(loss_config) -> None:
     weights = {"mse": 2.0, "l1": 3.0, "perceptual": 5.0}
     summed = objective(loss_config, weights=weights, reconstruction_weight=7.0)
     blend = 2 * parts["mse"] + 3 * parts["l1"] + 5 * parts["perceptual"]
-    assert torch.allclose(summed.total(parts, 0.5, 64), 7 * blend + 0.5 * parts["kl"])
-    averaged = objective(loss_config, weights=weights, reduction="mean")
-    assert torch.allclose(averaged.total(parts, 0.5, 64), blend / 64 + 0.5 * parts["kl"])
+    assert torch.allclose(summed.total(parts, 0.5), 7 * blend + 0.5 * parts["kl"])
+    averaged = objective(loss_config, weights=weights, reduction="mean", kl_reduction="mean")
+    expected = blend / PIXELS + 0.5 * parts["kl"] / LATENTS
+    assert torch.allclose(averaged.total(parts, 0.5), expected)
+
+
+def test_the_total_takes_the_kl_that_is_not_free(loss_config) -> None:
+    parts = {"mse": torch.ones(1), "l1": torch.ones(1), "kl": torch.ones(1)}
+    parts["spared_kl"] = torch.full((1,), 3.0)
+    assert float(objective(loss_config, free_bits=1.0).total(parts, 2.0)) == 1 + 2 * 3
+    assert float(objective(loss_config).total(parts, 2.0)) == 1 + 2 * 1
+
+
+def test_a_term_on_a_schedule_joins_when_it_is_due(loss_config) -> None:
+    late = {"perceptual": {"start": 1.0}}
+    target = objective(loss_config, weights={"perceptual": 2.0}, schedules=late)
+    parts = {"mse": torch.ones(1), "perceptual": torch.ones(1), "kl": torch.zeros(1)}
+    assert [float(target.total(parts, 0.0, step)) for step in (0, 9, 10)] == [1, 1, 3]
+    assert float(target.total(parts, 0.0)) == 3, "without a step: its final weight"
+
+
+def test_while_the_only_term_waits_there_is_nothing_to_reconstruct(loss_config) -> None:
+    late = {"perceptual": {"start": 1.0}}
+    target = objective(loss_config, weights={"mse": 0.0, "perceptual": 2.0}, schedules=late)
+    parts = {"mse": torch.ones(3), "perceptual": torch.ones(3), "kl": torch.ones(3)}
+    assert target.reconstruction(parts, 0).tolist() == [0, 0, 0]
+
+
+def test_the_adversarial_weight_waits_and_scales_unless_it_is_adaptive(loss_config) -> None:
+    late = {"adversarial": {"unit": "fraction", "start": 0.5}}
+    for adaptive, final in ((True, 3.0), (False, 3.0 * 7 / PIXELS)):
+        target = objective(
+            loss_config, weights={"adversarial": 3.0}, schedules=late, reduction="mean",
+            reconstruction_weight=7.0, adversarial={"adaptive": adaptive},
+        )  # fmt: skip
+        assert target.weight("adversarial", 19) == 0
+        assert target.weight("adversarial", 20) == pytest.approx(final)
 
 
 @given(
-    st.sampled_from(["sum", "mean"]), st.floats(0, 10), st.floats(0.01, 3000), st.floats(0.01, 10),
-    st.integers(1, 20_000),
+    st.sampled_from(["sum", "mean"]), st.sampled_from(["sum", "mean"]), st.floats(0, 10),
+    st.floats(0.01, 3000), st.floats(0.01, 10), st.integers(1, 20_000), st.integers(1, 500),
 )  # fmt: skip
 def test_beta_sigma_is_the_ratio_of_the_two_weights(
-    reduction: str, beta: float, weight: float, mse: float, pixels: int
+    reduction: str, kl: str, beta: float, weight: float, mse: float, pixels: int, latents: int
 ) -> None:
     """Read off the objective itself: d total / d KL over d total / d SSE."""
     from tests.conftest import IMPROVED  # hypothesis takes no function-scoped fixture
 
     loss = IMPROVED.loss.model_copy(update={
-        "reduction": reduction, "beta": beta, "reconstruction_weight": weight,
+        "reduction": reduction, "kl_reduction": kl, "beta": beta,
+        "reconstruction_weight": weight,
         "weights": IMPROVED.loss.weights.model_copy(
             update={"mse": mse, "l1": 0.0, "perceptual": 0.0}
         ),
     })  # fmt: skip
-    sse, kl = (torch.ones(1, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    Objective(loss, None, 1).total({"mse": sse, "kl": kl}, beta, pixels).backward()
-    assert beta_sigma(loss, pixels) == pytest.approx(float(kl.grad / sse.grad))
+    sse, nats = (torch.ones(1, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    target = Objective(loss, pixels, latents, Span(1, 1), None)
+    target.total({"mse": sse, "kl": nats}, target.beta()).backward()
+    ratio = float(nats.grad / sse.grad)
+    assert beta_sigma(loss, pixels, latents) == pytest.approx(ratio)
+
+
+def test_beta_sigma_of_a_learned_variance_is_twice_that_variance(loss_config) -> None:
+    """The ELBO of a Gaussian decoder of variance s^2 has beta_sigma = 2 s^2."""
+    loss = loss_config(weights={"mse": 0.0, "gaussian": 1.0})
+    assert beta_sigma(loss, 1000, 8, squared_error=1000 * 0.03) == pytest.approx(2 * 0.03)
+    assert beta_sigma(loss, 1000, 8) is None, "before training"
 
 
 def test_beta_sigma_of_the_published_systems(loss_config) -> None:
     first = loss_config(reduction="mean", reconstruction_weight=2000.0)
-    assert beta_sigma(first, 64 * 64 * 3) == pytest.approx(6.144)
-    assert beta_sigma(first, 32 * 32) == pytest.approx(0.512)
+    assert beta_sigma(first, 64 * 64 * 3, 200) == pytest.approx(6.144)
+    assert beta_sigma(first, 32 * 32, 200) == pytest.approx(0.512)
     literal = loss_config(reduction="mean", weights={"mse": 0.8, "l1": 0.2})
-    assert beta_sigma(literal, 64 * 64 * 3) == pytest.approx(15360)
-    assert beta_sigma(loss_config(weights={"mse": 0.0, "l1": 1.0}), 1024) is None
+    assert beta_sigma(literal, 64 * 64 * 3, 512) == pytest.approx(15360)
+    means = loss_config(reduction="mean", kl_reduction="mean", beta=1e-3)
+    assert beta_sigma(means, 224 * 224 * 3, 256) == pytest.approx(0.588)
+    assert beta_sigma(loss_config(weights={"mse": 0.0, "l1": 1.0}), 1024, 8) is None
 
 
 def test_a_perceptual_weight_needs_a_network(loss_config) -> None:
     for name in ("perceptual", "lpips"):
         with pytest.raises(ValueError, match=f"{name} is above 0, but no network"):
-            Objective(loss_config(weights={name: 1.0}), None, 1)
+            Objective(loss_config(weights={name: 1.0}), PIXELS, LATENTS, Span(1, 1), None)
 
 
-def test_beta_warms_up_linearly_and_stays(loss_config) -> None:
-    target = Objective(loss_config(beta=4.0, anneal_epochs=2.0), None, epoch_steps=10)
+def test_beta_follows_its_schedule_to_the_end(loss_config) -> None:
+    rise = {"beta": {"shape": "linear", "length": 2.0}}
+    target = objective(loss_config, beta=4.0, schedules=rise)
     assert [target.beta(step) for step in (0, 5, 10, 20, 1000)] == [0.0, 1.0, 2.0, 4.0, 4.0]
-
-
-@given(st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 100))
-def test_warmup_never_falls_and_never_passes_its_target(step: int, warm: int, top: float) -> None:
-    now, later = linear_warmup(step, warm, top), linear_warmup(step + 1, warm, top)
-    assert 0 <= now <= later <= top
+    assert target.beta() == 4.0

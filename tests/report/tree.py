@@ -21,15 +21,31 @@ VARIANT: dict[str, Any] = {
         "init": "default", "log_var_clamp": [-10.0, 10.0], "conditional": False,
     },
     "loss": {
-        "beta": 0.5, "anneal_epochs": 0.0, "reduction": "sum", "reconstruction_weight": 1.0,
-        "weights": {"mse": 1.0, "l1": 0.0, "perceptual": 0.0, "lpips": 0.0},
+        "beta": 0.5, "kl_reduction": "sum", "kl_floor": 0.0, "free_bits": 0.0, "kl_share": 0.0,
+        "reduction": "sum", "reconstruction_weight": 1.0,
+        "weights": {
+            "mse": 1.0, "l1": 0.0, "bce": 0.0, "gaussian": 0.0, "frequency": 0.0,
+            "perceptual": 0.0, "lpips": 0.0, "adversarial": 0.0,
+        },
+        "schedules": {
+            name: {
+                "shape": "constant", "unit": "epochs", "start": 0.0, "length": 0.0, "cycle": 0.0,
+                "every": "step",
+            }
+            for name in ("beta", "perceptual", "adversarial")
+        },
         "perceptual": {"network": "critic", "weights": None, "layers": None, "resize": None,
                        "distance": "relative"},
         "lpips": {"network": "alex", "weights": None},
+        "adversarial": {
+            "loss": "hinge", "fakes": "reconstructions", "adaptive": True, "widths": [8, 16],
+            "norm": "batch", "activation": "leaky_relu", "lr": 0.001,
+        },
     },
     "train": {
         "epochs": 12, "lr": 0.001, "batch_size": 64, "optimizer": "adam", "weight_decay": 0.0,
-        "scheduler": "none", "plateau_factor": 0.5, "plateau_patience": 3, "grad_clip": 0.0,
+        "scheduler": "none", "lr_factor": 0.5, "lr_patience": 3,
+        "lr_every": 10, "lr_warmup": 0.0, "grad_clip": 0.0,
         "early_stop_patience": 0, "flip": False, "precision": "auto", "film_every": 0,
     },
     "sample": {

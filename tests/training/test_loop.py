@@ -10,9 +10,12 @@ from torch import Tensor
 
 from sharpvae.datasets.batches import Batch
 from sharpvae.errors import UserError
+from sharpvae.networks.discriminator import PatchDiscriminator
 from sharpvae.networks.vae import VAE
 from sharpvae.objective.objective import Objective
+from sharpvae.objective.schedules import Span, lr_factor
 from sharpvae.randomness import global_seed
+from sharpvae.training.adversary import Adversary
 from sharpvae.training.loop import Trainer
 from sharpvae.training.records import Epoch, Step
 from tests.feeds import feed_of
@@ -28,15 +31,25 @@ def bars(count: int, seed: int) -> Tensor:
     return images
 
 
+WARMUP = {"shape": "linear", "length": 10.0}
+
+
 @pytest.fixture
 def trainer(model_config, loss_config, train_config):
     def build(seed: int = 0, loss: dict | None = None, **changes) -> Trainer:
         with global_seed(seed, "weights"):
             vae = VAE(model_config(), 1, 16)
         config = train_config(**changes)
-        target = Objective(loss_config(**{"beta": 0.1, **(loss or {})}), None, epoch_steps=8)
+        span = Span(64 // config.batch_size, config.epochs)
+        target = Objective(loss_config(**{"beta": 0.1, **(loss or {})}), 256, 4, span, None)
         train, validation = feed_of(bars(64, 0), torch.arange(64)), feed_of(bars(16, 1))
-        return Trainer(vae, target, config, train, validation, seed, "variant x, seed 0")
+        adversary = None
+        if target.loss.weights.adversarial > 0:
+            with global_seed(seed, "discriminator"):
+                network = PatchDiscriminator(1, [4, 8, 8])
+            adversary = Adversary(network, target.loss.adversarial, 256)
+        context = "variant x, seed 0"
+        return Trainer(vae, target, config, train, validation, seed, context, adversary)
 
     return build
 
@@ -100,7 +113,7 @@ def test_a_run_may_take_up_its_feed_where_another_broke_off(trainer, flip: bool)
 
 
 def test_validation_is_at_the_final_beta_while_training_warms_up(trainer) -> None:
-    run = trainer(epochs=1, loss={"beta": 5.0, "anneal_epochs": 10.0})
+    run = trainer(epochs=1, loss={"beta": 5.0, "schedules": {"beta": WARMUP}})
     (record,) = epochs(run)
     valid = record.validation
     assert valid["loss"] == pytest.approx(valid["mse"] + 5.0 * valid["kl"], rel=1e-5)
@@ -141,7 +154,7 @@ def test_without_early_stopping_the_last_weights_stay(trainer) -> None:
 
 
 def test_the_plateau_lowers_the_learning_rate(trainer) -> None:
-    run = trainer(epochs=4, scheduler="plateau", plateau_patience=0, plateau_factor=0.5)
+    run = trainer(epochs=4, scheduler="plateau", lr_patience=0, lr_factor=0.5)
     run.validate = lambda: {"loss": 1.0}
     assert [record.lr for record in epochs(run)] == [1e-3, 1e-3, 5e-4, 2.5e-4]
 
@@ -191,3 +204,82 @@ def test_a_record_becomes_rows(trainer) -> None:
     rows = {(split, term): value for _, _, split, term, value in record.rows()}
     assert rows["schedule", "lr"] == 1e-3
     assert {term for split, term in rows if split == "validation"} == {"mse", "l1", "kl", "loss"}
+
+
+ADVERSARIAL = {"weights": {"adversarial": 1.0}, "schedules": {"adversarial": {"start": 1.0}}}
+
+
+def test_the_adversary_joins_when_it_is_due(trainer) -> None:
+    first, second = epochs(trainer(epochs=2, loss=ADVERSARIAL))
+    assert not {"adversarial", "discriminator"} & set(first.train)
+    assert {"adversarial", "discriminator"} <= set(second.train)
+    assert not {"adversarial", "discriminator"} & set(second.validation)
+    assert set(second.validation) == set(first.validation), "or the two could not be compared"
+
+
+def test_before_it_joins_nothing_tells_that_there_is_an_adversary(trainer) -> None:
+    alone, (first, _) = epochs(trainer(epochs=1)), epochs(trainer(epochs=2, loss=ADVERSARIAL))
+    assert alone[0].train == first.train and alone[0].validation == first.validation
+
+
+@pytest.mark.parametrize("fakes", ["reconstructions", "samples", "both"])
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_an_adversarial_run_learns_and_repeats_itself(trainer, fakes: str, adaptive: bool) -> None:
+    loss = {"weights": {"adversarial": 0.1}, "adversarial": {"fakes": fakes, "adaptive": adaptive}}
+    runs = [trainer(epochs=8, lr=3e-3, loss=loss) for _ in range(2)]
+    one, two = (epochs(run) for run in runs)
+    assert one == two
+    assert one[-1].validation["mse"] < one[0].validation["mse"]
+    assert one[-1].train["discriminator"] > 0
+
+
+def test_the_adaptive_weight_balances_both_pulls_at_the_last_layer(trainer) -> None:
+    run = trainer(loss={"weights": {"adversarial": 0.5}})
+    batch = next(run.train.shuffled(8, 0, 1))
+    terms, reconstructions = run._forward(batch, run.noise)
+    terms["adversarial"] = run.adversary.term(reconstructions)
+    weight = run._adversarial_weight(terms)
+    last = run.vae.decoder.last_weight
+
+    def pull(loss: Tensor) -> Tensor:
+        return torch.autograd.grad(loss, last, retain_graph=True)[0].norm()
+
+    adversarial = pull(weight * terms["adversarial"].mean())
+    assert adversarial == pytest.approx(0.5 * float(pull(terms["mse"].mean())), rel=0.01)
+
+
+def test_an_adversarial_weight_needs_an_adversary(trainer, loss_config, train_config) -> None:
+    run = trainer()
+    loss = loss_config(weights={"adversarial": 1.0})
+    target = Objective(loss, 256, 4, Span(8, 3), None)
+    with pytest.raises(ValueError, match="no adversary"):
+        Trainer(run.vae, target, train_config(), run.train, run.validation, 0, "x")
+
+
+def test_a_discriminator_that_is_no_number_stops_training(trainer) -> None:
+    run = trainer(loss={"weights": {"adversarial": 1.0}})
+    run.adversary.update = lambda reals, fakes: torch.tensor(float("nan"))
+    with pytest.raises(UserError, match="'discriminator'"):
+        epochs(run)
+
+
+def test_the_controller_brings_the_kl_to_its_share(trainer) -> None:
+    run = trainer(epochs=60, lr=3e-3, loss={"beta": 50.0, "kl_share": 0.1})
+    last = epochs(run)[-1]
+    kl, mse = last.beta * last.train["kl"], last.train["mse"]
+    assert 0 < last.beta < 50
+    assert kl / (kl + mse) == pytest.approx(0.1, rel=0.3)
+
+
+def test_the_cosine_moves_with_every_update(trainer) -> None:
+    run = trainer(epochs=4, scheduler="cosine", lr_warmup=0.25)
+    rates = [record.lr for record in epochs(run)]
+    expected = [
+        1e-3 * lr_factor("cosine", step, Span(8, 4), 0.25, 0.5, 1) for step in (7, 15, 23, 31)
+    ]
+    assert rates == pytest.approx(expected)
+
+
+def test_the_steps_fall_after_their_epochs(trainer) -> None:
+    run = trainer(epochs=4, scheduler="step", lr_every=2, lr_factor=0.1)
+    assert [record.lr for record in epochs(run)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])

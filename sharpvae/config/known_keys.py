@@ -1,0 +1,156 @@
+"""Every key of params.yaml and of studies/ against the schema, in the unused layers too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sharpvae.config.schema import (
+    PRESET_SECTIONS,
+    SECTIONS,
+    SHARED_SECTIONS,
+    VARIANT_SECTIONS,
+    Section,
+    is_plain_name,
+    nested_section,
+)
+from sharpvae.config.studies import place
+from sharpvae.errors import UserError, nearest
+
+SINGLE = ("preset", "seeds", "device")
+TOP_LEVEL = (*SINGLE, *SECTIONS, "variants", "defaults", "presets", "section_presets")
+STUDY_TEXT = ("about", "claims")
+_BROUGHT = [  # what a section preset may bring along for a section that all variants share
+    f"{name}.{key}" for name, section in SHARED_SECTIONS.items() for key in section.model_fields
+]
+
+
+def unknown_keys(
+    params: Mapping[str, Any], studies: Mapping[str, Mapping[str, Any]]
+) -> list[UserError]:
+    """A finding for each name that the schema does not know.
+
+    Args:
+        params: params.yaml.
+        studies: variant -> the content of the study that it names.
+    """
+    errors = _wrong_names("", params, TOP_LEVEL)
+    errors += _sections("", params, SECTIONS)
+    errors += _layer("defaults", params.get("defaults"))
+    errors += _variants("variants", params.get("variants"))
+    errors += _presets(params.get("presets"))
+    errors += _section_presets(params.get("section_presets"))
+    for variant, study in studies.items():
+        errors += _study(place(params["variants"][variant]["study"]), study)
+    return errors
+
+
+def _presets(presets: Any) -> list[UserError]:
+    if not isinstance(presets, dict):
+        return [UserError("presets", "a mapping of presets", _shown(presets))]
+    return [
+        error for name, preset in presets.items() for error in _layer(f"presets.{name}", preset)
+    ]
+
+
+def _layer(path: str, layer: Any) -> list[UserError]:
+    """Sections, and a word on single variants."""
+    if layer is not None and not isinstance(layer, dict):
+        return [UserError(path, "a mapping of sections", _shown(layer))]
+    errors = _wrong_names(f"{path}.", layer or {}, [*SECTIONS, "variants"])
+    errors += _sections(f"{path}.", layer or {}, SECTIONS)
+    return errors + _variants(f"{path}.variants", (layer or {}).get("variants", {}))
+
+
+def _section_presets(presets: Any) -> list[UserError]:
+    path = "section_presets"
+    if not isinstance(presets, dict):
+        return [UserError(path, f"a mapping of {', '.join(PRESET_SECTIONS)}", _shown(presets))]
+    errors = _wrong_names(f"{path}.", presets, PRESET_SECTIONS)
+    for section, schema in PRESET_SECTIONS.items():
+        named = presets.get(section) or {}
+        if not isinstance(named, dict):
+            errors.append(UserError(f"{path}.{section}", "a mapping of presets", _shown(named)))
+            continue
+        for name, values in named.items():
+            errors += _section(f"{path}.{section}.{name}", values, schema, _BROUGHT)
+    return errors
+
+
+def _study(path: str, study: Mapping[str, Any]) -> list[UserError]:
+    errors = _wrong_names(f"{path}: ", study, [*STUDY_TEXT, *VARIANT_SECTIONS, "presets"])
+    errors += _sections(f"{path}: ", study, VARIANT_SECTIONS)
+    for name, sections in (study.get("presets") or {}).items():
+        errors += _wrong_names(f"{path}: presets.{name}.", sections, VARIANT_SECTIONS)
+        errors += _sections(f"{path}: presets.{name}.", sections, VARIANT_SECTIONS)
+    return errors
+
+
+def _variants(path: str, variants: Any) -> list[UserError]:
+    if not isinstance(variants, dict) or (path == "variants" and not variants):
+        example = "a mapping with at least one variant, such as {original: {}}"
+        return [UserError(path, example, _shown(variants))]
+    errors = []
+    for name, sections in variants.items():
+        if not is_plain_name(name):
+            expected = "a name of letters, digits, '-' and '_'"
+            errors.append(UserError(f"{path}.{name}", expected, repr(name), "rename the variant"))
+        if sections is not None and not isinstance(sections, dict):
+            errors.append(UserError(f"{path}.{name}", "a mapping of sections", _shown(sections)))
+            continue
+        errors += _variant(f"{path}.{name}", sections or {})
+    return errors
+
+
+def _variant(path: str, sections: Mapping[str, Any]) -> list[UserError]:
+    errors = _sections(f"{path}.", sections, VARIANT_SECTIONS)
+    shared = [key for key in sections if key in TOP_LEVEL and key not in VARIANT_SECTIONS]
+    for key in shared:
+        errors.append(
+            UserError(
+                f"{path}.{key}",
+                f"one of {', '.join(VARIANT_SECTIONS)}",
+                f"'{key}', which all share, or their scores could not be compared",
+                f"set it at the top level: {key}",
+            )
+        )
+    return errors + _wrong_names(f"{path}.", sections, [*VARIANT_SECTIONS, "study", *shared])
+
+
+def _sections(
+    prefix: str, layer: Mapping[str, Any], sections: Mapping[str, type[Section]]
+) -> list[UserError]:
+    errors = []
+    for name, schema in sections.items():
+        extra = ["preset"] if name in PRESET_SECTIONS else []
+        errors += _section(f"{prefix}{name}", layer.get(name), schema, extra)
+    return errors
+
+
+def _section(
+    path: str, values: Any, section: type[Section], extra: Iterable[str] = ()
+) -> list[UserError]:
+    if values is None:
+        return []
+    if not isinstance(values, dict):
+        return [UserError(path, "a section of keys", _shown(values))]
+    errors = _wrong_names(f"{path}.", values, [*section.model_fields, *extra])
+    for key in section.model_fields:
+        nested = nested_section(section, key)
+        if nested is not None:
+            errors += _section(f"{path}.{key}", values.get(key), nested)
+    return errors
+
+
+def _wrong_names(prefix: str, values: Mapping[str, Any], valid: Iterable[str]) -> list[UserError]:
+    names = list(valid)
+    where = f"a key of {prefix.rstrip('.: ')}" if prefix else "a section of params.yaml"
+    return [
+        UserError(f"{prefix}{key}", where, f"unknown key '{key}'", nearest(str(key), names))
+        for key in values
+        if key not in names
+    ]
+
+
+def _shown(value: Any) -> str:
+    return f"{value!r} ({type(value).__name__})"
