@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +21,9 @@ from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.labels import class_count, too_few_classes
 from sharpvae.datasets.packed import Card, load_card
 from sharpvae.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from sharpvae.networks.summary import Layer
 
 PREPARED = Path("data/prepared")
 WIDTH = 118  # columns where there is no terminal
@@ -99,21 +103,31 @@ def prepared(data: DataConfig) -> Card | None:
 
 
 def describe(name: str, variant: VariantConfig, channels: int, size: int, classes: int) -> None:
-    """Print the layers of one variant, with what they cost."""
-    from sharpvae.networks.summary import layers
+    """Print the layers of one variant's networks, with what they cost."""
+    from sharpvae.networks.discriminator import PatchDiscriminator
+    from sharpvae.networks.summary import discriminator_layers, layers
     from sharpvae.networks.vae import VAE
 
-    found = layers(VAE(variant.model, channels, size, classes), channels, size)
     title = f"{name}: {size}x{size}x{channels}, {variant.model.latent_dim} latent dimensions"
-    table = Table(
-        title=f"{title}, {classes} classes" if classes else title,
-        title_justify="left", box=None, pad_edge=False, header_style="bold",
-    )  # fmt: skip
-    for title, number in (
+    title = f"{title}, {classes} classes" if classes else title
+    vae = VAE(variant.model, channels, size, classes)
+    show(title, layers(vae, channels, size), ("encoder", "decoder"))
+    if variant.loss.weights.adversarial > 0:
+        section = variant.loss.adversarial
+        widths = variant.model.scaled(section.widths)
+        discriminator = PatchDiscriminator(channels, widths, norm=section.norm)
+        title = f"{name}: discriminator, in training alone"
+        show(title, discriminator_layers(discriminator, channels, size), ())
+
+
+def show(title: str, found: list[Layer], parts: Sequence[str]) -> None:
+    """Print layers and their sums, of those whose name begins with each of `parts` and of all."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for heading, number in (
         ("layer", False), ("kind", False), ("output", True), ("parameters", True),
         ("multiply-adds", True),
     ):  # fmt: skip
-        table.add_column(title, justify="right" if number else "left", overflow="fold")
+        table.add_column(heading, justify="right" if number else "left", overflow="fold")
     for layer in found:
         table.add_row(
             layer.name, layer.kind, " x ".join(map(str, layer.shape)),
@@ -121,10 +135,10 @@ def describe(name: str, variant: VariantConfig, channels: int, size: int, classe
             f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
         )  # fmt: skip
     table.add_section()
-    for half in ("encoder", "decoder", ""):
-        part = [layer for layer in found if layer.name.startswith(half)]
+    for start in (*parts, ""):
+        part = [layer for layer in found if layer.name.startswith(start)]
         table.add_row(
-            half or "whole", "", "", f"{sum(layer.parameters for layer in part):,}",
+            start or "whole", "", "", f"{sum(layer.parameters for layer in part):,}",
             f"{sum(layer.multiply_adds for layer in part):,}", style="bold",
         )  # fmt: skip
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)

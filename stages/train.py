@@ -128,7 +128,10 @@ def adversary(config: TrainStage, train: Feed, seed: int) -> Adversary | None:
     section = config.loss.adversarial
     with global_seed(seed, "discriminator"):
         discriminator = PatchDiscriminator(
-            train.channels, section.widths, norm=section.norm, activation=section.activation
+            train.channels,
+            config.model.scaled(section.widths),
+            norm=section.norm,
+            activation=section.activation,
         )
     return Adversary(discriminator.to(train.device), section, train.pixels)
 

@@ -19,7 +19,7 @@ from sharpvae.errors import UserError, nearest
 
 SINGLE = ("preset", "seeds", "device")
 TOP_LEVEL = (*SINGLE, *SECTIONS, "variants", "defaults", "presets", "section_presets")
-STUDY_TEXT = ("about", "claims")
+STUDY_TEXT = ("title", "about", "claims")
 _BROUGHT = [  # what a section preset may bring along for a section that all variants share
     f"{name}.{key}" for name, section in SHARED_SECTIONS.items() for key in section.model_fields
 ]

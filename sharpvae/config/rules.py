@@ -23,6 +23,7 @@ def check(resolved: Resolved) -> None:
         errors += _enough_samples(resolved, name)
         errors += loss_networks(resolved, name)
         errors += _schedules(resolved, name)
+        errors += _patches(resolved, name)
         errors += _shares(resolved, name)
     if errors:
         raise UserErrors(errors)
@@ -147,5 +148,21 @@ def _shares(resolved: Resolved, name: str) -> list[UserError]:
             "in no sum",
             f"{loss.kl_share:g} with {resolved.sources[f'variants.{name}.loss.weights.gaussian']}",
             "set one of the two to 0; the Gaussian term needs no controller",
+        )
+    ]
+
+
+def _patches(resolved: Resolved, name: str) -> list[UserError]:
+    """The discriminator halves images, and one patch at least must be left."""
+    loss, size = resolved.experiment.variants[name].loss, resolved.experiment.data.image_size
+    least = loss.adversarial.smallest_side
+    if loss.weights.adversarial == 0 or size >= least:
+        return []
+    return [
+        UserError(
+            resolved.sources[f"variants.{name}.loss.adversarial.widths"],
+            f"at most {size.bit_length() + 1} entries for images of {size} pixels",
+            f"{len(loss.adversarial.widths)}, which need {least} pixels",
+            "give it fewer entries, or raise data.image_size",
         )
     ]

@@ -7,6 +7,7 @@ section or in the variant. `None` (YAML `null`) is allowed only where the type s
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Annotated, Literal
 
@@ -96,7 +97,11 @@ class ModelConfig(Section):
     @property
     def channels(self) -> list[int]:
         """Channels after each stride-2 block (mlp: hidden units), from the image inwards."""
-        return [max(1, round(width * self.width_scale)) for width in self.widths]
+        return self.scaled(self.widths)
+
+    def scaled(self, widths: Sequence[int]) -> list[int]:
+        """`widths` times `width_scale`, rounded, at least 1; the discriminator's too."""
+        return [max(1, round(width * self.width_scale)) for width in widths]
 
     @property
     def stride(self) -> int:
@@ -152,6 +157,11 @@ class AdversarialConfig(Section):
     norm: Literal["batch", "group", "spectral", "none"]
     activation: Literal["leaky_relu", "silu"]
     lr: Positive
+
+    @property
+    def smallest_side(self) -> int:
+        """Pixels an image must have for one patch at least; see `PatchDiscriminator`."""
+        return int(2 ** max(0, len(self.widths) - 2))
 
 
 class PerceptualConfig(Section):

@@ -59,14 +59,9 @@ class PatchDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """float32 (B, C, H, W) in [0, 1] => logits (B, h, w), above 0 where a patch looks real
 
-        H and W are `smallest_side` or more; h and w are they, halved once a strided convolution.
+        H and W must bear the halvings; h and w are they, halved once a strided convolution.
         """
         return self.head(self.body(images * 2 - 1)).squeeze(1)
-
-
-def smallest_side(widths: Sequence[int]) -> int:
-    """Pixels an image must have in height and width to give one logit at least."""
-    return int(2 ** max(0, len(widths) - 2))
 
 
 def _norm(norm: Norm, channels: int) -> list[nn.Module]:

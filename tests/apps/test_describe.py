@@ -73,3 +73,14 @@ def test_mistakes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "params.yaml").write_text(params)
     assert app.main([]) == 1
     assert "dvc repro prepare" in capsys.readouterr().err
+
+
+def test_the_discriminator_of_an_adversarial_variant(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (place / "params.yaml").read_text()
+    (place / "params.yaml").write_text(text.replace("adversarial: null", "adversarial: 1.0 "))
+    assert app.main(["improved"]) == 0
+    printed = capsys.readouterr().out
+    assert "improved: discriminator, in training alone" in printed
+    assert "16 x 32 x 32" in printed, "128 channels, times the laptop's 0.125"

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from sharpvae.networks.discriminator import PatchDiscriminator, smallest_side
+from sharpvae.networks.discriminator import PatchDiscriminator
+from tests.conftest import IMPROVED
 
 NORMS = ["none", "batch", "group", "spectral"]
 
@@ -74,7 +75,7 @@ def test_spectral_norm_bounds_every_convolution() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_the_smallest_side_still_gives_a_logit(kernel, count) -> None:
     widths = [4] * count
-    side = smallest_side(widths)
+    side = IMPROVED.loss.adversarial.model_copy(update={"widths": widths}).smallest_side
     network = PatchDiscriminator(1, widths, kernel, "none")
     assert network(torch.rand(2, 1, side, side)).shape == (2, 1, 1)
     if kernel == 4 and side > 1:

@@ -1,0 +1,82 @@
+"""The systems in studies/: what they are, what they claim, and how to run one.
+
+python -m apps.study               all of them
+python -m apps.study s001-fixed    one, with its settings and the command that runs it
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sharpvae.config.dotted import flatten, text
+from sharpvae.config.known_keys import STUDY_TEXT
+from sharpvae.config.studies import FOLDER, Studies, place
+from sharpvae.errors import UserError, nearest
+
+WIDTH = 100  # columns where there is no terminal
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the app; the exit code is 1 after a mistake that the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="python -m apps.study",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("studies", nargs="*", metavar="study", help="none: list them all")
+    options = parser.parse_args(arguments)
+    studies = Studies(Path(FOLDER))
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    try:
+        for name in options.studies:
+            if name not in studies:
+                raise UserError(
+                    FOLDER, "the name of one of its files", repr(name), nearest(name, studies)
+                )
+        if not options.studies:
+            catalogue(console, studies)
+        for name in options.studies:
+            describe(console, name, studies[name])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def catalogue(console: Console, studies: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print every study in a line."""
+    table = Table("study", "document: what it is", box=None, pad_edge=False, header_style="bold")
+    for name, study in studies.items():
+        table.add_row(name, study.get("title", ""))
+    console.print(table, markup=False)
+    console.print("\none of them, and how to run it: python -m apps.study <study>")
+
+
+def describe(console: Console, name: str, study: Mapping[str, Any]) -> None:
+    """Print one study, its settings, and the command that adds it to the next run."""
+    console.print(f"{name}  {study.get('title', '')}", style="bold", markup=False, highlight=False)
+    console.print(" ".join(study.get("about", "").split()), markup=False, highlight=False)
+    for claim in study.get("claims", ()):
+        console.print(f"  claim: {claim}", markup=False, highlight=False)
+    table = Table("setting", "value", box=None, pad_edge=False, header_style="bold")
+    settings = {key: value for key, value in study.items() if key not in STUDY_TEXT}
+    for key, value in flatten(settings).items():
+        table.add_row(key, text(value))
+    console.print(table, markup=False)
+    console.print(
+        f"from {place(name)}; the rest is as params.yaml says. Beside the variants there:"
+    )
+    console.print(
+        f"  dvc exp run -S '+variants.{name}.study={name}'\n", markup=False, soft_wrap=True
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
