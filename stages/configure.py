@@ -16,6 +16,7 @@ from sharpvae.config.rules import check
 from sharpvae.config.stage_files import stage_files
 from sharpvae.datasets.catalogue import check_name
 from sharpvae.datasets.labels import check_arithmetic, check_conditional
+from sharpvae.datasets.steps import check_starts
 from stages.console import run
 
 PARAMS, CONFIGS = Path("params.yaml"), Path("configs")
@@ -28,6 +29,7 @@ def main() -> None:
     check(resolved)
     check_conditional(resolved)
     check_arithmetic(resolved)
+    check_starts(resolved)
     with fresh_directory(CONFIGS) as directory:
         for name, stage in stage_files(resolved.experiment).items():
             write_json(directory / name, stage.model_dump())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sharpvae.config.dotted import flatten, text
 from sharpvae.config.stage_files import TrainStage, load_stage
@@ -29,19 +29,34 @@ HISTORY = ("epoch", "step", "split", "term", "value")
 def main(variant: str, seed: str) -> None:
     """Train, film, and write the VAE with the history of its terms."""
     config = load_stage(Path("configs") / variant / "train.json", TrainStage)
-    import torch
-
     from sharpvae.artefacts import fresh_directory, write_json
     from sharpvae.datasets.batches import Feed
     from sharpvae.datasets.packed import load_split
     from sharpvae.devices import select
     from sharpvae.networks.storage import save_vae
+    from sharpvae.sampling.film import Film
+
+    device, number = select(config.device), int(seed)
+    train = Feed(load_split(PREPARED, "train"), device)
+    validation = Feed(load_split(PREPARED, "validation"), device)
+    trainer = prepare(config, number, train, validation)
+    announce(config, number, trainer.vae, train)
+    models, films = Path("models") / variant / seed, Path("reports/film") / variant / seed
+    with fresh_directory(films) as film, fresh_directory(models) as directory:
+        history = follow(trainer, Film(film, config.train.film_every, validation, number))
+        save_vae(directory, trainer.vae, config.model, train.channels, train.image_size)
+        write_history(directory / "history.csv", history)
+        write_json(directory / "summary.json", summary(config, trainer, history))
+
+
+def prepare(config: TrainStage, seed: int, train: Feed, validation: Feed) -> Trainer:
+    """Networks, objective and optimisers, as configured."""
+    import torch
+
     from sharpvae.networks.vae import VAE
-    from sharpvae.objective.beta_sigma import beta_sigma
     from sharpvae.objective.objective import Objective
     from sharpvae.objective.schedules import Span
     from sharpvae.randomness import global_seed
-    from sharpvae.sampling.film import Film
     from sharpvae.training.loop import Trainer
     from sharpvae.training.loss_networks import (
         VARIANCE_IMAGES,
@@ -49,53 +64,29 @@ def main(variant: str, seed: str) -> None:
         perceptual_distance,
     )
 
-    device, number = select(config.device), int(seed)
-    train = Feed(load_split(PREPARED, "train"), device)
-    validation = Feed(load_split(PREPARED, "validation"), device)
-    with global_seed(number, "weights"):
-        vae = VAE(config.model, train.channels, train.image_size, classes(config)).to(device)
-    images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
     span = Span(train.count // config.train.batch_size, config.train.epochs)
     check_start(config, span)
-    z = config.model.latent_dim
+    with global_seed(seed, "weights"):
+        vae = VAE(config.model, train.channels, train.image_size, classes(config))
+    images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
     objective = Objective(
         config.loss,
         train.pixels,
-        z,
+        config.model.latent_dim,
         span,
         perceptual_distance(config.loss, CRITIC, images),
-        lpips_distance(config.loss, device),
-    ).to(device)
-    announce(config, number, vae, train)
-    trainer = Trainer(
-        vae,
-        objective,
+        lpips_distance(config.loss, train.device),
+    )
+    return Trainer(
+        vae.to(train.device),
+        objective.to(train.device),
         config.train,
         train,
         validation,
-        number,
-        f"variant {variant}, seed {seed} (configs/{variant}/train.json)",
-        adversary(config, train, number),
+        seed,
+        f"variant {config.variant}, seed {seed} (configs/{config.variant}/train.json)",
+        adversary(config, train, seed),
     )
-    models, films = Path("models") / variant / seed, Path("reports/film") / variant / seed
-    with fresh_directory(films) as film, fresh_directory(models) as directory:
-        history = follow(trainer, Film(film, config.train.film_every, validation, number))
-        save_vae(directory, vae, config.model, train.channels, train.image_size)
-        write_history(directory / "history.csv", history)
-        write_json(
-            directory / "summary.json",
-            {
-                "epochs": history[-1].epoch,
-                "steps": history[-1].step,
-                "best_epoch": trainer.best_epoch,
-                "stopped_early": history[-1].stopped_early,
-                "kept": "best" if config.train.early_stop_patience else "last",
-                "parameters": sum(weight.numel() for weight in vae.parameters()),
-                "beta_sigma": beta_sigma(
-                    config.loss, train.pixels, z, kept_error(trainer, history)
-                ),
-            },
-        )
 
 
 def classes(config: TrainStage) -> int:
@@ -156,10 +147,21 @@ def check_start(config: TrainStage, span: Span) -> None:
             )
 
 
-def kept_error(trainer: Trainer, history: list[Epoch]) -> float:
-    """Squared error of a validation image in the epoch whose weights stay."""
-    epoch = trainer.best_epoch if trainer.config.early_stop_patience else history[-1].epoch
-    return history[epoch - 1].validation["mse"]
+def summary(config: TrainStage, trainer: Trainer, history: list[Epoch]) -> dict[str, Any]:
+    """How training ended, and on which scale its KL was weighted."""
+    from sharpvae.objective.beta_sigma import beta_sigma
+
+    kept = trainer.best_epoch if config.train.early_stop_patience else history[-1].epoch
+    error = history[kept - 1].validation["mse"]
+    return {
+        "epochs": history[-1].epoch,
+        "steps": history[-1].step,
+        "best_epoch": trainer.best_epoch,
+        "stopped_early": history[-1].stopped_early,
+        "kept": "best" if config.train.early_stop_patience else "last",
+        "parameters": sum(weight.numel() for weight in trainer.vae.parameters()),
+        "beta_sigma": beta_sigma(config.loss, trainer.train.pixels, config.model.latent_dim, error),
+    }
 
 
 def announce(config: TrainStage, seed: int, vae: torch.nn.Module, train: Feed) -> None:

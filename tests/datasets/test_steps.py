@@ -1,0 +1,50 @@
+"""A schedule in updates that no training can reach is told before the images are prepared."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from sharpvae.config.resolve import Resolved, resolve
+from sharpvae.config.studies import Studies
+from sharpvae.config.yaml_file import read_params
+from sharpvae.datasets.steps import check_starts, most_steps
+from sharpvae.errors import UserErrors
+from tests.datasets.samples import REPOSITORY
+
+PARAMS = read_params(REPOSITORY / "params.yaml")
+
+
+def resolved(start: float, unit: str = "steps", **data: Any) -> Resolved:
+    params = copy.deepcopy(PARAMS)
+    params["data"].update(data)
+    params["variants"] = {"late": {"loss": {
+        "weights": {"adversarial": 1.0},
+        "schedules": {"adversarial": {"start": start, "unit": unit}},
+    }}}  # fmt: skip
+    return resolve(params, Studies(REPOSITORY / "studies"))
+
+
+def test_the_bound_is_of_all_images_in_whole_batches() -> None:
+    experiment = resolved(0.0).experiment
+    late = experiment.variants["late"]
+    assert (late.train.batch_size, late.train.epochs) == (64, 30)
+    assert most_steps(experiment.data, late) == 5000 // 64 * 30
+    assert most_steps(resolved(0.0, subset=640).experiment.data, late) == 300
+    assert most_steps(resolved(0.0, name="folder").experiment.data, late) is None
+
+
+def test_a_start_past_the_last_update_names_the_key() -> None:
+    with pytest.raises(UserErrors) as caught:
+        check_starts(resolved(2340.0))
+    text = str(caught.value)
+    for part in ("variants.late.loss.schedules.adversarial.start", "below 2340", "train.epochs"):
+        assert part in text
+
+
+def test_what_may_be_reached_passes() -> None:
+    check_starts(resolved(2339.0))
+    check_starts(resolved(9e9, name="folder"))
+    check_starts(resolved(0.5, unit="fraction"))

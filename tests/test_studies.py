@@ -1,0 +1,129 @@
+"""The studies against what was published: scale of the loss, shapes, schedules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from sharpvae.config.resolve import resolve
+from sharpvae.config.schema import VariantConfig
+from sharpvae.config.studies import Studies
+from sharpvae.config.yaml_file import read_params
+from sharpvae.networks.discriminator import PatchDiscriminator
+from sharpvae.networks.vae import VAE
+from sharpvae.objective.beta_sigma import beta_sigma
+from sharpvae.objective.schedules import Span, fraction_of_full
+
+REPOSITORY = Path(__file__).parents[1]
+PARAMS = read_params(REPOSITORY / "params.yaml")
+STUDIES = Studies(REPOSITORY / "studies")
+
+
+def study(name: str, preset: str = "paper") -> VariantConfig:
+    """The study as a variant, at the published sizes."""
+    params = {**PARAMS, "preset": preset, "variants": {name: {"study": name}}}
+    return resolve(params, STUDIES).experiment.variants[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "channels", "published"),
+    [
+        ("s000-original", 64, 3, 6.144),
+        ("s000-improved-literal", 64, 3, 15_360),
+        ("s000-improved", 64, 3, 0.5),
+        ("s001-collapse", 224, 3, 588),
+        ("s001-fixed", 224, 3, 0.588),
+        ("s002-cvae", 96, 3, 4),
+        ("s003-simple", 28, 1, 4),
+        ("s003-composite", 28, 1, 4),
+        ("s004-literal", 128, 3, 819_200),
+        ("s004-high-quality", 128, 3, 1),
+    ],
+)
+def test_beta_sigma_is_what_the_published_code_amounts_to(
+    name: str, side: int, channels: int, published: float
+) -> None:
+    variant = study(name)
+    found = beta_sigma(variant.loss, side * side * channels, variant.model.latent_dim)
+    assert found == pytest.approx(published, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "batch_size", "lr"),
+    [
+        ("s000-original", 50, 256, 5e-4),
+        ("s000-improved", 100, 256, 1e-4),
+        ("s001-fixed", 10, 32, 5e-5),
+        ("s002-cvae", 100, 64, 2e-4),
+        ("s003-simple", 40, 128, 5e-4),
+    ],
+)
+def test_the_paper_preset_trains_as_published(
+    name: str, epochs: int, batch_size: int, lr: float
+) -> None:
+    train = study(name).train
+    assert (train.epochs, train.batch_size, train.lr) == (epochs, batch_size, lr)
+
+
+def convolutions(network: nn.Module) -> list[tuple[int, int, int, int]]:
+    """Channels in and out, kernel, stride; sorted, since modules stand in no order of use."""
+    return sorted(
+        (layer.in_channels, layer.out_channels, layer.kernel_size[0], layer.stride[0])
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    )
+
+
+def linears(network: nn.Module) -> list[tuple[int, int]]:
+    layers = (layer for layer in network.modules() if isinstance(layer, nn.Linear))
+    return sorted((layer.in_features, layer.out_features) for layer in layers)
+
+
+def test_the_conditional_network_of_document_002() -> None:
+    vae = VAE(study("s002-cvae").model, 3, 96, classes=3)
+    assert convolutions(vae.encoder) == [
+        (6, 64, 4, 2), (64, 128, 4, 2), (128, 256, 4, 2), (256, 512, 4, 2)
+    ]  # fmt: skip
+    assert convolutions(vae.decoder) == [
+        (64, 3, 4, 2), (128, 64, 4, 2), (256, 128, 4, 2), (512, 256, 4, 2)
+    ]  # fmt: skip
+    assert linears(vae) == [(128 + 3, 512 * 36), (512 * 36, 128), (512 * 36, 128)]
+    norms = [layer for layer in vae.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert [norm.num_features for norm in norms] == [128, 256, 512, 256, 128, 64]
+
+
+def test_the_original_network_of_document_000() -> None:
+    vae = VAE(study("s000-original").model, 3, 64)
+    assert convolutions(vae.encoder) == [(3, 128, 3, 2)] + 3 * [(128, 128, 3, 2)]
+    assert convolutions(vae.decoder) == [(128, 3, 3, 1)] + 4 * [(128, 128, 3, 2)]
+    assert linears(vae) == [(200, 128 * 16), (128 * 16, 200), (128 * 16, 200)]
+
+
+def test_the_mlp_and_the_discriminator_of_document_003() -> None:
+    variant = study("s003-composite")
+    vae = VAE(variant.model, 1, 28)
+    down = [(784, 784), (784, 512), (512, 256), (256, 128)]
+    up = [(2, 128), (128, 256), (256, 512), (512, 784), (784, 784)]
+    assert linears(vae) == sorted([*down, (128, 2), (128, 2), *up])
+    section = variant.loss.adversarial
+    discriminator = PatchDiscriminator(1, variant.model.scaled(section.widths), norm=section.norm)
+    assert convolutions(discriminator) == [
+        (1, 32, 3, 1), (32, 64, 4, 2), (64, 128, 4, 2), (128, 256, 3, 1), (256, 1, 1, 1)
+    ]  # fmt: skip
+
+
+def test_the_beta_of_document_002_warms_up_in_every_cycle() -> None:
+    schedule = study("s002-cvae").loss.schedules.beta
+    span = Span(epoch_steps=7, epochs=100)
+    betas = [4 * fraction_of_full(schedule, 7 * epoch, span) for epoch in range(100)]
+    assert betas[:11] == pytest.approx([0.4 * epoch for epoch in range(11)])
+    assert set(betas[10:20]) == {4.0} and betas[20] == 0 and betas[45] == 2.0
+
+
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_a_study_fixes_every_term_so_that_no_preset_leaks_into_it(name: str) -> None:
+    fixed = set(study(name, "laptop").loss.weights.model_dump().items())
+    preset = "ultra_high_quality"  # the one that turns LPIPS on
+    assert set(study(name, preset).loss.weights.model_dump().items()) == fixed
