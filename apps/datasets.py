@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from apps.ending import RESUMABLE, exit_code
 from sharpvae.artefacts import copy_file
 from sharpvae.datasets.catalogue import entry, names
 from sharpvae.datasets.entry import Entry
@@ -30,28 +32,27 @@ WIDTH = 118  # columns of the list where there is no terminal
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; the exit code is 1 after a mistake that the user can mend."""
     options = _parser().parse_args(arguments)
-    try:
-        chosen = [entry(name) for name in options.names]
+    return exit_code(lambda: serve(options), RESUMABLE)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """List, show or fetch, as asked.
+
+    Raises:
+        UserError: a name that does not exist, or files that are nowhere to be had.
+    """
+    chosen = [entry(name) for name in options.names]
+    if options.fetch and not chosen:
+        raise UserError(
+            "--fetch", "the names of datasets", "none", "list them with: python -m apps.datasets"
+        )
+    for dataset in chosen:
         if options.fetch:
-            if not chosen:
-                raise UserError(
-                    "--fetch", "the names of datasets", "none",
-                    "list them with: python -m apps.datasets",
-                )  # fmt: skip
-            for dataset in chosen:
-                fetch(dataset, options.mirror, options.into)
-        elif chosen:
-            for dataset in chosen:
-                show(dataset, options.mirror)
+            fetch(dataset, options.mirror, options.into)
         else:
-            list_all(options.mirror)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: the next call goes on where this one stopped", file=sys.stderr)
-        return 130
-    return 0
+            show(dataset, options.mirror)
+    if not chosen:
+        list_all(options.mirror)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,7 +130,7 @@ def fetch(dataset: Entry, mirror: str | None, into: Path) -> None:
     tried = places(dataset, None, mirror, into)
     if into != RAW:  # what is kept here need not be downloaded for others
         tried.insert(1, places(dataset, None, None, RAW)[0])
-    with Display() as display:
+    with closing(Display()) as display:
         found = obtain(dataset, tried, into, display)
     for file in dataset.files:
         path, target = found[file.name], into / dataset.name / file.name

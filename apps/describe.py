@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from apps.ending import exit_code
 from sharpvae.config.resolve import resolve_file
 from sharpvae.config.schema import DataConfig, VariantConfig
 from sharpvae.datasets.catalogue import entry
@@ -39,23 +40,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("variants", nargs="*", metavar="variant", help="none: all of them")
     parser.add_argument("--channels", type=int, choices=(1, 3), help="of the images")
     options = parser.parse_args(arguments)
-    try:
-        experiment = resolve_file(Path("params.yaml")).experiment
-        for name in options.variants:
-            if name not in experiment.variants:
-                raise UserError(
-                    "variants", "a variant of params.yaml", repr(name),
-                    nearest(name, experiment.variants),
-                )  # fmt: skip
-        channels = options.channels or image_channels(experiment.data)
-        for name in options.variants or experiment.variants:
-            variant = experiment.variants[name]
-            classes = label_classes(experiment.data) if variant.model.conditional else 0
-            describe(name, variant, channels, experiment.data.image_size, classes)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: describe_all(options.variants, options.channels))
+
+
+def describe_all(names: Sequence[str], channels: int | None) -> None:
+    """Print the variants `names` of params.yaml, or all of them.
+
+    Raises:
+        UserError: a mistake in params.yaml, an unknown name, or images that nobody knows.
+    """
+    experiment = resolve_file(Path("params.yaml")).experiment
+    for name in names:
+        if name not in experiment.variants:
+            raise UserError(
+                "variants", "a variant of params.yaml", repr(name),
+                nearest(name, experiment.variants),
+            )  # fmt: skip
+    channels = channels or image_channels(experiment.data)
+    for name in names or experiment.variants:
+        variant = experiment.variants[name]
+        classes = label_classes(experiment.data) if variant.model.conditional else 0
+        describe(name, variant, channels, experiment.data.image_size, classes)
 
 
 def image_channels(data: DataConfig) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from apps.ending import exit_code
 from sharpvae.config.dotted import flatten, text
 from sharpvae.config.known_keys import STUDY_TEXT
 from sharpvae.config.studies import FOLDER, Studies, place
@@ -32,22 +33,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("studies", nargs="*", metavar="study", help="none: list them all")
     options = parser.parse_args(arguments)
+    return exit_code(lambda: serve(options.studies))
+
+
+def serve(names: Sequence[str]) -> None:
+    """Describe the studies `names`, or list all.
+
+    Raises:
+        UserError: a name that does not exist, or a file that is no YAML.
+    """
     studies = Studies(Path(FOLDER))
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    try:
-        for name in options.studies:
-            if name not in studies:
-                raise UserError(
-                    FOLDER, "the name of one of its files", repr(name), nearest(name, studies)
-                )
-        if not options.studies:
-            catalogue(console, studies)
-        for name in options.studies:
-            describe(console, name, studies[name])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    for name in names:
+        if name not in studies:
+            raise UserError(
+                FOLDER, "the name of one of its files", repr(name), nearest(name, studies)
+            )
+    if not names:
+        catalogue(console, studies)
+    for name in names:
+        describe(console, name, studies[name])
 
 
 def catalogue(console: Console, studies: Mapping[str, Mapping[str, Any]]) -> None:

@@ -12,11 +12,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from apps.ending import RESUMABLE, exit_code
 from sharpvae.artefacts import copy_file
 from sharpvae.datasets.entry import Entry, File
 from sharpvae.datasets.fetch import MIRROR_VARIABLE, Place, expanded, is_address, obtain
@@ -36,24 +38,23 @@ USES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; the exit code is 1 after a mistake that the user can mend."""
     options = _parser().parse_args(arguments)
-    try:
-        for name in options.names:
-            if name not in PRETRAINED:
-                raise UserError(
-                    "weights", "the name of a file", repr(name), nearest(name, PRETRAINED)
-                )
-        for name in options.names:
-            path = fetch(PRETRAINED[name], options.mirror, options.into or cache())
-            print(f"verified: {path}")
-        if not options.names:
-            list_all()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: the next call goes on where this one stopped", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: serve(options), RESUMABLE)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """List or fetch, as asked.
+
+    Raises:
+        UserError: a name that does not exist, or a file that is nowhere to be had.
+    """
+    for name in options.names:
+        if name not in PRETRAINED:
+            raise UserError("weights", "the name of a file", repr(name), nearest(name, PRETRAINED))
+    for name in options.names:
+        path = fetch(PRETRAINED[name], options.mirror, options.into or cache())
+        print(f"verified: {path}")
+    if not options.names:
+        list_all()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,7 +107,7 @@ def fetch(weights: Pretrained, mirror: str | None, into: Path) -> Path:
         tried.insert(1, Place("torch's cache", str(cache()), (str(cache()),)))
     tried.append(Place("public", weights.base, (weights.base,)))
     try:
-        with Display() as display:
+        with closing(Display()) as display:
             found = obtain(entry, tried, into.parent, display)[file.name]
     except UserError as error:
         if not error.where.startswith("data.name"):  # the disk, not the places

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
 from rich.table import Table
@@ -24,7 +23,7 @@ SHOWN = 5  # skipped files that are named on the terminal; the card names all
 def main() -> None:
     """Prepare; on a mistake data/prepared/ stays as it was."""
     stage = load_stage(CONFIG, PrepareStage)
-    with fresh_directory(PREPARED) as directory, Display() as display:
+    with fresh_directory(PREPARED) as directory, closing(Display()) as display:
         card = prepare(stage.data, stage.minimum, RAW, directory, display)
     show(card)
 
@@ -36,15 +35,8 @@ class Display:
         self._bars = ExitStack()
         self._bar: Bar | None = None
 
-    def __enter__(self) -> Display:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the last bar away."""
         self._bars.close()
 
     def step(self, title: str, done: int, total: int, unit: Unit = "images") -> None:

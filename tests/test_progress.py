@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import closing
 
 import pytest
 from rich.console import Console
@@ -38,7 +39,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_a_resumed_download_counts_only_what_came_since(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Display() as display:
+    with closing(Display()) as display:
         display.step("downloading a.gz", 40_000_000, 100_000_000, unit="bytes")
         clock.now += 5
         display.step("downloading a.gz", 50_000_000, 100_000_000, unit="bytes")
@@ -50,7 +51,7 @@ def test_a_resumed_download_counts_only_what_came_since(
 def test_a_download_that_starts_over_has_a_new_rate(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Display() as display:
+    with closing(Display()) as display:
         display.step("downloading a.gz", 40_000_000, 100_000_000, unit="bytes")
         clock.now += 9
         display.step("downloading a.gz", 0, 100_000_000, unit="bytes")
@@ -62,7 +63,7 @@ def test_a_download_that_starts_over_has_a_new_rate(
 def test_images_are_counted_with_their_rate(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Display() as display:
+    with closing(Display()) as display:
         display.step("decoding", 0, 40_000)
         clock.now += 10
         display.step("decoding", 90, 40_000)

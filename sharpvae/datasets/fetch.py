@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from sharpvae.datasets.checksum import fault
 from sharpvae.datasets.disk import unwritable
@@ -107,7 +106,7 @@ def obtain(entry: Entry, tried: list[Place], raw: Path, progress: Progress) -> d
         UserError: a file is nowhere to be had; names every place tried and why it failed. Or
             the disk of `raw` is full, or cannot be written to.
     """
-    with _Shelf(raw / entry.name, progress) as shelf:
+    with closing(_Shelf(raw / entry.name, progress)) as shelf:
         return {file.name: _obtain(entry, file, tried, shelf) for file in entry.files}
 
 
@@ -124,15 +123,8 @@ class _Shelf:
         self._lock = ExitStack()
         self._mine = False
 
-    def __enter__(self) -> _Shelf:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let others have the folder."""
         self._lock.close()
 
     def take(self, file: File) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def prepare(
         chosen_classes(dataset.class_names, config, f"data.name: {dataset.name}")
     try:
         with (
-            Scratch(directory / ".pixels", config.image_size) as scratch,
+            closing(Scratch(directory / ".pixels", config.image_size)) as scratch,
             open_pool(dataset, config, raw, progress) as pool,
         ):
             return _pack(dataset, pool, config, minimum, scratch, directory, progress)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ def test_any_images_come_back_in_any_order(
 ) -> None:
     rng = np.random.default_rng(0)
     images: list[np.ndarray] = []
-    with Scratch(tmp_path / "pixels", 4) as scratch:
+    with closing(Scratch(tmp_path / "pixels", 4)) as scratch:
         for chunk in chunks:
             new = [rng.integers(0, 256, (4, 4, channels), dtype=np.uint8) for channels in chunk]
             scratch.append(new, [len(images) + i for i in range(len(new))])
@@ -42,7 +43,7 @@ def test_any_images_come_back_in_any_order(
 
 
 def test_the_file_goes_whatever_happens(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), Scratch(tmp_path / "pixels", 4):
+    with pytest.raises(ZeroDivisionError), closing(Scratch(tmp_path / "pixels", 4)):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
 

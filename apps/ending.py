@@ -1,0 +1,30 @@
+"""How an app ends: one message for a mistake, one exit code for each ending."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from sharpvae.errors import UserError
+
+INTERRUPTED = 130  # as a shell reports Ctrl-C
+RESUMABLE = "interrupted: the next call goes on where this one stopped"
+
+
+def exit_code(work: Callable[[], None], interrupted: str = "interrupted") -> int:
+    """Do `work`; 0 where it ends well, 1 after a mistake that the user can mend, 130 on Ctrl-C.
+
+    Args:
+        work: the app; what it raises besides is a fault of the program and keeps its traceback.
+        interrupted: what to say on Ctrl-C.
+    """
+    try:
+        work()
+    except UserError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return INTERRUPTED
+    return 0
