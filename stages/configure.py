@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from itertools import takewhile
 from pathlib import Path
 
 from rich.console import Console
@@ -60,23 +58,27 @@ def show(resolved: Resolved) -> None:
 
 def shadows(resolved: Resolved) -> list[str]:
     """One sentence for each layer above others: which of its keys leave lower ones unheard."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, dict[str, None]] = {}
     for shadow in resolved.shadowed:
-        key = common_end(shadow.winner, shadow.loser)
-        layer = shadow.winner.removesuffix(key).rstrip(".: ") or "an explicit key"
-        groups.setdefault(layer, []).append(key)
+        layer, key = layer_and_key(shadow.winner)
+        groups.setdefault(layer, {})[key] = None
     return [
-        f"{layer} has the last word, whatever stands further down, on "
-        f"{', '.join(dict.fromkeys(keys))}"
+        f"{layer} has the last word, whatever stands further down, on {', '.join(keys)}"
         for layer, keys in groups.items()
     ]
 
 
-def common_end(one: str, other: str) -> str:
-    """The dotted parts in which two keys end alike."""
-    parts = (reversed(re.split(r"\.|: ", key)) for key in (one, other))
-    pairs = zip(*parts, strict=False)
-    return ".".join(reversed([a for a, b in takewhile(lambda pair: pair[0] == pair[1], pairs)]))
+def layer_and_key(dotted: str) -> tuple[str, str]:
+    """Where a value stands, and its key there: ("presets.toy", "train.epochs")."""
+    file, found, key = dotted.partition(": ")
+    if found:
+        return file, key
+    parts = dotted.split(".")
+    if parts[0] == "section_presets":
+        return ".".join(parts[:3]), ".".join(parts[1:2] + parts[3:])
+    if parts[0] in ("variants", "presets"):
+        return ".".join(parts[:2]), ".".join(parts[2:])
+    return "an explicit key", dotted
 
 
 if __name__ == "__main__":
