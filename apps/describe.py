@@ -17,6 +17,7 @@ from rich.table import Table
 
 from apps.ending import exit_code
 from sharpvae.config.resolve import resolve_file
+from sharpvae.config.rules import check_shapes
 from sharpvae.config.schema import DataConfig, VariantConfig
 from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.labels import class_count, too_few_classes
@@ -49,7 +50,9 @@ def describe_all(names: Sequence[str], channels: int | None) -> None:
     Raises:
         UserError: a mistake in params.yaml, an unknown name, or images that nobody knows.
     """
-    experiment = resolve_file(Path("params.yaml")).experiment
+    resolved = resolve_file(Path("params.yaml"))
+    check_shapes(resolved)
+    experiment = resolved.experiment
     for name in names:
         if name not in experiment.variants:
             raise UserError(
@@ -120,7 +123,9 @@ def describe(name: str, variant: VariantConfig, channels: int, size: int, classe
     if variant.loss.weights.adversarial > 0:
         section = variant.loss.adversarial
         widths = variant.model.scaled(section.widths)
-        discriminator = PatchDiscriminator(channels, widths, norm=section.norm)
+        discriminator = PatchDiscriminator(
+            channels, widths, norm=section.norm, activation=section.activation
+        )
         title = f"{name}: discriminator, in training alone"
         show(title, discriminator_layers(discriminator, channels, size), ())
 

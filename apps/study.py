@@ -43,6 +43,13 @@ def serve(names: Sequence[str]) -> None:
         UserError: a name that does not exist, or a file that is no YAML.
     """
     studies = Studies(Path(FOLDER))
+    if not studies:
+        raise UserError(
+            FOLDER,
+            "the folder of the studies",
+            "nothing there",
+            "run from the top of the repository",
+        )
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     for name in names:
         if name not in studies:

@@ -32,7 +32,7 @@ class UserErrors(UserError):
     """Several mistakes found in one pass, so that they can be mended in one pass."""
 
     def __init__(self, errors: list[UserError]) -> None:
-        self.errors = errors
+        self.errors = list({error.text(): error for error in errors}.values())  # each once
         first = errors[0]
         super().__init__(first.where, first.expected, first.found, first.fix)
 

@@ -22,10 +22,11 @@ def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> to
 
 @contextmanager
 def global_seed(seed: int, purpose: str) -> Iterator[None]:
-    """Seed PyTorch's global generator within the block, for code that takes no generator.
+    """Seed PyTorch's global generators within the block, for code that takes no generator.
 
-    Initialisers of layers draw from it; afterwards the outer state is as it was.
+    Initialisers of layers and dropout draw from them; afterwards their state is as it was.
     """
-    with torch.random.fork_rng(devices=[]):
+    used = torch.cuda.is_available() and torch.cuda.is_initialized()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if used else []):
         torch.manual_seed(seed_of(seed, purpose))
         yield

@@ -153,6 +153,7 @@ def summary(config: TrainStage, trainer: Trainer, history: list[Epoch]) -> dict[
 
     kept = trainer.best_epoch if config.train.early_stop_patience else history[-1].epoch
     error = history[kept - 1].validation["mse"]
+    beta = history[kept - 1].beta if config.loss.kl_share > 0 else None
     return {
         "epochs": history[-1].epoch,
         "steps": history[-1].step,
@@ -160,7 +161,9 @@ def summary(config: TrainStage, trainer: Trainer, history: list[Epoch]) -> dict[
         "stopped_early": history[-1].stopped_early,
         "kept": "best" if config.train.early_stop_patience else "last",
         "parameters": sum(weight.numel() for weight in trainer.vae.parameters()),
-        "beta_sigma": beta_sigma(config.loss, trainer.train.pixels, config.model.latent_dim, error),
+        "beta_sigma": beta_sigma(
+            config.loss, trainer.train.pixels, config.model.latent_dim, error, beta
+        ),
     }
 
 
@@ -172,7 +175,8 @@ def announce(config: TrainStage, seed: int, vae: torch.nn.Module, train: Feed) -
     parameters = sum(weight.numel() for weight in vae.parameters())
     shape = f"{train.image_size}x{train.image_size}x{train.channels}"
     scale = beta_sigma(config.loss, train.pixels, config.model.latent_dim)
-    unknown = "is learned" if config.loss.weights.gaussian else "undefined: no squared error"
+    comes = config.loss.weights.gaussian > 0 or config.loss.kl_share > 0
+    unknown = "comes with training" if comes else "undefined: no squared error"
     kl = unknown if scale is None else f"{scale:.4g}"
     print(f"training {config.variant}, seed {seed}, on {describe(train.device)}")
     print(f"  {train.count} images of {shape}, {parameters:,} parameters")

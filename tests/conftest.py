@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from sharpvae.config.loss_schema import LossConfig
 from sharpvae.config.resolve import resolve_file
-from sharpvae.config.schema import LossConfig, ModelConfig, TrainConfig
+from sharpvae.config.schema import ModelConfig, TrainConfig
 
 REPOSITORY = Path(__file__).parents[1]
 IMPROVED = resolve_file(REPOSITORY / "params.yaml").experiment.variants["improved"]

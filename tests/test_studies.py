@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import nn
 
+from sharpvae.config.dotted import flatten
 from sharpvae.config.resolve import resolve
 from sharpvae.config.schema import VariantConfig
 from sharpvae.config.studies import Studies
@@ -120,6 +123,60 @@ def test_the_beta_of_document_002_warms_up_in_every_cycle() -> None:
     betas = [4 * fraction_of_full(schedule, 7 * epoch, span) for epoch in range(100)]
     assert betas[:11] == pytest.approx([0.4 * epoch for epoch in range(11)])
     assert set(betas[10:20]) == {4.0} and betas[20] == 0 and betas[45] == 2.0
+
+
+FREE = (  # what a study leaves to the run, or to the machine
+    "model.width_scale", "loss.perceptual.network", "loss.perceptual.weights",
+    "loss.perceptual.layers", "train.epochs", "train.lr", "train.batch_size", "train.precision",
+    "train.film_every",
+)  # fmt: skip
+MLP = {f"model.{key}" for key in (
+    "family", "latent_dim", "widths", "activation", "negative_slope", "norm", "dropout", "init",
+    "log_var_clamp", "conditional",
+)}  # fmt: skip
+
+
+def changes(value: Any) -> list[Any]:
+    """Other values of a key, valid or not: the study must not look at them."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, float | int):
+        return [value + 1]
+    if isinstance(value, list):
+        return [[1, 2]]
+    return ["other"]
+
+
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_no_shared_key_moves_a_study(name: str) -> None:
+    """Whatever the shared sections say, except for the sizes of a run."""
+    before = study(name, "laptop")
+    flat = flatten(before.model_dump(include={"model", "loss", "train"}))
+    used = before.loss.weights
+    for key, value in flat.items():
+        unused = any(
+            key.startswith(start) and weight == 0
+            for start, weight in (
+                ("loss.schedules.perceptual", used.perceptual),
+                ("loss.perceptual", used.perceptual),
+                ("loss.schedules.adversarial", used.adversarial),
+                ("loss.adversarial", used.adversarial), ("loss.lpips", used.lpips),
+            )
+        )  # fmt: skip
+        lr = key.startswith("train.lr_") or key == "train.lr"
+        mlp = before.model.family == "mlp" and key.startswith("model.")
+        if key in FREE or unused or lr or value is None or (mlp and key not in MLP):
+            continue
+        params = copy.deepcopy(PARAMS)
+        section = params
+        *path, last = key.split(".")
+        for part in path:
+            section = section[part]
+        for other in changes(value):
+            section[last] = other
+            params["variants"] = {name: {"study": name}}
+            after = resolve(params, STUDIES).experiment.variants[name]
+            assert after == before, key
 
 
 @pytest.mark.parametrize("name", list(STUDIES))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sharpvae.config.schema import (
@@ -10,10 +10,9 @@ from sharpvae.config.schema import (
     SECTIONS,
     SHARED_SECTIONS,
     VARIANT_SECTIONS,
-    Section,
     is_plain_name,
-    nested_section,
 )
+from sharpvae.config.section import Section, nested_section
 from sharpvae.config.studies import place
 from sharpvae.errors import UserError, nearest
 
@@ -36,12 +35,24 @@ def unknown_keys(
     """
     errors = _wrong_names("", params, TOP_LEVEL)
     errors += _sections("", params, SECTIONS)
-    errors += _layer("defaults", params.get("defaults"))
-    errors += _variants("variants", params.get("variants"))
+    errors += _defaults(params.get("defaults"))
+    errors += _variants("variants", params.get("variants"), ["study"])
     errors += _presets(params.get("presets"))
     errors += _section_presets(params.get("section_presets"))
     for variant, study in studies.items():
-        errors += _study(place(params["variants"][variant]["study"]), study)
+        known = params.get("presets")
+        file = place(params["variants"][variant]["study"])
+        errors += _study(file, study, known if isinstance(known, dict) else {})
+    return errors
+
+
+def _defaults(defaults: Any) -> list[UserError]:
+    """Sections and nothing else: what stands lowest names no preset, and no single variant."""
+    if defaults is not None and not isinstance(defaults, dict):
+        return [UserError("defaults", "a mapping of sections", _shown(defaults))]
+    errors = _wrong_names("defaults.", defaults or {}, SECTIONS)
+    for name, schema in SECTIONS.items():
+        errors += _section(f"defaults.{name}", (defaults or {}).get(name), schema)
     return errors
 
 
@@ -59,7 +70,7 @@ def _layer(path: str, layer: Any) -> list[UserError]:
         return [UserError(path, "a mapping of sections", _shown(layer))]
     errors = _wrong_names(f"{path}.", layer or {}, [*SECTIONS, "variants"])
     errors += _sections(f"{path}.", layer or {}, SECTIONS)
-    return errors + _variants(f"{path}.variants", (layer or {}).get("variants", {}))
+    return errors + _variants(f"{path}.variants", (layer or {}).get("variants") or {})
 
 
 def _section_presets(presets: Any) -> list[UserError]:
@@ -77,16 +88,29 @@ def _section_presets(presets: Any) -> list[UserError]:
     return errors
 
 
-def _study(path: str, study: Mapping[str, Any]) -> list[UserError]:
+def _study(path: str, study: Mapping[str, Any], presets: Mapping[str, Any]) -> list[UserError]:
     errors = _wrong_names(f"{path}: ", study, [*STUDY_TEXT, *VARIANT_SECTIONS, "presets"])
     errors += _sections(f"{path}: ", study, VARIANT_SECTIONS)
-    for name, sections in (study.get("presets") or {}).items():
+    for key in STUDY_TEXT:
+        kind = list if key == "claims" else str
+        if not isinstance(study.get(key), kind):
+            expected = "a list of sentences" if kind is list else "text"
+            errors.append(UserError(f"{path}: {key}", expected, _shown(study.get(key))))
+    own = study.get("presets") or {}
+    if not isinstance(own, dict):
+        return [*errors, UserError(f"{path}: presets", "a mapping of presets", _shown(own))]
+    errors += _wrong_names(f"{path}: presets.", own, presets)
+    for name, sections in own.items():
+        if not isinstance(sections, dict):
+            expected, found = "a mapping of sections", _shown(sections)
+            errors.append(UserError(f"{path}: presets.{name}", expected, found))
+            continue
         errors += _wrong_names(f"{path}: presets.{name}.", sections, VARIANT_SECTIONS)
         errors += _sections(f"{path}: presets.{name}.", sections, VARIANT_SECTIONS)
     return errors
 
 
-def _variants(path: str, variants: Any) -> list[UserError]:
+def _variants(path: str, variants: Any, extra: Sequence[str] = ()) -> list[UserError]:
     if not isinstance(variants, dict) or (path == "variants" and not variants):
         example = "a mapping with at least one variant, such as {original: {}}"
         return [UserError(path, example, _shown(variants))]
@@ -98,11 +122,11 @@ def _variants(path: str, variants: Any) -> list[UserError]:
         if sections is not None and not isinstance(sections, dict):
             errors.append(UserError(f"{path}.{name}", "a mapping of sections", _shown(sections)))
             continue
-        errors += _variant(f"{path}.{name}", sections or {})
+        errors += _variant(f"{path}.{name}", sections or {}, extra)
     return errors
 
 
-def _variant(path: str, sections: Mapping[str, Any]) -> list[UserError]:
+def _variant(path: str, sections: Mapping[str, Any], extra: Sequence[str]) -> list[UserError]:
     errors = _sections(f"{path}.", sections, VARIANT_SECTIONS)
     shared = [key for key in sections if key in TOP_LEVEL and key not in VARIANT_SECTIONS]
     for key in shared:
@@ -114,7 +138,7 @@ def _variant(path: str, sections: Mapping[str, Any]) -> list[UserError]:
                 f"set it at the top level: {key}",
             )
         )
-    return errors + _wrong_names(f"{path}.", sections, [*VARIANT_SECTIONS, "study", *shared])
+    return errors + _wrong_names(f"{path}.", sections, [*VARIANT_SECTIONS, *extra, *shared])
 
 
 def _sections(

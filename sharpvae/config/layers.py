@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sharpvae.config.schema import Section, nested_section
+from sharpvae.config.section import Section, nested_section
 
 DEFAULTS = "defaults"  # the lowest layer, which everything else is there to override
 SILENT = (DEFAULTS,)  # what stands there may be overridden without a word

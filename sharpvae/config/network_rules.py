@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sharpvae import pretrained
+from sharpvae.config.loss_schema import PerceptualConfig
 from sharpvae.config.resolve import Resolved
-from sharpvae.config.schema import Experiment, PerceptualConfig
+from sharpvae.config.schema import Experiment
 from sharpvae.errors import UserError
 
 # Of torchvision's `features`: how many layers, and at which positions height and width are halved.
@@ -18,7 +20,7 @@ LPIPS_SMALLEST = {"alex": 31, "vgg": 16}
 
 def existing(key: str, path: str | None) -> list[UserError]:
     """Refuse a path that leads nowhere; None is no path."""
-    if path is None or Path(path).expanduser().exists():
+    if path is None or Path(os.path.expanduser(path)).exists():
         return []
     return [
         UserError(

@@ -139,7 +139,13 @@ class _Layers:
         """Of the section presets that a variant or its study names."""
         found = []
         for name in self.top.at("variants").values:
-            for layer in (self.studies.get(name, Layer("", {})), self.top.at("variants", name)):
+            study = self.studies.get(name, Layer("", {}))
+            for layer in (
+                study.at("presets", self.preset_name),
+                self.preset.at("variants", name),
+                study,
+                self.top.at("variants", name),
+            ):
                 for named in self._all_named(layer):
                     section = named.prefix.split(".")[1]
                     where = f"{layer.at(section).prefix}.preset"
@@ -178,7 +184,7 @@ class _Layers:
         if name is None:
             return None
         presets = self.top.at("section_presets", section)
-        if name not in presets.values:
+        if not isinstance(name, str) or name not in presets.values:
             raise UserError(
                 f"{own.prefix}.preset",
                 f"the name of one of section_presets.{section}",
@@ -190,7 +196,7 @@ class _Layers:
 
 def _chosen_preset(params: dict[str, Any]) -> Layer:
     name, presets = params.get("preset"), params.get("presets") or {}
-    if name not in presets:
+    if not isinstance(name, str) or name not in presets:
         raise UserError(
             "preset",
             "the name of one of the presets in params.yaml",

@@ -25,6 +25,21 @@ def check(resolved: Resolved) -> None:
         errors += _schedules(resolved, name)
         errors += _patches(resolved, name)
         errors += _shares(resolved, name)
+        errors += _stopping(resolved, name)
+    if errors:
+        raise UserErrors(errors)
+
+
+def check_shapes(resolved: Resolved) -> None:
+    """Check that every variant's networks fit the images; what `check` does besides costs files.
+
+    Raises:
+        UserErrors: with every misfit.
+    """
+    rules = (_image_size, _dropout, _patches)
+    errors = [
+        e for rule in rules for name in resolved.experiment.variants for e in rule(resolved, name)
+    ]
     if errors:
         raise UserErrors(errors)
 
@@ -166,3 +181,32 @@ def _patches(resolved: Resolved, name: str) -> list[UserError]:
             "give it fewer entries, or raise data.image_size",
         )
     ]
+
+
+def _stopping(resolved: Resolved, name: str) -> list[UserError]:
+    """The validation loss decides nothing where it is not what training brings down."""
+    variant = resolved.experiment.variants[name]
+    watchers: tuple[str, ...]
+    if variant.loss.weights.adversarial > 0:
+        reason = "the validation loss leaves the adversarial term out, and favours the time before"
+        key, watchers = "loss.weights.adversarial", ("early_stop_patience",)
+    elif variant.loss.kl_share > 0:
+        reason = "validation is at loss.beta, the most that the controller may use"
+        key, watchers = "loss.kl_share", ("early_stop_patience", "scheduler")
+    else:
+        return []
+    errors = []
+    for watcher in watchers:
+        value = getattr(variant.train, watcher)
+        if value in (0, "none", "cosine", "step"):
+            continue
+        errors.append(
+            UserError(
+                resolved.sources[f"variants.{name}.train.{watcher}"],
+                f"no decision by the validation loss under "
+                f"{resolved.sources[f'variants.{name}.{key}']}: {reason}",
+                str(value),
+                f"set variants.{name}.train.{watcher}: {'cosine' if watcher == 'scheduler' else 0}",
+            )
+        )
+    return errors

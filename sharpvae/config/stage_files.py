@@ -8,19 +8,18 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from sharpvae.artefacts import read_json
+from sharpvae.config.loss_schema import LossConfig
 from sharpvae.config.schema import (
     ClassifierConfig,
-    Count,
     DataConfig,
     Experiment,
-    LossConfig,
     MetricsConfig,
     ModelConfig,
     SampleConfig,
-    Section,
     TrainConfig,
     VariantConfig,
 )
+from sharpvae.config.section import Count, Section
 from sharpvae.errors import UserError
 
 

@@ -49,8 +49,17 @@ def describe(finding: Any, sources: dict[str, str]) -> UserError:
         )
     found = f"{finding['input']!r} ({type(finding['input']).__name__})"
     if finding["type"] in ("value_error", "dict_type") and isinstance(finding["input"], dict):
-        found = "a combination that leaves nothing"
+        plain = {k: v for k, v in finding["input"].items() if not isinstance(v, dict)}
+        found = ", ".join(f"{key} {value}" for key, value in plain.items()) or "none"
+        where = _section_source(dotted, sources)
     return UserError(where, _expected(finding), found, _fix(finding))
+
+
+def _section_source(dotted: str, sources: dict[str, str]) -> str:
+    """Where all keys of a section stand, if they stand together; else its resolved name."""
+    keys = [source for key, source in sources.items() if key.startswith(f"{dotted}.")]
+    places = {source.rpartition(".")[0] for source in keys}
+    return places.pop() if len(places) == 1 else dotted
 
 
 def _known_prefix(location: tuple[Any, ...], sources: dict[str, str]) -> tuple[str, str]:

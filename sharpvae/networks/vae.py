@@ -89,7 +89,8 @@ class Decoder(nn.Module):
         """float32 (B, Z), int64 (B,) => float32 (B, C, H, W) in [0, 1]; labels as in `VAE`"""
         if self.classes:
             latents = torch.cat([latents, one_hot(labels, self.classes)], 1)
-        return torch.sigmoid(self.head(self.body(self.stem(latents))))
+        # In full precision: bf16 rounds 0.9985 and all above to 1, where no gradient is left.
+        return torch.sigmoid(self.head(self.body(self.stem(latents))).float())
 
 
 class VAE(nn.Module):

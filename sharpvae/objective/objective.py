@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from sharpvae.config.schema import LossConfig
+from sharpvae.config.loss_schema import LossConfig
 from sharpvae.objective.schedules import Span, fraction_of_full
 from sharpvae.objective.terms import (
     absolute_error,

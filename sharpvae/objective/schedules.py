@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sharpvae.config.schema import ScheduleConfig
+from sharpvae.config.loss_schema import ScheduleConfig
 
 _STEEPNESS = 12.0  # of the sigmoid: from 0.25 % to 99.75 % of its range over `length`
 
@@ -75,7 +75,9 @@ def _logistic(x: float) -> float:
 
 
 def never_starts(schedule: ScheduleConfig, span: Span) -> bool:
-    """Whether the weight is still 0 at the last update."""
+    """Whether the weight is 0 at every update."""
+    if schedule.shape == "cyclic":  # which is 0 again at the beginning of each cycle
+        schedule = schedule.model_copy(update={"shape": "linear"})
     return fraction_of_full(schedule, span.steps - 1, span) == 0
 
 

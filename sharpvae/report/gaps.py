@@ -49,7 +49,9 @@ def reading(comparison: Comparison, name: str, places: int) -> str:
         else "the decoder: even reconstructions come out that far from real images"
     )
     if mixture >= prior:
-        return f"Most of the distance lies with {fault}. The mixture does not help."
+        told = comparison.estimates[name]["class_agreement"] is not None
+        apart = " Its codes are drawn apart from the classes asked for." if told else ""
+        return f"Most of the distance lies with {fault}. The mixture does not help.{apart}"
     share = min(1.0, (prior - mixture) / (prior - bottom))
     gained = percent(share).lstrip("+")
     return (

@@ -128,12 +128,15 @@ class Explorer:
             return skipped("the images have no labels")
         triples = self.config.arithmetic
         triples = default_arithmetic(self.class_names) if triples is None else triples
-        rows, shown = [], []
+        rows: list[Images] = []
+        shown: list[dict[str, str]] = []
+        missing: list[list[str]] = []
         for names in triples:
             a, b, c = map(self.class_names.index, names)
             image = next(iter((self.test.labels == c).nonzero().flatten().tolist()), None)
             if image is None or not {a, b} <= set(self.train.labels.tolist()):
-                continue  # too few images for a class
+                missing.append(names)  # a class has no image here
+                continue
             direction = self._class_mean(a) - self._class_mean(b)
             codes = along(self._mean(image), direction, _SHARES)
             drawn = self._decode(codes, self._labels([image] * len(codes)))
@@ -142,16 +145,23 @@ class Explorer:
         if not rows:
             return skipped("no images of the classes asked for" if triples else "none asked for")
         picture = grid(np.concatenate(rows), len(_SHARES) + 1)
-        return Picture(picture, {"rows": shown, "columns": _SHARES.tolist()})
+        description: dict[str, Any] = {"rows": shown, "columns": _SHARES.tolist()}
+        return Picture(picture, description | ({"without_images": missing} if missing else {}))
 
     def _pairs(self, count: int) -> list[tuple[int, int]]:
         if not self.vae.classes or self.test.labels is None:
             return [(i, i + 1) for i in range(0, min(2 * count, self.test.count - 1), 2)]
         of_class = [
-            (self.test.labels == label).nonzero().flatten()[:2].tolist()
+            (self.test.labels == label).nonzero().flatten().tolist()
             for label in range(self.vae.classes)
         ]
-        return [(two[0], two[1]) for two in of_class if len(two) == 2][:count]
+        most = max(map(len, of_class))
+        return [
+            (images[i], images[i + 1])
+            for i in range(0, most, 2)  # a pair of each class before a second of any
+            for images in of_class
+            if i + 1 < len(images)
+        ][:count]
 
     def _class_mean(self, label: int) -> Tensor:
         return torch.from_numpy(self.train.mean[self.train.labels == label].mean(axis=0)).float()

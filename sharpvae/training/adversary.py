@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sharpvae.config.schema import AdversarialConfig
+from sharpvae.config.loss_schema import AdversarialConfig
 from sharpvae.networks.discriminator import PatchDiscriminator
 from sharpvae.objective.adversarial import deception, discrimination
 

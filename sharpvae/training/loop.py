@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sharpvae.config.schema import TrainConfig
 from sharpvae.datasets.batches import Batch, Feed
@@ -15,7 +16,7 @@ from sharpvae.objective.adversarial import adaptive_weight
 from sharpvae.objective.control import LEAST, next_beta
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.schedules import Span, lr_factor
-from sharpvae.randomness import generator
+from sharpvae.randomness import generator, global_seed
 from sharpvae.training.adversary import Adversary
 from sharpvae.training.guard import FiniteGuard
 from sharpvae.training.records import Epoch, Step
@@ -60,10 +61,11 @@ class Trainer:
         self.device = train.device
         self.autocast = _autocast(config.precision, self.device)
         self.optimizer = _optimizer(config, vae)
-        self.warmup, self.plateau = _schedules(config, self.optimizer, objective.span)
+        self.per_update, self.per_epoch = _schedules(config, self.optimizer, objective.span)
         self.guard = FiniteGuard(context)
         self.noise = generator(seed, "posterior", self.device)
         self.prior = generator(seed, "adversary", self.device)
+        self.drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in vae.modules())
         self.step = 0
         self.controlled = torch.tensor(LEAST * objective.beta(), device=self.device)
         self.used: dict[str, float | Tensor] = {"lr": config.lr, "beta": 0.0}
@@ -108,9 +110,10 @@ class Trainer:
 
     def _update(self, batch: Batch) -> dict[str, Tensor]:
         """One step of each optimiser; the mean of each term as it was before the step."""
-        terms, reconstructions = self._forward(batch, self.noise)
+        with self._dropout():
+            terms, reconstructions = self._forward(batch, self.noise)
+            fakes = self._fakes(batch, reconstructions)
         loss = self._loss(terms)
-        fakes = self._fakes(batch, reconstructions)
         if self.adversary is not None and fakes is not None:
             terms["adversarial"] = self.adversary.term(fakes)
             loss = loss + self._adversarial_weight(terms) * terms["adversarial"].mean()
@@ -123,8 +126,8 @@ class Trainer:
             )
         self.used["lr"] = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
-        if self.warmup is not None:
-            self.warmup.step()
+        if self.per_update is not None:
+            self.per_update.step()
         terms["loss"] = loss
         if self.adversary is not None and fakes is not None:
             watched["discriminator"] = self.adversary.update(batch.images, fakes)
@@ -132,6 +135,12 @@ class Trainer:
         self.step += 1
         self.guard.watch(self.step, watched)
         return {name: term.detach().mean() for name, term in terms.items()}
+
+    def _dropout(self) -> AbstractContextManager[None]:
+        """Dropout takes no generator: this seeds the one that it draws from, for one update."""
+        if not self.drops:
+            return nullcontext()
+        return global_seed(self.seed, f"dropout {self.step}")
 
     def _loss(self, terms: dict[str, Tensor]) -> Tensor:
         """The objective without its adversarial part, mean over the batch, at beta as it stands."""
@@ -142,7 +151,7 @@ class Trainer:
         self.used["beta"] = beta
         if share > 0:
             bound = torch.full_like(self.controlled, largest)
-            now = (regularisation / loss).detach()
+            now = torch.nan_to_num((regularisation / loss).detach())  # 0 of a loss of 0
             self.controlled = next_beta(self.controlled, now, share, bound)
         return loss
 
@@ -196,8 +205,8 @@ class Trainer:
             if self.config.early_stop_patience > 0:
                 state = self.vae.state_dict()
                 self.best_state = {name: value.clone() for name, value in state.items()}
-        if self.plateau is not None:
-            self.plateau.step(loss)
+        if self.per_epoch is not None:
+            self.per_epoch.step(loss)
         patience = self.config.early_stop_patience
         stop = 0 < patience <= epoch - self.best_epoch
         return Epoch(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sharpvae.artefacts import read_json
-from sharpvae.config.schema import LossConfig
+from sharpvae.config.loss_schema import LossConfig
 from sharpvae.networks.critic import Critic, CriticFeatures
 from sharpvae.networks.imagenet import ImageNetFeatures
 from sharpvae.networks.lpips import LAYERS, channel_weights

@@ -39,23 +39,23 @@ def test_a_conditional_variant_sees_the_classes(
 ) -> None:
     text = (place / "params.yaml").read_text().replace("conditional: false", "conditional: true ")
     (place / "params.yaml").write_text(text)
-    assert app.main(["original"]) == 0
-    assert "200 latent dimensions, 10 classes" in capsys.readouterr().out
+    assert app.main(["improved"]) == 0
+    assert "512 latent dimensions, 10 classes" in capsys.readouterr().out
     (place / "params.yaml").write_text(text.replace("name: mnist5k", "name: celeba "))
     assert app.main([]) == 1
     assert "celeba has no labels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "kinds"),
+    ("old", "new", "kinds", "gone"),
     [
-        ("family: conv", "family: mlp ", ["BatchNorm1d", "Unflatten"]),
-        ("blocks: plain   ", "blocks: residual", ["encoder.body.0.3.branch.2"]),
-        ("norm: batch", "norm: group", ["GroupNorm"]),
+        ("family: conv", "family: mlp ", ["BatchNorm1d", "Unflatten"], "Conv"),
+        ("blocks: plain   ", "blocks: residual", ["encoder.body.0.3.branch.2"], "Unknown"),
+        ("norm: batch", "norm: group", ["GroupNorm"], "BatchNorm2d"),
     ],
 )
 def test_every_family(
-    place: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, kinds: list[str]
+    place: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, kinds: list[str], gone: str
 ) -> None:
     text = (place / "params.yaml").read_text()
     assert text.count(old) == 1
@@ -64,6 +64,7 @@ def test_every_family(
     printed = capsys.readouterr().out
     for kind in kinds:
         assert kind in printed
+    assert gone not in printed
 
 
 def test_mistakes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,3 +85,12 @@ def test_the_discriminator_of_an_adversarial_variant(
     printed = capsys.readouterr().out
     assert "improved: discriminator, in training alone" in printed
     assert "16 x 32 x 32" in printed, "128 channels, times the laptop's 0.125"
+
+
+def test_an_image_that_no_network_can_halve(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (place / "params.yaml").read_text()
+    (place / "params.yaml").write_text(text.replace("image_size: null", "image_size: 28  "))
+    assert app.main([]) == 1
+    assert "multiple of 16" in capsys.readouterr().err

@@ -45,13 +45,12 @@ def test_the_command_adds_the_study_to_params(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """DVC itself applies what stands behind -S."""
-    from dvc.utils.hydra import apply_overrides
-
+    hydra = pytest.importorskip("dvc.utils.hydra", reason="DVC is not installed")
     from sharpvae.config.resolve import resolve_file
 
     assert app.main(["s001-fixed"]) == 0
     override = capsys.readouterr().out.split("-S '")[1].split("'")[0]
-    apply_overrides(place / "params.yaml", [override])
+    hydra.apply_overrides(place / "params.yaml", [override])
     variants = resolve_file(place / "params.yaml").experiment.variants
     assert list(variants) == ["original", "improved", "s001-fixed"]
     assert variants["s001-fixed"].loss.beta == 0.001

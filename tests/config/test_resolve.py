@@ -186,6 +186,21 @@ def test_seed_zero_is_a_seed() -> None:
          ["variants.improved.loss.kl_share", "gaussian", "negative"]),
         ("variants.improved.loss", {"beta": 0.0, "kl_share": 0.1},
          ["variants.improved.loss.kl_share", "loss.beta above 0"]),
+        ("variants.improved.loss", {"weights": {"adversarial": 0.5}},
+         ["defaults.train.early_stop_patience", "weights.adversarial", "0"]),
+        ("variants.improved.loss", {"kl_share": 0.1},
+         ["train.scheduler", "plateau", "kl_share", "cosine"]),
+        ("loss.schedules.beta.shape", "cyclic", ["loss.schedules.beta\n", "cycle 0.0"]),
+        ("preset", ["toy"], ["preset", "['toy']"]),
+        ("model.preset", ["small"], ["model.preset", "['small']"]),
+        ("model.preset", {"a": 1}, ["model.preset", "{'a': 1}"]),
+        ("defaults.loss.preset", "mse_only", ["defaults.loss.preset", "unknown key"]),
+        ("defaults.variants", {}, ["defaults.variants", "unknown key"]),
+        ("presets.laptop.variants", {"improved": {"study": "best"}},
+         ["presets.laptop.variants.improved.study", "unknown key"]),
+        ("presets.laptop.variants", {"improved": {"model": {"preset": "high_res"}}},
+         ["presets.laptop.variants.improved.model.preset", "made for 128"]),
+        ("data.path", "~nosuchuser/x", ["data.path", "exists"]),
         ("loss.weights.adversarial", -0.5, ["loss.weights.adversarial", ">= 0", "-0.5"]),
         ("data.image_size", 30, ["data.image_size", "multiple of 16", "32"]),
         ("sample.count", 10, ["sample.count", "at least 500", "metrics.kid_subset_size"]),
@@ -277,9 +292,12 @@ def test_a_variants_model_preset_made_for_another_size_needs_the_size_set() -> N
     check(resolve(params))
 
 
+TEXT = {"title": "mine", "about": "A study.", "claims": ["It works."]}
+
+
 def study(**sections: Any) -> Resolved:
     params = changed("variants", {"plain": {}, "mine": {"study": "mine"}})
-    return resolve(params, {"mine": {"about": "x", **sections}})
+    return resolve(params, {"mine": {**TEXT, **sections}})
 
 
 def test_a_study_is_above_the_shared_sections_and_below_its_variant() -> None:
@@ -288,7 +306,7 @@ def test_a_study_is_above_the_shared_sections_and_below_its_variant() -> None:
     params = changed("variants", {"mine": {"study": "mine", "loss": {"beta": 1.0}}})
     put(params, "loss.beta", 3.0)
     for beta in (1.0, 7.0):
-        found = resolve(params, {"mine": {"loss": {"beta": 7.0}}})
+        found = resolve(params, {"mine": {**TEXT, "loss": {"beta": 7.0}}})
         assert found.experiment.variants["mine"].loss.beta == beta
         put(params, "variants.mine.loss.beta", None)
 
@@ -298,7 +316,7 @@ def test_what_a_study_says_under_a_preset_is_below_the_shared_sections() -> None
     assert study(**mine).experiment.variants["mine"].train.epochs == 3
     params = changed("variants", {"mine": {"study": "mine"}})
     put(params, "train.epochs", 9)
-    assert resolve(params, {"mine": mine}).experiment.variants["mine"].train.epochs == 9
+    assert resolve(params, {"mine": {**TEXT, **mine}}).experiment.variants["mine"].train.epochs == 9
 
 
 @pytest.mark.parametrize(
@@ -309,11 +327,18 @@ def test_what_a_study_says_under_a_preset_is_below_the_shared_sections() -> None
         ({"loss": {"beta": -1.0}}, "studies/mine.yaml: loss.beta"),
         ({"data": {}}, "studies/mine.yaml: data"),
         ({"presets": {"toy": {"train": {"epoks": 1}}}}, "mine.yaml: presets.toy.train.epoks"),
+        ({"presets": {"labtop": {}}}, "mine.yaml: presets.labtop"),
+        ({"presets": 3}, "mine.yaml: presets"),
+        ({"presets": {"paper": None}}, "mine.yaml: presets.paper"),
+        ({"model": {"preset": ["a"]}}, "mine.yaml: model.preset"),
+        ({"claims": "one"}, "mine.yaml: claims"),
+        ({"about": None}, "mine.yaml: about"),
+        ({"presets": {"laptop": {"model": {"preset": "high_res"}}}}, "made for 128"),
     ],
 )
 def test_a_mistake_in_a_study_names_its_file(sections: dict[str, Any], part: str) -> None:
     with pytest.raises(UserError) as caught:
-        study(**sections)
+        check(study(**sections))
     assert part in str(caught.value)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sharpvae.config.schema import ScheduleConfig
+from sharpvae.config.loss_schema import ScheduleConfig
 from sharpvae.objective.schedules import Span, fraction_of_full, lr_factor, never_starts
 
 SPAN = Span(epoch_steps=10, epochs=40)
@@ -92,6 +92,8 @@ def test_what_starts_after_the_end_never_starts() -> None:
     assert never_starts(schedule("constant", start=40.0), SPAN)
     assert not never_starts(schedule("constant", start=39.0), SPAN)
     assert never_starts(schedule("linear", unit="steps", start=399.0), SPAN), "its last is still 0"
+    again = schedule("cyclic", length=10.0, cycle=20.0, every="epoch")
+    assert not never_starts(again, Span(10, 21)), "0 at the last update, but not before"
 
 
 @given(st.integers(1, 50), st.integers(1, 50), st.floats(0, 0.9), st.data())

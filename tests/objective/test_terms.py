@@ -297,6 +297,12 @@ def test_beta_sigma_of_a_learned_variance_is_twice_that_variance(loss_config) ->
     assert beta_sigma(loss, 1000, 8) is None, "before training"
 
 
+def test_beta_sigma_under_a_controller_is_that_of_the_beta_it_found(loss_config) -> None:
+    loss = loss_config(kl_share=0.1, beta=100.0)
+    assert beta_sigma(loss, 1000, 8) is None, "before training"
+    assert beta_sigma(loss, 1000, 8, beta=0.25) == 0.25
+
+
 def test_beta_sigma_of_the_published_systems(loss_config) -> None:
     first = loss_config(reduction="mean", reconstruction_weight=2000.0)
     assert beta_sigma(first, 64 * 64 * 3, 200) == pytest.approx(6.144)

@@ -36,9 +36,9 @@ WARMUP = {"shape": "linear", "length": 10.0}
 
 @pytest.fixture
 def trainer(model_config, loss_config, train_config):
-    def build(seed: int = 0, loss: dict | None = None, **changes) -> Trainer:
+    def build(seed: int = 0, loss: dict | None = None, model: dict | None = None, **changes):
         with global_seed(seed, "weights"):
-            vae = VAE(model_config(), 1, 16)
+            vae = VAE(model_config(**(model or {})), 1, 16)
         config = train_config(**changes)
         span = Span(64 // config.batch_size, config.epochs)
         target = Objective(loss_config(**{"beta": 0.1, **(loss or {})}), 256, 4, span, None)
@@ -283,3 +283,37 @@ def test_the_cosine_moves_with_every_update(trainer) -> None:
 def test_the_steps_fall_after_their_epochs(trainer) -> None:
     run = trainer(epochs=4, scheduler="step", lr_every=2, lr_factor=0.1)
     assert [record.lr for record in epochs(run)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])
+
+
+def test_the_controller_waits_while_there_is_no_loss(trainer) -> None:
+    """0 of 0 is no share: nothing to reconstruct yet, and a bound on beta that starts at 0."""
+    rise = {"beta": {"shape": "linear", "length": 2.0}}
+    run = trainer(epochs=2, loss={"beta": 5.0, "kl_share": 0.1, "schedules": rise})
+    run.objective.reconstruction = lambda terms, step=None: 0 * terms["mse"]
+    assert all(record.beta >= 0 for record in epochs(run))
+
+
+def test_dropout_is_a_function_of_the_seed_too(trainer, model_config) -> None:
+    """Whatever else drew from the global generator before."""
+    histories = []
+    for drawn in (0, 3):
+        torch.rand(drawn)
+        run = trainer(model={"family": "mlp", "widths": [16, 8], "dropout": 0.5})
+        state = torch.random.get_rng_state()
+        histories.append(epochs(run))
+        assert torch.equal(state, torch.random.get_rng_state()), "and it is left as it was"
+    assert histories[0] == histories[1]
+    plain = trainer(model={"family": "mlp", "widths": [16, 8], "dropout": 0.0})
+    assert epochs(plain) != histories[0]
+
+
+def test_a_confident_mistake_has_a_gradient_in_bf16(trainer) -> None:
+    """bf16 would round its sigmoid to 1, where cross-entropy is flat."""
+    run = trainer(precision="bf16", loss={"weights": {"mse": 0.0, "bce": 1.0}})
+    torch.nn.init.zeros_(run.vae.decoder.last_weight)
+    torch.nn.init.constant_(run.vae.decoder.head.bias, 8.0)
+    batch = next(run.train.shuffled(8, 0, 1))
+    terms, _ = run._forward(batch, run.noise)
+    terms["bce"].sum().backward()
+    dark = batch.images.numel() - float(batch.images.sum())
+    assert float(run.vae.decoder.head.bias.grad) == pytest.approx(dark, rel=0.01)
