@@ -93,7 +93,7 @@ def arithmetic(rows: list[list[str]] | None, **data: Any) -> Resolved:
     params = copy.deepcopy(PARAMS)
     params["data"].update(data)
     params["sample"]["arithmetic"] = rows
-    return resolve(params)
+    return resolve(params, Studies(REPOSITORY / "studies"))
 
 
 def test_arithmetic_with_a_class_that_is_not_there_is_refused() -> None:
