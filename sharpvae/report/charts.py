@@ -16,6 +16,7 @@ from sharpvae.report.numerals import MINUS
 from sharpvae.report.palette import Theme
 
 _BINS = 48
+_NOTHING = 1e5  # of the largest: what is smaller is 0 to the eye, as the end of a cosine is
 _TERMS = {
     "loss": "Total loss, as weighted by each variant",
     "mse": "Squared error, summed over pixels",
@@ -195,8 +196,8 @@ def latent_panel(evidence: Evidence) -> Panel:
 
 
 def _choose_scale(axes: Axes, values: Sequence[float]) -> None:
-    """Logarithmic where the values span more than a factor of 5 and none is 0 or less."""
-    if values and min(values) > 0 and max(values) / min(values) > 5:
+    """Logarithmic where the values span more than a factor of 5 and come to nothing nowhere."""
+    if values and min(values) > 0 and 5 < max(values) / min(values) < _NOTHING:
         axes.set_yscale("log")
         _plain_log_ticks(axes, "y", values)
     else:
