@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from apps.ending import RESUMABLE, exit_code
+from apps import command
 from sharpvae.artefacts import copy_file
 from sharpvae.datasets.catalogue import entry, names
 from sharpvae.datasets.entry import Entry
@@ -32,7 +31,7 @@ WIDTH = 118  # columns of the list where there is no terminal
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; the exit code is 1 after a mistake that the user can mend."""
     options = _parser().parse_args(arguments)
-    return exit_code(lambda: serve(options), RESUMABLE)
+    return command.exit_code(lambda: serve(options), command.RESUMABLE)
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -56,11 +55,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m apps.datasets",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("apps.datasets", __doc__)
     parser.add_argument("names", nargs="*", metavar="name", help="datasets; none: list them all")
     parser.add_argument("--fetch", action="store_true", help="download and verify the files")
     parser.add_argument("--mirror", help="folder or http(s) address, as data.mirror")
@@ -85,7 +80,7 @@ def list_all(mirror: str | None) -> None:
             name, _count(dataset.images), _size(dataset), _classes(dataset), _download(dataset),
             dataset.licence, _on_disk(dataset, found),
         )  # fmt: skip
-    console = _console()
+    console = command.console(WIDTH)
     console.print(table, markup=False)
     console.print("\nAll about one: python -m apps.datasets <name>", highlight=False)
 
@@ -114,7 +109,7 @@ def show(dataset: Entry, mirror: str | None) -> None:
     for title, text in rows:
         if text:
             table.add_row(title, text)
-    console = _console()
+    console = command.console(WIDTH)
     console.print(table, markup=False)
     console.print()
 
@@ -137,10 +132,6 @@ def fetch(dataset: Entry, mirror: str | None, into: Path) -> None:
         if into != RAW and not path.is_relative_to(target.parent):
             path = copy_file(path, target)
         print(f"{'verified' if file.digest else 'no published sum'}: {path}")
-
-
-def _console() -> Console:
-    return Console() if sys.stdout.isatty() else Console(width=WIDTH)
 
 
 def _count(images: int | None) -> str:

@@ -6,16 +6,14 @@ python -m apps.describe improved    one of them
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
-from apps.ending import exit_code
+from apps import command
 from sharpvae.config.resolve import resolve_file
 from sharpvae.config.rules import check_shapes
 from sharpvae.config.schema import DataConfig, VariantConfig
@@ -33,15 +31,11 @@ WIDTH = 118  # columns where there is no terminal
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; the exit code is 1 after a mistake that the user can mend."""
-    parser = argparse.ArgumentParser(
-        prog="python -m apps.describe",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("apps.describe", __doc__)
     parser.add_argument("variants", nargs="*", metavar="variant", help="none: all of them")
     parser.add_argument("--channels", type=int, choices=(1, 3), help="of the images")
     options = parser.parse_args(arguments)
-    return exit_code(lambda: describe_all(options.variants, options.channels))
+    return command.exit_code(lambda: describe_all(options.variants, options.channels))
 
 
 def describe_all(names: Sequence[str], channels: int | None) -> None:
@@ -112,7 +106,7 @@ def prepared(data: DataConfig) -> Card | None:
 
 def describe(name: str, variant: VariantConfig, channels: int, size: int, classes: int) -> None:
     """Print the layers of one variant's networks, with what they cost."""
-    from sharpvae.networks.discriminator import PatchDiscriminator
+    from sharpvae.networks.discriminator import configured
     from sharpvae.networks.summary import discriminator_layers, layers
     from sharpvae.networks.vae import VAE
 
@@ -121,11 +115,7 @@ def describe(name: str, variant: VariantConfig, channels: int, size: int, classe
     vae = VAE(variant.model, channels, size, classes)
     show(title, layers(vae, channels, size), ("encoder", "decoder"))
     if variant.loss.weights.adversarial > 0:
-        section = variant.loss.adversarial
-        widths = variant.model.scaled(section.widths)
-        discriminator = PatchDiscriminator(
-            channels, widths, norm=section.norm, activation=section.activation
-        )
+        discriminator = configured(variant.loss.adversarial, variant.model, channels)
         title = f"{name}: discriminator, in training alone"
         show(title, discriminator_layers(discriminator, channels, size), ())
 
@@ -151,7 +141,7 @@ def show(title: str, found: list[Layer], parts: Sequence[str]) -> None:
             start or "whole", "", "", f"{sum(layer.parameters for layer in part):,}",
             f"{sum(layer.multiply_adds for layer in part):,}", style="bold",
         )  # fmt: skip
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console = command.console(WIDTH)
     console.print(table, markup=False)
     console.print()
 

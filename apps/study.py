@@ -6,7 +6,6 @@ python -m apps.study s001-fixed    one, with its settings and the command that r
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from apps.ending import exit_code
+from apps import command
 from sharpvae.config.dotted import flatten, text
 from sharpvae.config.known_keys import STUDY_TEXT
 from sharpvae.config.studies import FOLDER, Studies, place
@@ -26,14 +25,10 @@ WIDTH = 100  # columns where there is no terminal
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; the exit code is 1 after a mistake that the user can mend."""
-    parser = argparse.ArgumentParser(
-        prog="python -m apps.study",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("apps.study", __doc__)
     parser.add_argument("studies", nargs="*", metavar="study", help="none: list them all")
     options = parser.parse_args(arguments)
-    return exit_code(lambda: serve(options.studies))
+    return command.exit_code(lambda: serve(options.studies))
 
 
 def serve(names: Sequence[str]) -> None:
@@ -50,7 +45,7 @@ def serve(names: Sequence[str]) -> None:
             "nothing there",
             "run from the top of the repository",
         )
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console = command.console(WIDTH)
     for name in names:
         if name not in studies:
             raise UserError(

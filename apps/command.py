@@ -1,14 +1,31 @@
-"""How an app ends: one message for a mistake, one exit code for each ending."""
+"""What every app has: how it is called, where it prints, how it ends."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
+
+from rich.console import Console
 
 from sharpvae.errors import UserError
 
 INTERRUPTED = 130  # as a shell reports Ctrl-C
 RESUMABLE = "interrupted: the next call goes on where this one stopped"
+
+
+def parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser for `python -m <module>` that prints `description` line for line."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def console(width: int) -> Console:
+    """The terminal as wide as it is, or `width` columns where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=width)
 
 
 def exit_code(work: Callable[[], None], interrupted: str = "interrupted") -> int:
