@@ -128,6 +128,7 @@ def test_the_beta_of_document_002_warms_up_in_every_cycle() -> None:
 FREE = (  # what a study leaves to the run, or to the machine
     "model.width_scale", "loss.perceptual.network", "loss.perceptual.weights",
     "loss.perceptual.layers", "train.epochs", "train.lr", "train.batch_size", "train.precision",
+    "train.compile", "train.accumulate", "train.devices", "train.nodes", "train.checkpoint_every",
     "train.film_every",
 )  # fmt: skip
 MLP = {f"model.{key}" for key in (
@@ -161,6 +162,7 @@ def test_no_shared_key_moves_a_study(name: str) -> None:
                 ("loss.perceptual", used.perceptual),
                 ("loss.schedules.adversarial", used.adversarial),
                 ("loss.adversarial", used.adversarial), ("loss.lpips", used.lpips),
+                ("train.fid_every", before.train.best_by == "fid"),
             )
         )  # fmt: skip
         lr = key.startswith("train.lr_") or key == "train.lr"

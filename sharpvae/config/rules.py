@@ -25,7 +25,8 @@ def check(resolved: Resolved) -> None:
         errors += _schedules(resolved, name)
         errors += _patches(resolved, name)
         errors += _shares(resolved, name)
-        errors += _stopping(resolved, name)
+        errors += _selection(resolved, name)
+        errors += _parts(resolved, name)
     if errors:
         raise UserErrors(errors)
 
@@ -183,22 +184,27 @@ def _patches(resolved: Resolved, name: str) -> list[UserError]:
     ]
 
 
-def _stopping(resolved: Resolved, name: str) -> list[UserError]:
+def _selection(resolved: Resolved, name: str) -> list[UserError]:
     """The validation loss decides nothing where it is not what training brings down."""
     variant = resolved.experiment.variants[name]
-    watchers: tuple[str, ...]
+    watchers: dict[str, tuple[str, str]] = {}
+    if variant.train.best_by == "loss":
+        remedy = "or choose by what is seen: train.best_by: fid"
+        watchers["early_stop_patience"] = "0", remedy
+        watchers["keep"] = "last", remedy
     if variant.loss.weights.adversarial > 0:
         reason = "the validation loss leaves the adversarial term out, and favours the time before"
-        key, watchers = "loss.weights.adversarial", ("early_stop_patience",)
+        key = "loss.weights.adversarial"
     elif variant.loss.kl_share > 0:
         reason = "validation is at loss.beta, the most that the controller may use"
-        key, watchers = "loss.kl_share", ("early_stop_patience", "scheduler")
+        key = "loss.kl_share"
+        watchers["scheduler"] = "cosine", "which follows the updates"
     else:
         return []
     errors = []
-    for watcher in watchers:
+    for watcher, (instead, remedy) in watchers.items():
         value = getattr(variant.train, watcher)
-        if value in (0, "none", "cosine", "step"):
+        if value in (0, "last", "none", "cosine", "step"):
             continue
         errors.append(
             UserError(
@@ -206,7 +212,39 @@ def _stopping(resolved: Resolved, name: str) -> list[UserError]:
                 f"no decision by the validation loss under "
                 f"{resolved.sources[f'variants.{name}.{key}']}: {reason}",
                 str(value),
-                f"set variants.{name}.train.{watcher}: {'cosine' if watcher == 'scheduler' else 0}",
+                f"set variants.{name}.train.{watcher}: {instead}, {remedy}",
             )
         )
     return errors
+
+
+def _parts(resolved: Resolved, name: str) -> list[UserError]:
+    """Every process takes the same share of a batch, and so does every piece of it."""
+    variant = resolved.experiment.variants[name]
+    train, sources = variant.train, resolved.sources
+    parts = train.processes * train.accumulate
+    where = sources[f"variants.{name}.train.batch_size"]
+    factors = " * ".join(
+        f"{sources[f'variants.{name}.train.{key}']} {getattr(train, key)}"
+        for key in ("accumulate", "devices", "nodes")
+        if getattr(train, key) > 1
+    )
+    if train.batch_size % parts:
+        return [
+            UserError(
+                where,
+                f"a multiple of {parts} ({factors}), since each part takes as many images",
+                str(train.batch_size),
+                f"set it to {max(1, round(train.batch_size / parts)) * parts}",
+            )
+        ]
+    if variant.model.norm == "batch" and train.batch_size // train.accumulate < 2:
+        return [
+            UserError(
+                sources[f"variants.{name}.train.accumulate"],
+                f"at most {train.batch_size // 2}: batch norm needs two images at a time",
+                str(train.accumulate),
+                "lower it, or set model.norm: group",
+            )
+        ]
+    return []

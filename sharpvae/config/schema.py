@@ -108,7 +108,7 @@ class ModelConfig(Section):
 
 
 class TrainConfig(Section):
-    """Optimiser, schedule and stopping. 0 switches off clipping, stopping and film."""
+    """Optimiser, schedule, stopping, machines. 0 switches off clipping, stopping, average, film."""
 
     epochs: Count
     lr: Positive
@@ -122,9 +122,32 @@ class TrainConfig(Section):
     lr_warmup: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
     grad_clip: NonNegative
     early_stop_patience: Annotated[int, Field(ge=0)]
+    keep: Literal["best", "last"]
+    best_by: Literal["loss", "fid"]
+    fid_every: Count
+    ema: Annotated[float, Field(ge=0, lt=1)]
     flip: bool
     precision: Literal["auto", "fp32", "bf16"]
+    compile: bool
+    accumulate: Count
+    devices: Count
+    nodes: Count
+    checkpoint_every: NonNegative
     film_every: Annotated[int, Field(ge=0)]
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together, on all machines."""
+        return self.devices * self.nodes
+
+
+class LoggingConfig(Section):
+    """Who is told how training goes, and after how many updates each time."""
+
+    every: Count
+    dvclive: bool
+    tensorboard: bool
+    wandb: Literal["offline", "online"] | None
 
 
 class MixtureConfig(Section):
@@ -196,6 +219,7 @@ class Experiment(Section):
     judge: ClassifierConfig
     critic: ClassifierConfig
     metrics: MetricsConfig
+    logging: LoggingConfig
     variants: Annotated[dict[str, VariantConfig], Field(min_length=1)]
 
     @field_validator("seeds")
@@ -218,6 +242,7 @@ SHARED_SECTIONS: dict[str, type[Section]] = {
     "judge": ClassifierConfig,
     "critic": ClassifierConfig,
     "metrics": MetricsConfig,
+    "logging": LoggingConfig,
 }
 VARIANT_SECTIONS: dict[str, type[Section]] = {
     "model": ModelConfig,

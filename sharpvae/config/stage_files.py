@@ -13,6 +13,7 @@ from sharpvae.config.schema import (
     ClassifierConfig,
     DataConfig,
     Experiment,
+    LoggingConfig,
     MetricsConfig,
     ModelConfig,
     SampleConfig,
@@ -60,6 +61,7 @@ class TrainStage(Section):
     model: ModelConfig
     loss: LossConfig
     train: TrainConfig
+    logging: LoggingConfig
     device: str
 
 
@@ -115,6 +117,7 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
             model=variant.model,
             loss=variant.loss,
             train=variant.train,
+            logging=experiment.logging,
             device=device,
         )
         files[f"{name}/sample.json"] = SampleStage(

@@ -12,13 +12,19 @@ class Step:
     Attributes:
         epoch: counted from 1.
         done, of: updates done in this epoch, and how many it has.
-        images: images seen by this update.
+        step: updates done since the start.
+        images: images seen by this update, by all processes together.
+        numbers: at every `logging.every`-th update, mean over its images of each term and `loss`,
+            with `beta`, `lr` and `gradient`, the norm before clipping; None at the others, where
+            nobody waits for the device.
     """
 
     epoch: int
     done: int
     of: int
+    step: int
     images: int
+    numbers: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -30,18 +36,28 @@ class Epoch:
         step: updates done since the start.
         train, validation: mean over images of each term, summed over pixels or latent dimensions,
             and `loss`, the weighted total; validation at the final beta.
+        kl_per_dimension: nats of each latent dimension, mean over the validation images.
+        active_units: latent dimensions whose posterior mean varies by more than 0.01 over the
+            validation images (Burda et al. 2016, Importance weighted autoencoders, section 5).
+        fid: of prior samples against the validation images; None where it was not measured.
         beta, lr: as of the last update.
-        best: whether this is the lowest validation loss so far.
+        gradient: norm of the gradient before clipping, mean over the updates where it was looked
+            at.
+        best: whether this is the best value so far of what `train.best_by` names.
         last: whether training ends here.
-        stopped_early: whether it ends because the validation loss stopped falling.
+        stopped_early: whether it ends because that value stopped getting better.
     """
 
     epoch: int
     step: int
     train: dict[str, float]
     validation: dict[str, float]
+    kl_per_dimension: list[float]
+    active_units: int
+    fid: float | None
     beta: float
     lr: float
+    gradient: float
     best: bool
     last: bool
     stopped_early: bool
@@ -51,8 +67,11 @@ class Epoch:
         splits = {
             "train": self.train,
             "validation": self.validation,
-            "schedule": {"beta": self.beta, "lr": self.lr},
+            "schedule": {"beta": self.beta, "lr": self.lr, "gradient": self.gradient},
+            "latent": {"active_units": self.active_units},
         }
+        if self.fid is not None:
+            splits["latent"] = {**splits["latent"], "fid": self.fid}
         return [
             (self.epoch, self.step, split, term, value)
             for split, terms in splits.items()
