@@ -1,4 +1,4 @@
-"""A VAE on disk: its weights, and beside them the shape they belong to."""
+"""Networks on disk: weights, and beside them the shape they belong to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 
 from sharpvae.artefacts import read_json, write_json
 from sharpvae.config.schema import ModelConfig
+from sharpvae.networks.critic import Critic
 from sharpvae.networks.vae import VAE
 from sharpvae.weights import load_weights, save_weights
 
@@ -32,3 +33,15 @@ def load_vae(directory: Path, device: torch.device) -> VAE:
     vae = VAE(config, *shape)
     load_weights(directory / "weights.safetensors", vae)
     return vae.to(device).eval()
+
+
+def load_critic(directory: Path) -> Critic:
+    """The network that the stage `critic` wrote.
+
+    Raises:
+        UserError: it is missing, or damaged.
+    """
+    shape = read_json(directory / "critic.json")
+    classifier = Critic(shape["image_channels"], shape["classes"], shape["widths"])
+    load_weights(directory / "critic.safetensors", classifier)
+    return classifier

@@ -30,6 +30,9 @@ _TERMS = {
     "discriminator": "Loss of the discriminator",
     "kl": "KL divergence, nats",
     "spared_kl": "KL divergence that is not free, nats",
+    "active_units": "Active latent dimensions",
+    "fid": "FID of prior samples, validation images, features of the critic",
+    "gradient": "Norm of the gradient before clipping",
     "beta": "Weight of the KL (beta)",
     "lr": "Learning rate",
 }

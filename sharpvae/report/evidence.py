@@ -70,7 +70,9 @@ class Summary(Artefact):
     epochs: int
     steps: int
     best_epoch: int
+    best_by: Literal["loss", "fid"]
     stopped_early: bool
+    precision: Literal["fp32", "bf16"]
     parameters: int
     beta_sigma: float | None
     kept: Literal["last", "best"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -40,17 +43,33 @@ class Adversary:
         self.discriminator.requires_grad_(True)
         return self.pixels * deception(self.config.loss, logits)
 
-    def update(self, reals: Tensor, fakes: Tensor) -> Tensor:
-        """One step of the optimiser; its loss as it was before the step, a scalar.
+    def backward(self, reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> Tensor:
+        """Set the gradient of the discriminator; its loss, a scalar, as it is before the step.
 
-        float (B, C, H, W) in [0, 1] each; the fakes are taken as they are, without their graph.
+        Args:
+            reals, fakes: float (B, C, H, W) in [0, 1], pieces of equal size. The fakes are taken
+                as they are, without their graph.
         """
-        fakes = fakes.detach()
-        # One after the other: batch norm must not tell them apart by what they share a batch with.
-        real = self.discriminator(reals).float().flatten(1)
-        fake = self.discriminator(fakes).float().flatten(1)
-        loss = discrimination(self.config.loss, real, fake)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+        losses = []
+        for real, fake in zip(reals, fakes, strict=True):
+            # One after the other: batch norm must not tell them apart by what they share a batch
+            # with.
+            real_logits = self.discriminator(real).float().flatten(1)
+            fake_logits = self.discriminator(fake.detach()).float().flatten(1)
+            loss = discrimination(self.config.loss, real_logits, fake_logits)
+            (loss / len(reals) if len(reals) > 1 else loss).backward()
+            losses.append(loss.detach())
+        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs."""
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])

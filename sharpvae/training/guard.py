@@ -1,4 +1,4 @@
-"""Stops a training whose loss is no longer a number."""
+"""Stops a training whose loss or gradient is no longer a number."""
 
 from __future__ import annotations
 
@@ -10,11 +10,37 @@ from torch import Tensor
 from sharpvae.errors import UserError
 
 
+class NotFinite(UserError):
+    """A term of the objective, or the gradient, stopped being a number.
+
+    Attributes:
+        update: at which it did, counted from 1.
+        term: its name.
+        value: nan or an infinity.
+    """
+
+    def __init__(self, context: str, term: str, value: float, update: int, where: str) -> None:
+        shown = "nan" if math.isnan(value) else str(value)
+        super().__init__(
+            f"{context}: term '{term}' of the objective",
+            "a finite number",
+            f"{shown} at update {update} ({where})",
+            "lower train.lr, or set train.grad_clip: 1.0",
+        )
+        self.update, self.term, self.value = update, term, value
+
+    def add(self, note: str) -> None:
+        """Say more at the end of the message."""
+        self.fix = f"{self.fix}; {note}"
+        self.args = (self.text(),)
+
+
 class FiniteGuard:
     """Remembers on the device at which update each term first stopped being finite.
 
     Looking at a value on the host would wait for the GPU at every update, so `watch` only records
-    and `check` looks.
+    and `check` looks. What `watch` returns makes an optimiser skip its step, without the host
+    knowing, so that the weights stay those of the last good update.
     """
 
     def __init__(self, context: str) -> None:
@@ -24,10 +50,13 @@ class FiniteGuard:
         self.values: Tensor | None = None  # (terms,) that value
 
     @torch.no_grad()
-    def watch(self, step: int, terms: dict[str, Tensor]) -> None:
+    def watch(self, step: int, terms: dict[str, Tensor]) -> Tensor:
         """Record update `step` (from 1); not every update need have every term.
 
         terms: any shape each
+
+        Returns:
+            float32 scalar: 1 from the first bad value on, 0 before; as an optimiser's `found_inf`.
         """
         some = {name: term.detach().float().sum() for name, term in terms.items()}
         device = next(iter(some.values())).device
@@ -43,6 +72,7 @@ class FiniteGuard:
         bad = ~torch.isfinite(now) & (self.first < 0)
         self.values = torch.where(bad, now, self.values)
         self.first = torch.where(bad, step, self.first)
+        return (self.first >= 0).any().float()
 
     def check(self, epoch: int, **settings: float) -> None:
         """Raise if anything watched so far was not finite.
@@ -52,7 +82,7 @@ class FiniteGuard:
             settings: learning rate, beta and the like, named in the message.
 
         Raises:
-            UserError: with the term, the update and the settings.
+            NotFinite: with the term, the update and the settings.
         """
         if self.first is None or self.values is None:
             return
@@ -61,11 +91,7 @@ class FiniteGuard:
         if not bad:
             return
         step, index = min(bad)
-        value = float(self.values[index])
         shown = ", ".join(f"{name} {number:.4g}" for name, number in settings.items())
-        raise UserError(
-            f"{self.context}: term '{self.names[index]}' of the objective",
-            "a finite number",
-            f"{'nan' if math.isnan(value) else value} at update {step} (epoch {epoch}; {shown})",
-            "lower train.lr, or set train.grad_clip: 1.0; nothing was written",
-        )
+        value = float(self.values[index])
+        where = f"epoch {epoch}; {shown}"
+        raise NotFinite(self.context, self.names[index], value, step, where)

@@ -9,16 +9,16 @@ from torch import Tensor
 
 from sharpvae.artefacts import read_json
 from sharpvae.config.loss_schema import LossConfig
-from sharpvae.networks.critic import Critic, CriticFeatures
+from sharpvae.networks.critic import CriticFeatures
 from sharpvae.networks.imagenet import ImageNetFeatures
 from sharpvae.networks.lpips import LAYERS, channel_weights
+from sharpvae.networks.storage import load_critic
 from sharpvae.objective.perceptual import (
     NormalisedDistance,
     PerceptualDistance,
     feature_variances,
 )
 from sharpvae.pretrained import LPIPS_TRUNKS, find
-from sharpvae.weights import load_weights
 
 VARIANCE_IMAGES = 64  # images from which the scale of each layer of VGG is measured
 
@@ -41,10 +41,8 @@ def perceptual_distance(
     section = loss.perceptual
     network: CriticFeatures | ImageNetFeatures
     if section.network == "critic":
-        shape = read_json(critic / "critic.json")
-        classifier = Critic(shape["image_channels"], shape["classes"], shape["widths"])
-        load_weights(critic / "critic.safetensors", classifier)
-        network, variances = CriticFeatures(classifier), shape["feature_variances"]
+        network = CriticFeatures(load_critic(critic))
+        variances = read_json(critic / "critic.json")["feature_variances"]
     else:
         weights = find(
             section.network, section.weights, "loss.perceptual.weights",

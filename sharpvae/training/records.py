@@ -64,14 +64,14 @@ class Epoch:
 
     def rows(self) -> list[tuple[int, int, str, str, float]]:
         """The record as rows of history.csv: epoch, step, split, term, value."""
-        splits = {
-            "train": self.train,
-            "validation": self.validation,
-            "schedule": {"beta": self.beta, "lr": self.lr, "gradient": self.gradient},
-            "latent": {"active_units": self.active_units},
-        }
+        validation = {**self.validation, "active_units": self.active_units}
         if self.fid is not None:
-            splits["latent"] = {**splits["latent"], "fid": self.fid}
+            validation["fid"] = self.fid
+        splits = {
+            "train": {**self.train, "gradient": self.gradient},
+            "validation": validation,
+            "schedule": {"beta": self.beta, "lr": self.lr},
+        }
         return [
             (self.epoch, self.step, split, term, value)
             for split, terms in splits.items()

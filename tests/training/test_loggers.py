@@ -66,14 +66,14 @@ def test_dvclive_writes_a_row_an_epoch_of_each_curve(tmp_path: Path) -> None:
     for record in HISTORY:
         logger.epoch(record)
     curves = tmp_path / "live/plots/metrics"
-    assert (curves / "latent/fid.tsv").read_text() == "step\tfid\n2\t31.25\n"
+    assert (curves / "validation/fid.tsv").read_text() == "step\tfid\n2\t31.25\n"
     assert (curves / "train/loss.tsv").read_text().splitlines()[-1] == "3\tnan"
     assert (curves / "train/adversarial.tsv").read_text() == "step\tadversarial\n3\t0.1\n"
     rows = (curves / "validation/kl.tsv").read_text().splitlines()
     assert rows == ["step\tkl", "1\t3.0", "2\t4.0", "3\t5.0"]
     names = {str(path.relative_to(curves)) for path in curves.rglob("*.tsv")}
-    assert {"schedule/beta.tsv", "schedule/lr.tsv", "schedule/gradient.tsv",
-            "latent/active_units.tsv"} <= names  # fmt: skip
+    assert {"schedule/beta.tsv", "schedule/lr.tsv", "train/gradient.tsv",
+            "validation/active_units.tsv"} <= names  # fmt: skip
     latest = json.loads((tmp_path / "live/metrics.json").read_text())
     assert latest["step"] == 3 and latest["train"]["adversarial"] == 0.1
 
@@ -242,7 +242,7 @@ def test_wandb_offline_needs_neither_network_nor_login_and_is_told_everything(
             logged["/".join([item.key or "", *item.nested_key]).lstrip("/")] = item.value_json
     for name, value in {
         "update": 2, "updates/loss": 0.5, "epoch": 1, "train/mse": 2, "validation/kl": 3,
-        "latent/active_units": 2, "latent/fid": 31.25, "schedule/gradient": 0.5, "film": 0,
+        "validation/active_units": 2, "validation/fid": 31.25, "train/gradient": 0.5, "film": 0,
         "pictures/samples/_type": "image-file",
     }.items():  # fmt: skip
         assert json.loads(logged[name]) == value

@@ -10,48 +10,14 @@ from torch import Tensor
 
 from sharpvae.datasets.batches import Batch
 from sharpvae.errors import UserError
-from sharpvae.networks.discriminator import PatchDiscriminator
-from sharpvae.networks.vae import VAE
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.schedules import Span, lr_factor
-from sharpvae.randomness import global_seed
-from sharpvae.training.adversary import Adversary
+from sharpvae.training import loop
 from sharpvae.training.loop import Trainer
+from sharpvae.training.measuring import Validation, measure, validate
 from sharpvae.training.records import Epoch, Step
-from tests.feeds import feed_of
-
-
-def bars(count: int, seed: int) -> Tensor:
-    """Images of one bright bar each: little data that a VAE can learn.  uint8 (N, 1, 16, 16)"""
-    random = torch.Generator().manual_seed(seed)
-    images = torch.zeros(count, 1, 16, 16, dtype=torch.uint8)
-    for image in images:
-        row = int(torch.randint(0, 14, (), generator=random))
-        image[0, row : row + 2] = 255
-    return images
-
 
 WARMUP = {"shape": "linear", "length": 10.0}
-
-
-@pytest.fixture
-def trainer(model_config, loss_config, train_config):
-    def build(seed: int = 0, loss: dict | None = None, model: dict | None = None, **changes):
-        with global_seed(seed, "weights"):
-            vae = VAE(model_config(**(model or {})), 1, 16)
-        config = train_config(**changes)
-        span = Span(64 // config.batch_size, config.epochs)
-        target = Objective(loss_config(**{"beta": 0.1, **(loss or {})}), 256, 4, span, None)
-        train, validation = feed_of(bars(64, 0), torch.arange(64)), feed_of(bars(16, 1))
-        adversary = None
-        if target.loss.weights.adversarial > 0:
-            with global_seed(seed, "discriminator"):
-                network = PatchDiscriminator(1, [4, 8, 8])
-            adversary = Adversary(network, target.loss.adversarial, 256)
-        context = "variant x, seed 0"
-        return Trainer(vae, target, config, train, validation, seed, context, adversary)
-
-    return build
 
 
 def epochs(trainer: Trainer) -> list[Epoch]:
@@ -66,7 +32,7 @@ def test_the_loss_falls(trainer) -> None:
 
 def test_steps_and_epochs_are_counted(trainer) -> None:
     events = list(trainer(epochs=2, batch_size=10).run())
-    assert [e for e in events if isinstance(e, Step)][-1] == Step(2, 6, 6, 10)
+    assert [e for e in events if isinstance(e, Step)][-1] == Step(2, 6, 6, 12, 10)
     assert [e.step for e in events if isinstance(e, Epoch)] == [6, 12]
 
 
@@ -81,13 +47,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(trainer) -> N
 
 def seen(run: Trainer, updates: int) -> list[list[int]]:
     """Train; the labels, here the positions, of each of the first `updates` batches."""
-    batches, update = [], run._update
+    batches, backward = [], run.update._backward
 
-    def noted(batch: Batch) -> dict[str, Tensor]:
-        batches.append(batch.labels.tolist())
-        return update(batch)
+    def noted(part: tuple[Batch, Tensor], index: int):
+        batches.append(part[0].labels.tolist())
+        return backward(part, index)
 
-    run._update = noted
+    run.update._backward = noted
     list(islice((event for event in run.run() if isinstance(event, Step)), updates))
     return batches
 
@@ -112,6 +78,20 @@ def test_a_run_may_take_up_its_feed_where_another_broke_off(trainer, flip: bool)
     assert before + rest == expected
 
 
+def validated(run: Trainer) -> Validation:
+    return validate(run.vae, run.objective, run.update.autocast, run.validation, 8, run.seed)
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
+    """Let the validations of a training find these losses, one an epoch."""
+    found = iter(losses)
+
+    def validate(*_: object) -> Validation:
+        return Validation({"loss": next(found)}, [0.0], 0)
+
+    monkeypatch.setattr(loop, "validate", validate)
+
+
 def test_validation_is_at_the_final_beta_while_training_warms_up(trainer) -> None:
     run = trainer(epochs=1, loss={"beta": 5.0, "schedules": {"beta": WARMUP}})
     (record,) = epochs(run)
@@ -123,45 +103,49 @@ def test_validation_is_at_the_final_beta_while_training_warms_up(trainer) -> Non
 def test_validation_does_not_change_what_it_measures(trainer) -> None:
     run = trainer()
     before = {name: value.clone() for name, value in run.vae.state_dict().items()}
-    assert run.validate() == run.validate()
+    assert validated(run) == validated(run)
     assert all(torch.equal(before[k], v) for k, v in run.vae.state_dict().items())
 
 
-def test_early_stopping_waits_for_its_patience_and_keeps_the_best(trainer) -> None:
-    run = trainer(epochs=50, lr=1e-12, early_stop_patience=3)
-    losses = iter([5.0, 3.0, 4.0, 4.0, 4.0, 1.0])
-    states = []
-
-    def scripted() -> dict[str, float]:
-        states.append({name: value.clone() for name, value in run.vae.state_dict().items()})
-        return {"loss": next(losses)}
-
-    run.validate = scripted
-    history = epochs(run)
+def test_early_stopping_waits_for_its_patience_and_keeps_the_best(trainer, monkeypatch) -> None:
+    run = trainer(epochs=50, lr=1e-3, early_stop_patience=3)
+    scripted(monkeypatch, [5.0, 3.0, 4.0, 4.0, 4.0, 1.0])
+    states, history = [], []
+    for event in run.run():
+        if isinstance(event, Epoch):
+            history.append(event)
+            states.append({name: value.clone() for name, value in run.vae.state_dict().items()})
     assert [record.best for record in history] == [True, True, False, False, False]
-    assert history[-1].stopped_early and run.best_epoch == 2
-    kept = run.vae.state_dict()
-    assert all(torch.equal(kept[name], value) for name, value in states[1].items())
-    assert not all(torch.equal(kept[name], value) for name, value in states[4].items())
+    assert history[-1].stopped_early and run.best.epoch == 2
+    kept = run.weights()
+    for name, index in (("best", 1), ("last", 4)):
+        assert all(torch.equal(kept[name][key], value) for key, value in states[index].items())
+    assert not all(torch.equal(kept["best"][key], value) for key, value in kept["last"].items())
 
 
-def test_without_early_stopping_the_last_weights_stay(trainer) -> None:
-    run = trainer(epochs=3)
-    losses = iter([1.0, 2.0, 3.0])
-    run.validate = lambda: {"loss": next(losses)}
-    epochs(run)
-    assert run.best_state == {}
+def test_the_fid_chooses_every_few_epochs_and_at_the_end(trainer, monkeypatch) -> None:
+    found = iter([4.0, 2.0, 3.0])
+    run = trainer(epochs=5, best_by="fid", fid_every=2, fid=lambda vae: next(found))
+    history = epochs(run)
+    assert [record.fid for record in history] == [None, 4.0, None, 2.0, 3.0]
+    assert [record.best for record in history] == [False, True, False, True, False]
+    assert run.best.epoch == 4 and run.best.value == 2.0
 
 
-def test_the_plateau_lowers_the_learning_rate(trainer) -> None:
+def test_a_choice_by_fid_needs_somebody_who_measures_it(trainer) -> None:
+    with pytest.raises(ValueError, match="best_by"):
+        trainer(best_by="fid")
+
+
+def test_the_plateau_lowers_the_learning_rate(trainer, monkeypatch) -> None:
     run = trainer(epochs=4, scheduler="plateau", lr_patience=0, lr_factor=0.5)
-    run.validate = lambda: {"loss": 1.0}
+    scripted(monkeypatch, [1.0] * 4)
     assert [record.lr for record in epochs(run)] == [1e-3, 1e-3, 5e-4, 2.5e-4]
 
 
 def test_weight_decay_is_decoupled_under_adamw(trainer) -> None:
-    assert isinstance(trainer(optimizer="adamw").optimizer, torch.optim.AdamW)
-    assert not isinstance(trainer(optimizer="adam").optimizer, torch.optim.AdamW)
+    assert isinstance(trainer(optimizer="adamw").update.optimizer, torch.optim.AdamW)
+    assert not isinstance(trainer(optimizer="adam").update.optimizer, torch.optim.AdamW)
 
 
 @pytest.mark.parametrize("term", ["mse", "l1", "kl"])
@@ -203,7 +187,9 @@ def test_a_record_becomes_rows(trainer) -> None:
     (record,) = epochs(trainer(epochs=1))
     rows = {(split, term): value for _, _, split, term, value in record.rows()}
     assert rows["schedule", "lr"] == 1e-3
-    assert {term for split, term in rows if split == "validation"} == {"mse", "l1", "kl", "loss"}
+    validation = {term for split, term in rows if split == "validation"}
+    assert validation == {"mse", "l1", "kl", "loss", "active_units"}
+    assert rows["train", "gradient"] > 0
 
 
 ADVERSARIAL = {"weights": {"adversarial": 1.0}, "schedules": {"adversarial": {"start": 1.0}}}
@@ -233,12 +219,18 @@ def test_an_adversarial_run_learns_and_repeats_itself(trainer, fakes: str, adapt
     assert one[-1].train["discriminator"] > 0
 
 
+def forward(run: Trainer, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+    """Terms and reconstructions of a batch."""
+    noise = torch.randn(len(batch.images), run.vae.latent_dim, generator=run.update.noise)
+    return measure(run.vae, run.objective, run.update.autocast, batch, noise)[:2]
+
+
 def test_the_adaptive_weight_balances_both_pulls_at_the_last_layer(trainer) -> None:
     run = trainer(loss={"weights": {"adversarial": 0.5}})
     batch = next(run.train.shuffled(8, 0, 1))
-    terms, reconstructions = run._forward(batch, run.noise)
-    terms["adversarial"] = run.adversary.term(reconstructions)
-    weight = run._adversarial_weight(terms)
+    terms, reconstructions = forward(run, batch)
+    terms["adversarial"] = run.update.adversary.term(reconstructions)
+    weight = run.update._adversarial_weight(terms)
     last = run.vae.decoder.last_weight
 
     def pull(loss: Tensor) -> Tensor:
@@ -258,7 +250,7 @@ def test_an_adversarial_weight_needs_an_adversary(trainer, loss_config, train_co
 
 def test_a_discriminator_that_is_no_number_stops_training(trainer) -> None:
     run = trainer(loss={"weights": {"adversarial": 1.0}})
-    run.adversary.update = lambda reals, fakes: torch.tensor(float("nan"))
+    run.update.adversary.backward = lambda reals, fakes: torch.tensor(float("nan"))
     with pytest.raises(UserError, match="'discriminator'"):
         epochs(run)
 
@@ -313,7 +305,7 @@ def test_a_confident_mistake_has_a_gradient_in_bf16(trainer) -> None:
     torch.nn.init.zeros_(run.vae.decoder.last_weight)
     torch.nn.init.constant_(run.vae.decoder.head.bias, 8.0)
     batch = next(run.train.shuffled(8, 0, 1))
-    terms, _ = run._forward(batch, run.noise)
+    terms, _ = forward(run, batch)
     terms["bce"].sum().backward()
     dark = batch.images.numel() - float(batch.images.sum())
     assert float(run.vae.decoder.head.bias.grad) == pytest.approx(dark, rel=0.01)

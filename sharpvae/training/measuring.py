@@ -1,0 +1,92 @@
+"""The terms of a batch, and the means of them over the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sharpvae.datasets.batches import Batch, Feed
+from sharpvae.networks.vae import VAE, Posterior
+from sharpvae.objective.objective import Objective
+from sharpvae.objective.terms import kl_per_dimension
+from sharpvae.randomness import generator
+
+Terms = dict[str, Tensor]
+ACTIVE = 0.01  # variance of a posterior mean above which its unit is active (Burda et al. 2016)
+
+
+def measure(
+    vae: Callable[..., tuple[Tensor, Posterior]],
+    objective: Objective,
+    precision: torch.autocast,
+    batch: Batch,
+    noise: Tensor,
+) -> tuple[Terms, Tensor, Posterior]:
+    """Pass a batch through the VAE under one draw of the posterior.
+
+    Args:
+        vae: a `VAE`, or what stands in for one.
+        noise: standard normal (B, Z).
+
+    Returns:
+        Every term of each image, (B,) each; the reconstructions, float32 (B, C, H, W); the
+        posterior in float32.
+    """
+    with precision:
+        reconstructions, posterior = vae(batch.images, noise, batch.labels)
+    posterior = Posterior(posterior.mean.float(), posterior.log_var.float())
+    reconstructions = reconstructions.float()
+    return objective.terms(batch.images, reconstructions, *posterior), reconstructions, posterior
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the validation split says of a VAE.
+
+    Attributes:
+        terms: mean over images of each term, and `loss` at the final weights and beta.
+        kl_per_dimension: nats of each latent dimension, mean over images.
+        active_units: latent dimensions whose posterior mean varies by more than `ACTIVE`.
+    """
+
+    terms: dict[str, float]
+    kl_per_dimension: list[float]
+    active_units: int
+
+
+@torch.no_grad()
+def validate(
+    vae: VAE,
+    objective: Objective,
+    precision: torch.autocast,
+    feed: Feed,
+    batch_size: int,
+    seed: int,
+) -> Validation:
+    """Measure `vae`, in evaluation mode, on all images of `feed`.
+
+    The noise is the same at every call and no weight moves, or early stopping would compare
+    different losses; for the same reason the adversarial term, whose scale is whatever the
+    discriminator says that day, has no part in it.
+    """
+    vae.eval()
+    noise = generator(seed, "validation", feed.device)
+    sums: Terms = {}
+    kl, means = torch.zeros(vae.latent_dim, device=feed.device), []
+    for batch in feed.in_order(batch_size):
+        shape = len(batch.images), vae.latent_dim
+        draws = torch.randn(shape, generator=noise, device=feed.device)
+        terms, _, posterior = measure(vae, objective, precision, batch, draws)
+        terms["loss"] = objective.total(terms, objective.beta())
+        for name, term in terms.items():
+            sums[name] = sums.get(name, torch.zeros((), device=feed.device)) + term.sum()
+        kl += kl_per_dimension(*posterior).sum(0)
+        means.append(posterior.mean)
+    return Validation(
+        {name: float(total) / feed.count for name, total in sums.items()},
+        (kl / feed.count).tolist(),
+        int((torch.cat(means).var(0, correction=0) > ACTIVE).sum()),
+    )

@@ -1,0 +1,39 @@
+"""Signals wait for the update under way; a second one does not wait."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from sharpvae.training.interruption import SIGNALS, put_off
+
+
+@pytest.fixture(autouse=True)
+def terminal():
+    """Handlers as in a terminal, whatever started the tests."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_is_noted_and_the_second_interrupts(number: signal.Signals) -> None:
+    with put_off() as interruption:
+        assert not interruption.asked
+        os.kill(os.getpid(), number)
+        assert interruption.asked, "and the block went on"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is signal.default_int_handler
+
+
+def test_what_is_ignored_stays_so() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with put_off() as interruption:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not interruption.asked
