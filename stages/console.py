@@ -31,6 +31,6 @@ def run(module: str, stage: Callable[..., None], *names: str) -> None:
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted: no output was written", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(f"interrupted: {interruption or 'no output was written'}", file=sys.stderr)
         sys.exit(INTERRUPTED)

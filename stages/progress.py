@@ -89,15 +89,15 @@ def _pace(bar: Bar, rate: float) -> str:
         text = f"{bar.done}{f'/{bar.total}' if bar.total else ''}  {_speed(rate, bar.unit)}"
     else:
         return f"{bar.done}/{bar.total}"
-    return text + (f"  {_clock((bar.total - bar.done) / rate)} left" if bar.total and rate else "")
+    return text + (f"  {clock((bar.total - bar.done) / rate)} left" if bar.total and rate else "")
 
 
 def _speed(rate: float, unit: str) -> str:
     return f"{rate:.{0 if rate >= 10 else 1}f} {unit}/s"
 
 
-def _clock(seconds: float) -> str:
-    """`m:ss`, or `h:mm:ss`."""
+def clock(seconds: float) -> str:
+    """Seconds as `m:ss`, or `h:mm:ss`."""
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

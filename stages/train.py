@@ -1,173 +1,119 @@
-"""Train one VAE: one variant, one seed."""
+"""Train one VAE: one variant, one seed; from its last checkpoint where it was interrupted."""
 
 from __future__ import annotations
 
 import csv
-import time
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sharpvae.config.dotted import flatten, text
 from sharpvae.config.stage_files import TrainStage, load_stage
-from sharpvae.errors import UserError
 from stages.console import run
+from stages.watch import watching
 
 if TYPE_CHECKING:
     import torch
 
-    from sharpvae.datasets.batches import Feed
-    from sharpvae.objective.schedules import Span
-    from sharpvae.sampling.film import Film
-    from sharpvae.training.adversary import Adversary
+    from sharpvae.training.checkpoints import Checkpoints
+    from sharpvae.training.loggers import Places
+    from sharpvae.training.loggers import Run as LoggedRun
     from sharpvae.training.loop import Trainer
     from sharpvae.training.records import Epoch
 
 PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
+ROOT = Path(__file__).parents[1]
 HISTORY = ("epoch", "step", "split", "term", "value")
+FILM = "film"  # in the directory of the checkpoints, until training has come to its end
 
 
 def main(variant: str, seed: str) -> None:
     """Train, film, and write the VAE with the history of its terms."""
     config = load_stage(Path("configs") / variant / "train.json", TrainStage)
-    from sharpvae.artefacts import fresh_directory, write_json
     from sharpvae.datasets.batches import Feed
     from sharpvae.datasets.packed import load_split
     from sharpvae.devices import select
-    from sharpvae.networks.storage import save_vae
-    from sharpvae.sampling.film import Film
+    from sharpvae.training.build import build
 
     device, number = select(config.device), int(seed)
     train = Feed(load_split(PREPARED, "train"), device)
     validation = Feed(load_split(PREPARED, "validation"), device)
-    trainer = prepare(config, number, train, validation)
-    announce(config, number, trainer.vae, train)
-    models, films = Path("models") / variant / seed, Path("reports/film") / variant / seed
-    with fresh_directory(films) as film, fresh_directory(models) as directory:
-        history = follow(trainer, Film(film, config.train.film_every, validation, number))
-        save_vae(directory, trainer.vae, config.model, train.channels, train.image_size)
-        write_history(directory / "history.csv", history)
-        write_json(directory / "summary.json", summary(config, trainer, history))
+    fid = None
+    if config.train.best_by == "fid":
+        from sharpvae.sampling.validation_fid import ValidationFID  # loads torch-fidelity
+
+        fid = ValidationFID(CRITIC, validation, config.train.batch_size, number)
+    trainer = build(config, number, train, validation, PREPARED, CRITIC, fid)
+    announce(config, number, trainer)
+    checkpoints = open_checkpoints(config, number, device)
+    with checkpoints.held(), mishaps(config, trainer, checkpoints):
+        go_on(trainer, checkpoints)
+        follow(trainer, config, checkpoints)
+        write(config, trainer, checkpoints.directory / FILM)
+        checkpoints.remove()
 
 
-def prepare(config: TrainStage, seed: int, train: Feed, validation: Feed) -> Trainer:
-    """Networks, objective and optimisers, as configured."""
+def open_checkpoints(config: TrainStage, seed: int, device: torch.device) -> Checkpoints:
+    """The checkpoints of this very training."""
+    from sharpvae.training.checkpoints import Checkpoints
+    from sharpvae.training.fingerprint import fingerprint, identity
+
+    splits = [path for name in ("train", "validation") for path in PREPARED.glob(f"{name}*.npy")]
+    read = sorted([PREPARED / "card.json", CRITIC, *splits])
+    parts = identity(config, seed, device, read, Path(__file__), ROOT)
+    return Checkpoints(
+        root() / ".checkpoints" / fingerprint(parts),
+        lambda line: print(f"  {line}", flush=True),
+        config.train.checkpoint_every,
+    )
+
+
+def go_on(trainer: Trainer, checkpoints: Checkpoints) -> None:
+    """Take up the newest checkpoint, where there is one."""
+    state = checkpoints.newest()
+    if state is None:
+        return
+    trainer.load_state_dict(state)
+    checkpoints.say(
+        f"going on from the checkpoint at update {trainer.update.step}: "
+        f"{len(trainer.history)} epochs and {trainer.done} of {trainer.steps} updates are done"
+    )
+
+
+@contextmanager
+def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> Iterator[None]:
+    """Give what may go wrong in training a message that helps, and evidence."""
     import torch
 
-    from sharpvae.networks.vae import VAE
-    from sharpvae.objective.objective import Objective
-    from sharpvae.objective.schedules import Span
-    from sharpvae.randomness import global_seed
-    from sharpvae.training.loop import Trainer
-    from sharpvae.training.loss_networks import (
-        VARIANCE_IMAGES,
-        lpips_distance,
-        perceptual_distance,
-    )
+    from sharpvae.training.build import classes
+    from sharpvae.training.guard import NotFinite
+    from sharpvae.training.memory import is_out_of_memory, out_of_memory
 
-    span = Span(train.count // config.train.batch_size, config.train.epochs)
-    check_start(config, span)
-    with global_seed(seed, "weights"):
-        vae = VAE(config.model, train.channels, train.image_size, classes(config))
-    images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
-    objective = Objective(
-        config.loss,
-        train.pixels,
-        config.model.latent_dim,
-        span,
-        perceptual_distance(config.loss, CRITIC, images),
-        lpips_distance(config.loss, train.device),
-    )
-    return Trainer(
-        vae.to(train.device),
-        objective.to(train.device),
-        config.train,
-        train,
-        validation,
-        seed,
-        f"variant {config.variant}, seed {seed} (configs/{config.variant}/train.json)",
-        adversary(config, train, seed),
-    )
+    try:
+        yield
+    except NotFinite as error:
+        path = checkpoints.directory / "not_finite.pt"
+        torch.save(trainer.evidence(error), path)
+        error.add(f"its batch, noise and weights are in {path} (docs/training.md)")
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        shape = trainer.train.channels, trainer.train.image_size
+        raise out_of_memory(config, shape, classes(config, PREPARED), error) from error
 
 
-def classes(config: TrainStage) -> int:
-    """How many classes the labels tell apart; 0 without labels.
-
-    Raises:
-        UserError: fewer than two, for a conditional variant.
-    """
-    from sharpvae.datasets.packed import load_card
-
-    names = load_card(PREPARED).class_names
-    if config.model.conditional and len(names or ()) < 2:
-        raise UserError(
-            f"variants.{config.variant}.model.conditional",
-            "images of at least two classes, for the network to be told which",
-            "images without labels" if names is None else f"one class: {names[0]}",
-            "set it to false, or choose other data (data.name, data.path, data.classes)",
-        )
-    return len(names or ())
-
-
-def adversary(config: TrainStage, train: Feed, seed: int) -> Adversary | None:
-    """The discriminator as configured, or None where its weight is 0."""
-    if config.loss.weights.adversarial == 0:
-        return None
-    from sharpvae.networks.discriminator import configured
-    from sharpvae.randomness import global_seed
-    from sharpvae.training.adversary import Adversary
-
-    section = config.loss.adversarial
-    with global_seed(seed, "discriminator"):
-        discriminator = configured(section, config.model, train.channels)
-    return Adversary(discriminator.to(train.device), section, train.pixels)
-
-
-def check_start(config: TrainStage, span: Span) -> None:
-    """A weight above 0 that is still 0 at the last update is a mistake.
-
-    Raises:
-        UserError: naming the schedule. `configure` finds those that do not count in updates.
-    """
-    from sharpvae.objective.schedules import never_starts
-
-    weights = config.loss.weights
-    for term in ("perceptual", "adversarial"):
-        schedule = getattr(config.loss.schedules, term)
-        if getattr(weights, term) > 0 and never_starts(schedule, span):
-            raise UserError(
-                f"variants.{config.variant}.loss.schedules.{term}.start",
-                f"before the last of the {span.steps} updates",
-                f"{schedule.start:g} {schedule.unit}",
-                f"start earlier, train longer, or set loss.weights.{term}: 0",
-            )
-
-
-def summary(config: TrainStage, trainer: Trainer, history: list[Epoch]) -> dict[str, Any]:
-    """How training ended, and on which scale its KL was weighted."""
-    from sharpvae.objective.beta_sigma import beta_sigma
-
-    kept = trainer.best_epoch if config.train.early_stop_patience else history[-1].epoch
-    error = history[kept - 1].validation["mse"]
-    beta = history[kept - 1].beta if config.loss.kl_share > 0 else None
-    return {
-        "epochs": history[-1].epoch,
-        "steps": history[-1].step,
-        "best_epoch": trainer.best_epoch,
-        "stopped_early": history[-1].stopped_early,
-        "kept": "best" if config.train.early_stop_patience else "last",
-        "parameters": sum(weight.numel() for weight in trainer.vae.parameters()),
-        "beta_sigma": beta_sigma(
-            config.loss, trainer.train.pixels, config.model.latent_dim, error, beta
-        ),
-    }
-
-
-def announce(config: TrainStage, seed: int, vae: torch.nn.Module, train: Feed) -> None:
+def announce(config: TrainStage, seed: int, trainer: Trainer) -> None:
     """Print the effective configuration, beta_sigma in front."""
     from sharpvae.devices import describe
     from sharpvae.objective.beta_sigma import beta_sigma
 
-    parameters = sum(weight.numel() for weight in vae.parameters())
+    train = trainer.train
+    parameters = sum(weight.numel() for weight in trainer.vae.parameters())
     shape = f"{train.image_size}x{train.image_size}x{train.channels}"
     scale = beta_sigma(config.loss, train.pixels, config.model.latent_dim)
     comes = config.loss.weights.gaussian > 0 or config.loss.kl_share > 0
@@ -183,51 +129,93 @@ def announce(config: TrainStage, seed: int, vae: torch.nn.Module, train: Feed) -
     print(end="", flush=True)
 
 
-def follow(trainer: Trainer, film: Film) -> list[Epoch]:
-    """Run the training to its end, showing and filming it; the records of its epochs."""
-    from sharpvae.devices import peak_memory
-    from sharpvae.training.records import Step
-    from stages.progress import bar
+def follow(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints) -> None:
+    """Run the training to its end: watch and save it.
 
-    epochs = trainer.config.epochs
-    history: list[Epoch] = []
-    started, images = time.monotonic(), 0
-    film.shoot(trainer.vae)
-    with bar("training", epochs * (trainer.train.count // trainer.config.batch_size)) as progress:
+    Raises:
+        KeyboardInterrupt: somebody asked for it; after a last checkpoint.
+    """
+    from sharpvae.sampling.film import Film
+    from sharpvae.training.interruption import put_off
+    from sharpvae.training.loggers import open_loggers
+    from sharpvae.training.records import Step
+
+    every, seed = config.train.film_every, trainer.seed
+    epochs = None if trainer.update.step == 0 else len(trainer.history)
+    film = Film(checkpoints.directory / FILM, every, trainer.validation, seed, epochs)
+    with (
+        put_off() as interruption,
+        open_loggers(config.logging, *log_places(config, trainer, checkpoints)) as loggers,
+        watching(trainer, config, film, loggers) as watch,
+    ):
+        if trainer.update.step == 0:
+            watch.begin()
         for event in trainer.run():
             if isinstance(event, Step):
-                images += event.images
-                rate = images / (time.monotonic() - started)
-                last = losses(history[-1]) if history else ""
-                memory = peak_memory(trainer.device)
-                progress.advance(
-                    note=f"epoch {event.epoch}/{epochs}  {last}  {rate:.0f} images/s  {memory}"
-                )
-                continue
-            history.append(event)
-            if film.due(event.epoch, event.last):
-                film.shoot(trainer.vae)
-            elapsed = time.monotonic() - started
-            left = elapsed / event.epoch * (epochs - event.epoch)
-            progress.line(
-                f"  epoch {event.epoch:>3}/{epochs}  {losses(event)}  {terms(event)}  "
-                f"{images / elapsed:.0f} images/s  {left:.0f} s left  "
-                f"{peak_memory(trainer.device)}"
-            )
-    if history[-1].stopped_early:
-        print(f"  stopped early: best validation loss in epoch {trainer.best_epoch}", flush=True)
-    return history
+                watch.step(event)
+            else:
+                watch.epoch(event)
+            if interruption.asked or trainer.finished or checkpoints.due():
+                checkpoints.save(trainer.update.step, trainer.state_dict())
+            if interruption.asked and not trainer.finished:
+                raise KeyboardInterrupt(f"in epoch {trainer.epoch}; dvc repro goes on from here")
+    if trainer.history[-1].stopped_early:
+        chosen = f"best validation {trainer.config.best_by} in epoch {trainer.best.epoch}"
+        print(f"  stopped early: {chosen}", flush=True)
 
 
-def losses(event: Epoch) -> str:
-    """Training and validation loss, per image."""
-    return f"loss {event.train['loss']:.4g} val {event.validation['loss']:.4g}"
+def log_places(
+    config: TrainStage, trainer: Trainer, checkpoints: Checkpoints
+) -> tuple[LoggedRun, Places]:
+    """What the loggers call this training, and where they write."""
+    from sharpvae.training.loggers import Places
+    from sharpvae.training.loggers import Run as LoggedRun
+
+    run, logs = run_place(config, trainer), root() / "logs"
+    settings = flatten(config.model_dump(exclude={"logging"}))
+    live = Path("reports/live") / run
+    live.mkdir(parents=True, exist_ok=True)  # an output of the stage, with or without curves
+    fresh, word = trainer.update.step == 0, checkpoints.directory / "id"
+    if fresh:
+        word.write_text(secrets.token_hex(8), encoding="utf-8")
+    return (
+        LoggedRun(
+            config.variant, trainer.seed, word.read_text("utf-8"), settings, trainer.update.step
+        ),
+        Places(live, logs / "tensorboard" / run, logs),
+    )
 
 
-def terms(event: Epoch) -> str:
-    """Each term of the validation loss, unweighted, per image."""
-    shown = (f"{name} {v:.4g}" for name, v in event.validation.items() if name != "loss")
-    return f"({'  '.join(shown)})"
+def run_place(config: TrainStage, trainer: Trainer) -> Path:
+    """<variant>/<seed>, below which everything of this run lies."""
+    return Path(config.variant) / str(trainer.seed)
+
+
+def root() -> Path:
+    """Of the repository that DVC was called in; what lies there outlives `dvc exp run --temp`."""
+    return Path(os.environ.get("DVC_ROOT", "."))
+
+
+def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
+    """Write the outputs: models/<variant>/<seed> and reports/film/<variant>/<seed>."""
+    from sharpvae.artefacts import fresh_directory, write_json
+    from sharpvae.networks.storage import save_vae
+    from sharpvae.training.build import summary
+    from sharpvae.weights import save_weights
+
+    states = trainer.weights()
+    other = "last" if config.train.keep == "best" else "best"
+    run = run_place(config, trainer)
+    films, models = Path("reports/film") / run, Path("models") / run
+    with fresh_directory(films) as film, fresh_directory(models) as directory:
+        shutil.copytree(frames, film, dirs_exist_ok=True)
+        train = trainer.train
+        trainer.vae.load_state_dict(states[config.train.keep])
+        save_vae(directory, trainer.vae, config.model, train.channels, train.image_size)
+        trainer.vae.load_state_dict(states[other])
+        save_weights(directory / f"{other}.safetensors", trainer.vae)
+        write_json(directory / "summary.json", summary(config, trainer))
+        write_history(directory / "history.csv", trainer.history)
 
 
 def write_history(path: Path, history: list[Epoch]) -> None:

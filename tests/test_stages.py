@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,42 +17,13 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from tests.processes import interruptible
+from tests.toy import environment, passes, stage, toy
 
-REPOSITORY = Path(__file__).parents[1]
 CONTRACT = {
     "fid", "fid_mixture", "fid_reconstruction", "kid", "sharpness", "sharpness_mixture",
     "brightness_gap", "contrast_gap", "psnr", "active_units", "beta_sigma",
 }  # fmt: skip
 PER_RUN = ("train", "sample", "evaluate")
-
-
-def environment() -> dict[str, str]:
-    return {
-        **os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error",
-        "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120",
-    }  # fmt: skip
-
-
-def stage(place: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"stages.{name}", *arguments]
-    return subprocess.run(
-        command, cwd=place, env=environment(), capture_output=True, text=True, timeout=240
-    )
-
-
-def passes(place: Path, name: str, *arguments: str) -> str:
-    done = stage(place, name, *arguments)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def toy(place: Path, change: Callable[[str], str] = lambda text: text) -> Path:
-    """A folder with the project's studies, and its params.yaml under `preset: toy`, changed."""
-    shutil.copytree(REPOSITORY / "studies", place / "studies")
-    text = (REPOSITORY / "params.yaml").read_text()
-    text = re.sub(r"^preset: \w+", "preset: toy", text, flags=re.MULTILINE)
-    (place / "params.yaml").write_text(change(text))
-    return place
 
 
 def everything(place: Path) -> dict[str, str]:
@@ -144,7 +113,7 @@ def test_the_film_has_a_frame_before_and_one_an_epoch(finished) -> None:
 def test_training_shows_what_is_in_effect_and_how_it_goes(finished) -> None:
     said = finished[1]["train@improved"]
     for part in ("training improved, seed 0", "beta_sigma 0.5", "latent_dim 512", "epoch   2/2",
-                 "images/s", "s left", "perceptual"):  # fmt: skip
+                 "images/s", "0:00 left", "perceptual"):  # fmt: skip
         assert part in said, said
     assert "\x1b" not in said, "no escape codes where there is no terminal"
 

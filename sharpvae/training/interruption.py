@@ -1,0 +1,43 @@
+"""Ctrl-C and its kin, put off until the update under way is whole."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+# Ctrl-C; what schedulers and `kill` send before they use force; a closed terminal.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interruption:
+    """Whether somebody has asked the process to end."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
+@contextmanager
+def put_off() -> Iterator[Interruption]:
+    """Within the block a first signal is only noted; a second one interrupts at once.
+
+    Signals that are ignored stay so, as SIGINT in a background job or SIGHUP under nohup. Call it
+    in the main thread.
+    """
+    noted = Interruption()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if noted.asked:
+            raise KeyboardInterrupt
+        noted.asked = True
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    used = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in used:
+        signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        for number in used:
+            signal.signal(number, before[number])

@@ -1,0 +1,207 @@
+"""A training as a stage: whatever stops it, the next one goes on to the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from sharpvae.artefacts import read_json
+from sharpvae.config.schema import ModelConfig
+from sharpvae.networks.vae import VAE
+from tests.processes import interruptible
+from tests.toy import environment, passes, stage, toy
+
+EPOCHS = 6
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything before the training of `improved`, which takes EPOCHS epochs."""
+    place = toy(tmp_path_factory.mktemp("toy"))
+    for name in ("configure", "prepare", "critic"):
+        passes(place, name)
+    alter(place, epochs=EPOCHS, checkpoint_every=0.0, ema=0.9)
+    return place
+
+
+@pytest.fixture(scope="module")
+def expected(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The outputs of a training that nothing interrupted, and that writes no checkpoints."""
+    place = tmp_path_factory.mktemp("whole") / "copy"
+    shutil.copytree(prepared, place)
+    alter(place, checkpoint_every=1e6)
+    passes(place, "train", "improved", "0")
+    assert outputs(place)
+    return outputs(place)
+
+
+@pytest.fixture
+def place(prepared: Path, tmp_path: Path) -> Path:
+    shutil.copytree(prepared, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def alter(place: Path, **keys: object) -> None:
+    """Change keys of the section train in what `configure` wrote, or `logging` as a whole."""
+    path = place / "configs/improved/train.json"
+    config = json.loads(path.read_text())
+    for key, value in keys.items():
+        section = config if key in config else config["train"]
+        assert key in section
+        section[key] = value
+    path.write_text(json.dumps(config))
+
+
+def outputs(place: Path) -> dict[str, bytes]:
+    """Every file that the stage promises, by its place."""
+    return {
+        str(path.relative_to(place)): path.read_bytes()
+        for folder in ("models/improved/0", "reports/film/improved/0", "reports/live/improved/0")
+        for path in sorted((place / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+@contextmanager
+def training(place: Path) -> Iterator[subprocess.Popen[str]]:
+    """A training under way, its words on a pipe."""
+    command = interruptible(sys.executable, "-u", "-m", "stages.train", "improved", "0")
+    with subprocess.Popen(
+        command, cwd=place, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    ) as process:  # fmt: skip
+        yield process
+
+
+def until(process: subprocess.Popen[str], words: str) -> list[str]:
+    """Read its lines up to one with these words."""
+    lines = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line)
+        if words in line:
+            return lines
+    raise AssertionError("".join(lines))
+
+
+def checkpoints(place: Path) -> list[Path]:
+    return sorted(place.glob(".checkpoints/*/*.pt"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_goes_on_to_the_same_bytes(place, expected, number) -> None:
+    alter(place, checkpoint_every=1e6)  # so that the only checkpoint is that of the interruption
+    with training(place) as process:
+        until(process, "epoch   2/6")
+        process.send_signal(number)
+        _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: in epoch" in complaint and "dvc repro" in complaint
+    assert "Traceback" not in complaint
+    assert not (place / "models/improved/0").exists(), "nothing half done is put out"
+    assert len(checkpoints(place)) == 1
+    said = passes(place, "train", "improved", "0")
+    assert "going on from the checkpoint at update" in said and "epoch   1/6" not in said
+    assert outputs(place) == expected
+    assert not list((place / ".checkpoints").iterdir()), "removed on success, so that -f retrains"
+
+
+def test_a_finished_training_starts_over_when_it_is_forced(place, expected) -> None:
+    for _ in range(2):
+        said = passes(place, "train", "improved", "0")
+        assert "going on" not in said and "epoch   1/6" in said
+    assert outputs(place) == expected
+
+
+def killed(place: Path, when: str) -> None:
+    with training(place) as process:
+        until(process, when)
+        process.kill()
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(place, expected) -> None:
+    killed(place, "epoch   3/6")
+    newest = checkpoints(place)[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    said = passes(place, "train", "improved", "0")
+    assert f"update {int(newest.name[:12])} is damaged" in said and "going on from" in said
+    assert outputs(place) == expected
+
+
+def test_a_changed_training_never_goes_on_from_an_old_one(place) -> None:
+    killed(place, "epoch   2/6")
+    alter(place, lr=0.002)
+    assert "going on" not in passes(place, "train", "improved", "0")
+    assert checkpoints(place), "the other one's are still there"
+
+
+def test_who_watches_may_change_in_between(place, expected) -> None:
+    killed(place, "epoch   2/6")
+    alter(place, logging={"every": 7, "dvclive": True, "tensorboard": True, "wandb": None})
+    assert "going on" in passes(place, "train", "improved", "0")
+    assert outputs(place) == expected
+    assert list((place / "logs/tensorboard/improved/0").iterdir())
+
+
+def test_checkpoints_lie_in_the_repository_that_dvc_was_called_in(place, tmp_path) -> None:
+    """As in `dvc exp run --temp`, whose own folder is gone afterwards."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    command = [sys.executable, "-u", "-m", "stages.train", "improved", "0"]
+    with subprocess.Popen(
+        command, cwd=place, env={**environment(), "DVC_ROOT": str(repository)},
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        until(process, "epoch   2/6")
+        process.kill()
+    assert not (place / ".checkpoints").exists()
+    assert len(checkpoints(repository)) == 2
+
+
+def test_what_is_not_finite_can_be_seen_again(place) -> None:
+    alter(place, lr=1e30)
+    done = stage(place, "train", "improved", "0")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    (evidence,) = place.glob(".checkpoints/*/not_finite.pt")
+    assert evidence.name in done.stderr and "epoch 1" in done.stderr
+    found = torch.load(evidence, weights_only=True)
+    config = read_json(place / "configs/improved/train.json")
+    vae = VAE(ModelConfig.model_validate(config["model"]), 1, 16)
+    vae.load_state_dict(found["vae"])
+    assert all(weight.isfinite().all() for weight in vae.parameters())
+    images, noise = found["images"], found["noise"]
+    assert found["lr"] == 1e30 and images.shape == (32, 1, 16, 16) and noise.shape == (32, 512)
+    reconstructions, posterior = vae.train()(images, noise)
+    terms = (reconstructions, posterior.mean.square(), posterior.log_var.exp())
+    assert not all(term.sum().isfinite() for term in terms), "and here it is"
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_no_byte(place, expected) -> None:
+    """kill -9 anywhere: while it starts, in an update, while a checkpoint is written."""
+    moments = random.Random(0)
+    kills = 0
+    while kills < 20:
+        with training(place) as process:
+            if kills % 4:
+                until(process, "going on" if checkpoints(place) else "beta_sigma")
+            time.sleep(moments.uniform(0, 0.6))
+            if process.poll() is not None:
+                pytest.fail("it ended before it was killed; kill it earlier")
+            os.kill(process.pid, signal.SIGKILL)
+        kills += 1
+    assert 1 <= len(checkpoints(place)) <= 3
+    assert "going on" in passes(place, "train", "improved", "0")
+    assert outputs(place) == expected

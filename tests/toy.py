@@ -1,0 +1,42 @@
+"""The stages as DVC runs them, at toy size, in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def environment() -> dict[str, str]:
+    return {
+        **os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error",
+        "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120",
+    }  # fmt: skip
+
+
+def stage(place: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"stages.{name}", *arguments]
+    return subprocess.run(
+        command, cwd=place, env=environment(), capture_output=True, text=True, timeout=240
+    )
+
+
+def passes(place: Path, name: str, *arguments: str) -> str:
+    done = stage(place, name, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def toy(place: Path, change: Callable[[str], str] = lambda text: text) -> Path:
+    """A folder with the project's studies, and its params.yaml under `preset: toy`, changed."""
+    shutil.copytree(REPOSITORY / "studies", place / "studies")
+    text = (REPOSITORY / "params.yaml").read_text()
+    text = re.sub(r"^preset: \w+", "preset: toy", text, flags=re.MULTILINE)
+    (place / "params.yaml").write_text(change(text))
+    return place
