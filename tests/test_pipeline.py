@@ -17,7 +17,7 @@ LIBRARY = sorted((REPOSITORY / "sharpvae").rglob("*.py"))
 # Lowest first. A module may import from its own room, and from any room on a lower floor.
 FLOORS = [
     {"errors", "import_closure", "locking"},
-    {"artefacts", "pretrained", "randomness"},
+    {"artefacts", "pretrained", "processes", "randomness"},
     {"config", "weights", "devices"},
     {"networks", "objective", "metrics"},
     {"datasets"},  # which says of real images what metrics say of fakes
