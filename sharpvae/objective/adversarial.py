@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sharpvae import processes
+
 Kind = Literal["hinge", "bce"]
 _LARGEST_WEIGHT = 1e4
 _LEAST_GRADIENT = 1e-4
@@ -43,7 +45,8 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Te
     transformers, eq. 7).
 
     Args:
-        reconstruction, adversarial: scalars whose graphs are kept.
+        reconstruction, adversarial: scalars whose graphs are kept; of several processes, each has
+            its own, and the gradients are those of their means.
         last_weight: parameter that both depend on.
 
     Returns:
@@ -51,4 +54,5 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Te
     """
     (one,) = torch.autograd.grad(reconstruction, last_weight, retain_graph=True)
     (other,) = torch.autograd.grad(adversarial, last_weight, retain_graph=True)
+    one, other = processes.mean(one), processes.mean(other)
     return (one.norm() / (other.norm() + _LEAST_GRADIENT)).clamp(max=_LARGEST_WEIGHT).detach()

@@ -5,9 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sharpvae import processes
+
 RATE = 0.05  # of the way, on the logarithm of beta, from the share to its target, an update
 LARGEST_CHANGE = 1.05  # an update: slower than the KL answers, or the two would swing
 LEAST = 1e-4  # of the largest beta: where the controller begins, and how low it goes
+
+
+def share_of_kl(regularisation: Tensor, loss: Tensor) -> Tensor:
+    """beta * KL over the whole loss, over the batch of all processes; 0 of a loss of 0.
+
+    Args:
+        regularisation, loss: means over this process's part of the batch, scalars.
+
+    Returns:
+        A scalar without gradient, on their device.
+    """
+    share = processes.mean(regularisation.detach()) / processes.mean(loss.detach())
+    return torch.nan_to_num(share)
 
 
 def next_beta(beta: Tensor, kl_share: Tensor, target: float, largest: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sharpvae import processes
+
 _LEAST_VARIANCE = math.exp(-12)  # of the decoder: a standard deviation of 0.0025, 0.6 of 255 levels
 
 
@@ -36,12 +38,14 @@ def gaussian_nll(images: Tensor, reconstructions: Tensor) -> Tensor:
 
     The variance is the batch's mean squared error, which minimises the batch's likelihood in
     closed form (Rybkin et al. 2021, Simple and effective VAE training with calibrated decoders),
-    so no weight is left to tune. Its gradient is that of SSE / (2 variance).
+    so no weight is left to tune. Its gradient is that of SSE / (2 variance). The batch is that of
+    all processes.
     (B, C, H, W) twice => (B,)
     """
     error = squared_error(images, reconstructions)
     pixels = images[0].numel()
-    variance = (error.detach().mean() / pixels).clamp(min=_LEAST_VARIANCE)
+    mean = processes.mean(error.detach().mean())
+    variance = (mean / pixels).clamp(min=_LEAST_VARIANCE)
     return error / (2 * variance) + 0.5 * pixels * torch.log(2 * math.pi * variance)
 
 
@@ -78,9 +82,10 @@ def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
 def spared_kl(per_dimension: Tensor, free_bits: float, floor: float) -> Tensor:
     """The KL of which some is free: what is optimised where the KL must not go to zero.
 
-    A dimension whose KL, averaged over the batch, is below `free_bits` costs exactly that and has
-    no gradient (Kingma et al. 2016, Improved variational inference with inverse autoregressive
-    flow). An image whose sum is then below `floor` costs `floor` and has none either.
+    A dimension whose KL, averaged over the batch of all processes, is below `free_bits` costs
+    exactly that and has no gradient (Kingma et al. 2016, Improved variational inference with
+    inverse autoregressive flow). An image whose sum is then below `floor` costs `floor` and has
+    none either.
 
     Args:
         per_dimension: KL in nats, (B, Z).
@@ -91,6 +96,6 @@ def spared_kl(per_dimension: Tensor, free_bits: float, floor: float) -> Tensor:
         (B,)
     """
     if free_bits > 0:
-        used = per_dimension.mean(0) > free_bits
+        used = processes.mean(per_dimension.detach().mean(0)) > free_bits
         per_dimension = torch.where(used, per_dimension, free_bits)
     return per_dimension.sum(1).clamp(min=floor)
