@@ -1,0 +1,55 @@
+"""A stage in miniature, which the tests of the launcher start: `several.py <what> <nodes>`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from sharpvae.errors import UserError
+from sharpvae.processes import joined, launched, rank, total, world
+from sharpvae.training.launch import launch
+from stages.console import run
+
+
+def main(what: str, nodes: str) -> None:
+    if not launched():
+        launch([sys.executable, __file__, what, nodes], 2 // int(nodes), int(nodes), "cpu")
+        print("written by the stage")
+        return
+    with joined(torch.device("cpu"), timeout=60):
+        together = float(total(torch.ones(())))
+        print(f"{rank()} of {world()}, {together:g}, {os.environ['OMP_NUM_THREADS']} threads\n",
+              end="", flush=True)  # fmt: skip
+        if what != "well":
+            _work(what)
+
+
+def _work(what: str) -> None:
+    """Exchange for a minute; process 1 comes to grief, or process 0 keeps what there is."""
+    try:
+        for step in range(600):
+            total(torch.ones(()))
+            time.sleep(0.1)
+            if rank() == 1 and step == 2:
+                _fail(what)
+    except KeyboardInterrupt:
+        Path("checkpoint").write_text(f"of process {rank()}")
+        raise
+
+
+def _fail(what: str) -> None:
+    if what == "mistake":
+        raise UserError("loss.beta", "a number", "none")
+    if what == "fault":
+        raise IndexError("of the program")
+    if what == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    run("several", main, "what", "nodes")
