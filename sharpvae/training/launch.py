@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 RENDEZVOUS = "SHARPVAE_RENDEZVOUS"  # <host>:<port>, for the launchers on the machines of a job
 GRACE = 30  # seconds that interrupted processes have for a last checkpoint, before they are killed
 INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
+_ENDED = "all processes have ended"
 _FIRST_PORT, _PORTS = 20000, 10000  # below those that Linux hands out by itself, from 32768
 
 
@@ -130,7 +131,7 @@ def _followed(step: list[str], environment: dict[str, str]) -> int:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            raise
+            raise KeyboardInterrupt(_ENDED) from None
 
 
 def _on_this_machine(command: list[str], devices: int, nodes: int, rendezvous: str | None) -> None:
@@ -146,7 +147,7 @@ def _on_this_machine(command: list[str], devices: int, nodes: int, rendezvous: s
         try:
             elastic_launch(_settings(devices, nodes, rendezvous, logs), command[0])(*command[1:])
         except SignalException:
-            raise KeyboardInterrupt from None
+            raise KeyboardInterrupt(_ENDED) from None
         except ChildFailedError as error:
             failures = error.failures.values()
             earliest = min(failure.timestamp for failure in failures)
@@ -212,7 +213,7 @@ def _verdict(codes: dict[int, int], nodes: int) -> BaseException:
             memory + "train.devices" if killed else "see its message above",
         )
     if INTERRUPTED in codes.values():
-        return KeyboardInterrupt()
+        return KeyboardInterrupt(_ENDED)
     if nodes > 1:  # the launcher of the machine where it began has the message
         return SystemExit(ABANDONED)
     return UserError(
