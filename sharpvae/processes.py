@@ -1,8 +1,9 @@
 """Several processes that train one network: who this one is, and what they add up together.
 
 Without a process group every function here is that of a single process, which leaves what it is
-given as it is. Where there is one, all processes must call each of `total`, `mean`, `average` and
-`first_says` equally often and in the same order, or they wait for each other until the timeout.
+given as it is. Where there is one, all processes must call each of `total`, `least`, `mean`,
+`average` and `first_says` equally often and in the same order, or they wait for each other until
+the timeout.
 """
 
 from __future__ import annotations
@@ -66,6 +67,16 @@ def total(tensor: Tensor) -> Tensor:
     added = tensor.detach().clone(memory_format=torch.contiguous_format)
     dist.all_reduce(added)
     return added
+
+
+@torch.no_grad()
+def least(tensor: Tensor) -> Tensor:
+    """The smallest over all processes, element by element; of any shape, the same in each."""
+    if world() == 1:
+        return tensor
+    smallest = tensor.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(smallest, dist.ReduceOp.MIN)
+    return smallest
 
 
 def mean(tensor: Tensor) -> Tensor:

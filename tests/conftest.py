@@ -23,39 +23,46 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture
-def model_config() -> Callable[..., ModelConfig]:
+def toy_model(**changes: Any) -> dict[str, Any]:
     """The improved model at toy size; keywords change it."""
     toy = {"latent_dim": 4, "widths": [4, 8], "width_scale": 1.0}
-    return lambda **changes: ModelConfig.model_validate(
-        {**IMPROVED.model.model_dump(), **toy, **changes}
-    )
+    return {**IMPROVED.model.model_dump(), **toy, **changes}
+
+
+def toy_loss(**changes: Any) -> dict[str, Any]:
+    """MSE + beta * KL at beta 1, all weights constant; keywords change it, section by section."""
+    at_once = {"shape": "constant", "unit": "epochs", "start": 0.0, "length": 0.0, "cycle": 0.0,
+               "every": "step"}  # fmt: skip
+    config = {**IMPROVED.loss.model_dump(), "beta": 1.0}
+    config["weights"] = dict.fromkeys(config["weights"], 0.0) | {"mse": 1.0}
+    config["schedules"] = {name: dict(at_once) for name in config["schedules"]}
+    for section, keys in changes.items():
+        if section == "schedules":
+            keys = {name: {**at_once, **schedule} for name, schedule in keys.items()}
+        config[section] = {**config[section], **keys} if isinstance(keys, dict) else keys
+    return config
+
+
+def toy_train(**changes: Any) -> dict[str, Any]:
+    """Three epochs of plain Adam; keywords change it."""
+    toy = {"epochs": 3, "batch_size": 8, "lr": 1e-3, "scheduler": "none", "optimizer": "adam",
+           "grad_clip": 0.0, "early_stop_patience": 0, "precision": "fp32"}  # fmt: skip
+    return {**IMPROVED.train.model_dump(), **toy, **changes}
+
+
+@pytest.fixture
+def model_config() -> Callable[..., ModelConfig]:
+    """See `toy_model`."""
+    return lambda **changes: ModelConfig.model_validate(toy_model(**changes))
 
 
 @pytest.fixture
 def loss_config() -> Callable[..., LossConfig]:
-    """MSE + beta * KL at beta 1, all weights constant; keywords change it, section by section."""
-    at_once = {"shape": "constant", "unit": "epochs", "start": 0.0, "length": 0.0, "cycle": 0.0,
-               "every": "step"}  # fmt: skip
-
-    def build(**changes: Any) -> LossConfig:
-        config = {**IMPROVED.loss.model_dump(), "beta": 1.0}
-        config["weights"] = dict.fromkeys(config["weights"], 0.0) | {"mse": 1.0}
-        config["schedules"] = {name: dict(at_once) for name in config["schedules"]}
-        for section, keys in changes.items():
-            if section == "schedules":
-                keys = {name: {**at_once, **schedule} for name, schedule in keys.items()}
-            config[section] = {**config[section], **keys} if isinstance(keys, dict) else keys
-        return LossConfig.model_validate(config)
-
-    return build
+    """See `toy_loss`."""
+    return lambda **changes: LossConfig.model_validate(toy_loss(**changes))
 
 
 @pytest.fixture
 def train_config() -> Callable[..., TrainConfig]:
-    """Three epochs of plain Adam; keywords change it."""
-    toy = {"epochs": 3, "batch_size": 8, "lr": 1e-3, "scheduler": "none", "optimizer": "adam",
-           "grad_clip": 0.0, "early_stop_patience": 0, "precision": "fp32"}  # fmt: skip
-    return lambda **changes: TrainConfig.model_validate(
-        {**IMPROVED.train.model_dump(), **toy, **changes}
-    )
+    """See `toy_train`."""
+    return lambda **changes: TrainConfig.model_validate(toy_train(**changes))

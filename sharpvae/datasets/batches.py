@@ -63,7 +63,13 @@ class Feed:
         self._source = open_source(arrays, device, self.resident)
 
     def shuffled(
-        self, batch_size: int, seed: int, epoch: int, flip: bool = False, start: int = 0
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        flip: bool = False,
+        start: int = 0,
+        rows: Tensor | None = None,
     ) -> Iterator[Batch]:
         """One epoch in random order; images that fill no whole batch are left out of it.
 
@@ -74,20 +80,27 @@ class Feed:
             batch_size: B, at most N.
             flip: mirror each image left to right with probability 1/2.
             start: batches to pass over, at most as many as there are.
+            rows: int64 (R,), those of each batch to give, in their order; None for all.
 
         Yields:
-            Batches of B images.
+            Batches of B images, or of R.
         """
-        used = slice(start * batch_size, self.count // batch_size * batch_size)
-        order = torch.randperm(self.count, generator=generator(seed, f"order {epoch}"))[used]
-        batches = self._source.batches(order, batch_size)
+
+        def used(values: Tensor) -> Tensor:
+            """Of a value an image, those that are given out."""
+            whole = values[start * batch_size : self.count // batch_size * batch_size]
+            return whole if rows is None else whole.view(-1, batch_size)[:, rows].flatten()
+
+        order = used(torch.randperm(self.count, generator=generator(seed, f"order {epoch}")))
+        size = batch_size if rows is None else len(rows)
+        batches = self._source.batches(order, size)
         if not flip:
             yield from map(_batch, batches)
             return
-        coins = torch.rand(self.count, generator=generator(seed, f"flip {epoch}"))[used] < 0.5
-        mirrors = chunks(coins.to(self.device), batch_size)
-        for rows, mirror in zip(batches, mirrors, strict=True):
-            yield _batch(rows, mirror)
+        coins = used(torch.rand(self.count, generator=generator(seed, f"flip {epoch}")) < 0.5)
+        mirrors = chunks(coins.to(self.device), size)
+        for batch, mirror in zip(batches, mirrors, strict=True):
+            yield _batch(batch, mirror)
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """All images in the order of the split, the last batch as short as it comes."""

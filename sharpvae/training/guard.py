@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from sharpvae import processes
 from sharpvae.errors import UserError
 
 
@@ -86,12 +87,14 @@ class FiniteGuard:
         """
         if self.first is None or self.values is None:
             return
-        first = self.first.tolist()
-        bad = [(step, i) for i, step in enumerate(first) if step >= 0]
+        # An update that one process stopped at is one that all must stop at.
+        seen = torch.where(self.first < 0, torch.iinfo(torch.int64).max, self.first)
+        first = processes.least(seen).tolist()
+        bad = [(step, i) for i, step in enumerate(first) if step < torch.iinfo(torch.int64).max]
         if not bad:
             return
         step, index = min(bad)
         shown = ", ".join(f"{name} {number:.4g}" for name, number in settings.items())
-        value = float(self.values[index])
+        value = float(processes.total(self.values)[index])  # 0 where it was another's
         where = f"epoch {epoch}; {shown}"
         raise NotFinite(self.context, self.names[index], value, step, where)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sharpvae import processes
 from sharpvae.datasets.batches import Batch, Feed
 from sharpvae.networks.vae import VAE, Posterior
 from sharpvae.objective.objective import Objective
@@ -70,23 +71,39 @@ def validate(
 
     The noise is the same at every call and no weight moves, or early stopping would compare
     different losses; for the same reason the adversarial term, whose scale is whatever the
-    discriminator says that day, has no part in it.
+    discriminator says that day, has no part in it. Of several processes each takes some batches.
     """
     vae.eval()
     noise = generator(seed, "validation", feed.device)
+    rank, world = processes.rank(), processes.world()
     sums: Terms = {}
     kl, means = torch.zeros(vae.latent_dim, device=feed.device), []
-    for batch in feed.in_order(batch_size):
+    for index, batch in enumerate(feed.in_order(batch_size)):
         shape = len(batch.images), vae.latent_dim
         draws = torch.randn(shape, generator=noise, device=feed.device)
-        terms, _, posterior = measure(vae, objective, precision, batch, draws)
-        terms["loss"] = objective.total(terms, objective.beta())
+        # The first batch is everybody's, lest one have none; it counts for the first.
+        mine = index % world == rank
+        if not mine and index > 0:
+            continue
+        with processes.alone():  # the statistics of a term are those of this batch
+            terms, _, posterior = measure(vae, objective, precision, batch, draws)
+            terms["loss"] = objective.total(terms, objective.beta())
         for name, term in terms.items():
-            sums[name] = sums.get(name, torch.zeros((), device=feed.device)) + term.sum()
-        kl += kl_per_dimension(*posterior).sum(0)
-        means.append(posterior.mean)
+            so_far = sums.get(name, torch.zeros((), device=feed.device))
+            sums[name] = so_far + (term.sum() if mine else 0)
+        if mine:
+            kl += kl_per_dimension(*posterior).sum(0)
+            means.append(posterior.mean)
     return Validation(
-        {name: float(total) / feed.count for name, total in sums.items()},
-        (kl / feed.count).tolist(),
-        int((torch.cat(means).var(0, correction=0) > ACTIVE).sum()),
+        {name: float(processes.total(some)) / feed.count for name, some in sums.items()},
+        (processes.total(kl) / feed.count).tolist(),
+        _active_units(means, vae.latent_dim, feed),
     )
+
+
+def _active_units(means: list[Tensor], latent_dim: int, feed: Feed) -> int:
+    """Of posterior means (B, Z) of the batches that this process had."""
+    mine = torch.cat([torch.zeros(0, latent_dim, device=feed.device), *means])
+    centre = processes.total(mine.sum(0)) / feed.count
+    variance = processes.total((mine - centre).square().sum(0)) / feed.count
+    return int((variance > ACTIVE).sum())

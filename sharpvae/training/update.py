@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from sharpvae import processes
 from sharpvae.config.schema import TrainConfig
 from sharpvae.datasets.batches import Batch
 from sharpvae.networks.vae import VAE
 from sharpvae.objective.adversarial import adaptive_weight
-from sharpvae.objective.control import LEAST, next_beta
+from sharpvae.objective.control import LEAST, next_beta, share_of_kl
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.schedules import Span, lr_factor
 from sharpvae.randomness import generator, global_seed
@@ -26,6 +28,9 @@ from sharpvae.training.precision import autocast
 class Updater:
     """What changes the weights, and all that this needs to go on where it broke off.
 
+    Of several processes each computes its rows of a batch, draws the noise of all of them, and
+    takes the same step: the gradient is that of the whole batch.
+
     Args:
         vae, objective: on `device`.
         config: the `train` section.
@@ -35,6 +40,7 @@ class Updater:
         adversary: needed where `loss.weights.adversarial` is above 0.
 
     Attributes:
+        rows: of each batch, those that this process takes.
         step: updates done.
         used: learning rate and beta of the last one.
     """
@@ -53,12 +59,18 @@ class Updater:
             raise ValueError("loss.weights.adversarial is above 0, but no adversary was given")
         self.vae, self.objective, self.config, self.adversary = vae, objective, config, adversary
         self.seed, self.device, self.guard = seed, device, guard
-        self.forward = torch.compile(vae, dynamic=False) if config.compile else vae
+        # Exchanges gradients while the backward pass is still under way.
+        self.parallel = DistributedDataParallel(vae) if processes.world() > 1 else vae
+        self.forward = (
+            torch.compile(self.parallel, dynamic=False) if config.compile else self.parallel
+        )
         self.autocast = autocast(config.precision, device)
         self.optimizer = _optimizer(config, vae)
         self.scheduler = _scheduler(config, self.optimizer, objective.span)
         self.noise = generator(seed, "posterior", device)
         self.prior = generator(seed, "adversary", device)
+        self.rank, self.world = processes.rank(), processes.world()
+        self.rows = processes.rows(config.batch_size, config.accumulate, self.rank, self.world)
         self.drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in vae.modules())
         self.step = 0
         self.controlled = torch.tensor(LEAST * objective.beta(), device=device)
@@ -67,7 +79,8 @@ class Updater:
     def __call__(self, batch: Batch) -> Terms:
         """One step of each optimiser; the mean of each term as it was before the step.
 
-        Beside the terms: `loss`, and `gradient`, its norm before clipping.
+        Beside the terms: `loss`, and `gradient`, its norm before clipping. Means are over this
+        process's rows.
         """
         self.optimizer.zero_grad(set_to_none=True)
         parts = [self._backward(part, index) for index, part in enumerate(self._parts(batch))]
@@ -87,7 +100,9 @@ class Updater:
 
     def _parts(self, batch: Batch) -> Iterator[tuple[Batch, Tensor]]:
         """The batch cut into `accumulate` pieces, with the noise of each one's posterior."""
-        noise = self._draw(self.noise, len(batch.images))
+        noise = self._draw(self.noise, self.config.batch_size)
+        if self.world > 1:
+            noise = noise[self.rows.to(self.device)]
         pieces = self.config.accumulate
         labels = [None] * pieces if batch.labels is None else batch.labels.chunk(pieces)
         for images, own, draws in zip(
@@ -101,25 +116,38 @@ class Updater:
     def _backward(self, part: tuple[Batch, Tensor], index: int) -> tuple[Terms, Tensor | None]:
         """Add the gradient of one piece; the mean of its terms, and the fakes it made."""
         batch, noise = part
-        with self._dropout(index):
-            terms, reconstructions, _ = measure(
-                self.forward, self.objective, self.autocast, batch, noise
-            )
-            fakes = self._fakes(batch, reconstructions)
-        loss = self._loss(terms)
-        if self.adversary is not None and fakes is not None:
-            terms["adversarial"] = self.adversary.term(fakes)
-            loss = loss + self._adversarial_weight(terms) * terms["adversarial"].mean()
-        (loss / self.config.accumulate if self.config.accumulate > 1 else loss).backward()
+        with self._exchange(index):
+            with self._dropout(index):
+                terms, reconstructions, _ = measure(
+                    self.forward, self.objective, self.autocast, batch, noise
+                )
+                fakes = self._fakes(batch, reconstructions)
+            loss = self._loss(terms)
+            if self.adversary is not None and fakes is not None:
+                terms["adversarial"] = self.adversary.term(fakes)
+                loss = loss + self._adversarial_weight(terms) * terms["adversarial"].mean()
+            (loss / self.config.accumulate if self.config.accumulate > 1 else loss).backward()
         terms["loss"] = loss
         means = {name: term.detach().mean() for name, term in terms.items()}
         return means, None if fakes is None else fakes.detach()
 
+    def _exchange(self, index: int) -> AbstractContextManager[None]:
+        """Processes exchange the gradient of the last piece alone, which holds that of all."""
+        if index == self.config.accumulate - 1 or not isinstance(
+            self.parallel, DistributedDataParallel
+        ):
+            return nullcontext()
+        return self.parallel.no_sync()
+
     def _dropout(self, index: int) -> AbstractContextManager[None]:
-        """Dropout takes no generator: this seeds the one that it draws from, for one piece."""
+        """Dropout takes no generator: this seeds the one that it draws from, for one piece.
+
+        Each process drops other units, so that here several are not quite as one.
+        """
         if not self.drops:
             return nullcontext()
-        return global_seed(self.seed, f"dropout {self.step}" + (f" {index}" if index else ""))
+        piece = index * self.world + self.rank
+        return global_seed(self.seed, f"dropout {self.step}" + (f" {piece}" if piece else ""))
 
     def _loss(self, terms: Terms) -> Tensor:
         """The objective without its adversarial part, mean over the batch, at beta as it stands."""
@@ -137,7 +165,7 @@ class Updater:
         own = {name: term for name, term in terms.items() if name != "loss"}
         regularisation = self.objective.regularisation(own, self.controlled)
         whole = self.objective.reconstruction(own, self.step) + regularisation
-        now = torch.nan_to_num(regularisation / whole)  # 0 of a loss of 0
+        now = share_of_kl(regularisation, whole)
         bound = torch.full_like(self.controlled, self.objective.beta(self.step))
         self.controlled = next_beta(self.controlled, now, share, bound)
 
@@ -151,7 +179,8 @@ class Updater:
         kind = self.adversary.config.fakes
         if kind == "reconstructions":
             return reconstructions
-        noise = self._draw(self.prior, len(batch.images))
+        count = len(batch.images)
+        noise = self._draw(self.prior, count * self.world)[self.rank * count :][:count]
         with self.autocast:
             samples = self.vae.decoder(noise, batch.labels).float()
         return samples if kind == "samples" else torch.cat([reconstructions, samples])
@@ -177,6 +206,11 @@ class Updater:
         assert self.adversary is not None
         reals = batch.images.chunk(self.config.accumulate)
         loss = self.adversary.backward(reals, fakes)
+        processes.average(
+            weight.grad
+            for weight in self.adversary.discriminator.parameters()
+            if weight.grad is not None
+        )
         self._step(
             self.adversary.optimizer, self.guard.watch(self.step + 1, {"discriminator": loss})
         )
