@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
-import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpvae.config.dotted import flatten, text
 from sharpvae.config.stage_files import TrainStage, load_stage
+from stages.checkpointing import CRITIC, PREPARED, go_on, mishaps, open_checkpoints, root
 from stages.console import run
+from stages.together import agreed, keep_up, one_voice
 from stages.watch import watching
 
 if TYPE_CHECKING:
@@ -25,86 +25,54 @@ if TYPE_CHECKING:
     from sharpvae.training.loop import Trainer
     from sharpvae.training.records import Epoch
 
-PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
-ROOT = Path(__file__).parents[1]
 HISTORY = ("epoch", "step", "split", "term", "value")
+_TIMEOUT = 1800.0  # seconds that processes wait for each other: the first may be at its FID
 FILM = "film"  # in the directory of the checkpoints, until training has come to its end
 
 
 def main(variant: str, seed: str) -> None:
     """Train, film, and write the VAE with the history of its terms."""
     config = load_stage(Path("configs") / variant / "train.json", TrainStage)
+    from sharpvae import processes
+    from sharpvae.devices import select
+    from sharpvae.training.launch import launch
+
+    machines = config.train
+    if machines.processes > 1 and not processes.launched():
+        command = [sys.executable, "-u", "-m", "stages.train", variant, seed]
+        launch(command, machines.devices, machines.nodes, config.device)
+        return
+    with processes.joined(select(config.device), _TIMEOUT) as device, one_voice(config):
+        train(config, int(seed), device)
+
+
+def train(config: TrainStage, seed: int, device: torch.device) -> None:
+    """Train in this process, which may be one of several."""
     from sharpvae.datasets.batches import Feed
     from sharpvae.datasets.packed import load_split
-    from sharpvae.devices import select
+    from sharpvae.processes import is_first
     from sharpvae.training.build import build
 
-    device, number = select(config.device), int(seed)
-    train = Feed(load_split(PREPARED, "train"), device)
+    images = Feed(load_split(PREPARED, "train"), device)
     validation = Feed(load_split(PREPARED, "validation"), device)
     fid = None
     if config.train.best_by == "fid":
         from sharpvae.sampling.validation_fid import ValidationFID  # loads torch-fidelity
 
-        fid = ValidationFID(CRITIC, validation, config.train.batch_size, number)
-    trainer = build(config, number, train, validation, PREPARED, CRITIC, fid)
-    announce(config, number, trainer)
-    checkpoints = open_checkpoints(config, number, device)
-    with checkpoints.held(), mishaps(config, trainer, checkpoints):
-        go_on(trainer, checkpoints)
-        follow(trainer, config, checkpoints)
-        write(config, trainer, checkpoints.directory / FILM)
-        checkpoints.remove()
-
-
-def open_checkpoints(config: TrainStage, seed: int, device: torch.device) -> Checkpoints:
-    """The checkpoints of this very training."""
-    from sharpvae.training.checkpoints import Checkpoints
-    from sharpvae.training.fingerprint import fingerprint, identity
-
-    splits = [path for name in ("train", "validation") for path in PREPARED.glob(f"{name}*.npy")]
-    read = sorted([PREPARED / "card.json", CRITIC, *splits])
-    parts = identity(config, seed, device, read, Path(__file__), ROOT)
-    return Checkpoints(
-        root() / ".checkpoints" / fingerprint(parts),
-        lambda line: print(f"  {line}", flush=True),
-        config.train.checkpoint_every,
-    )
-
-
-def go_on(trainer: Trainer, checkpoints: Checkpoints) -> None:
-    """Take up the newest checkpoint, where there is one."""
-    state = checkpoints.newest()
-    if state is None:
-        return
-    trainer.load_state_dict(state)
-    checkpoints.say(
-        f"going on from the checkpoint at update {trainer.update.step}: "
-        f"{len(trainer.history)} epochs and {trainer.done} of {trainer.steps} updates are done"
-    )
-
-
-@contextmanager
-def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> Iterator[None]:
-    """Give what may go wrong in training a message that helps, and evidence."""
-    import torch
-
-    from sharpvae.training.build import classes
-    from sharpvae.training.guard import NotFinite
-    from sharpvae.training.memory import is_out_of_memory, out_of_memory
-
-    try:
-        yield
-    except NotFinite as error:
-        path = checkpoints.directory / "not_finite.pt"
-        torch.save(trainer.evidence(error), path)
-        error.add(f"its batch, noise and weights are in {path} (docs/training.md)")
-        raise
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        shape = trainer.train.channels, trainer.train.image_size
-        raise out_of_memory(config, shape, classes(config, PREPARED), error) from error
+        fid = ValidationFID(CRITIC, validation, config.train.batch_size, seed)
+    trainer = build(config, seed, images, validation, PREPARED, CRITIC, fid)
+    checkpoints = open_checkpoints(config, seed, device)
+    with mishaps(config, trainer, checkpoints):
+        if not is_first():
+            go_on(trainer, checkpoints)
+            keep_up(trainer)
+            return
+        announce(config, seed, trainer)
+        with checkpoints.held():
+            go_on(trainer, checkpoints)
+            follow(trainer, config, checkpoints)
+            write(config, trainer, checkpoints.directory / FILM)
+            checkpoints.remove()
 
 
 def announce(config: TrainStage, seed: int, trainer: Trainer) -> None:
@@ -155,9 +123,10 @@ def follow(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints) -> No
                 watch.step(event)
             else:
                 watch.epoch(event)
-            if interruption.asked or trainer.finished or checkpoints.due():
+            stop = agreed(event, interruption.asked)
+            if stop or trainer.finished or checkpoints.due():
                 checkpoints.save(trainer.update.step, trainer.state_dict())
-            if interruption.asked and not trainer.finished:
+            if stop and not trainer.finished:
                 raise KeyboardInterrupt(f"in epoch {trainer.epoch}; dvc repro goes on from here")
     if trainer.history[-1].stopped_early:
         chosen = f"best validation {trainer.config.best_by} in epoch {trainer.best.epoch}"
@@ -189,11 +158,6 @@ def log_places(
 def run_place(config: TrainStage, trainer: Trainer) -> Path:
     """<variant>/<seed>, below which everything of this run lies."""
     return Path(config.variant) / str(trainer.seed)
-
-
-def root() -> Path:
-    """Of the repository that DVC was called in; what lies there outlives `dvc exp run --temp`."""
-    return Path(os.environ.get("DVC_ROOT", "."))
 
 
 def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:

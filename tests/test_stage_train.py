@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -205,3 +206,56 @@ def test_twenty_kills_at_random_moments_change_no_byte(place, expected) -> None:
     assert 1 <= len(checkpoints(place)) <= 3
     assert "going on" in passes(place, "train", "improved", "0")
     assert outputs(place) == expected
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(place, expected) -> None:
+    """Through the launcher; and again where Ctrl-C came in between."""
+    alter(place, devices=2)
+    passes(place, "train", "improved", "0")
+    whole = outputs(place)
+    assert whole.keys() == expected.keys()
+    losses = [rows(files["models/improved/0/history.csv"]) for files in (whole, expected)]
+    for key, value in losses[1].items():
+        assert losses[0][key] == pytest.approx(value, rel=0.02, abs=0.02), key
+    shutil.rmtree(place / "models/improved")
+    alter(place, checkpoint_every=1e6)
+    with training(place) as process:
+        until(process, "epoch   2/6")
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in complaint, complaint
+    assert complaint.count("dvc repro goes on from here") == 1
+    said = passes(place, "train", "improved", "0")
+    assert said.count("going on from the checkpoint") == 1
+    assert outputs(place) == whole
+
+
+def rows(history: bytes) -> dict[str, float]:
+    """Losses of history.csv, by epoch and split."""
+    split = (line.split(",") for line in history.decode().splitlines()[1:])
+    return {f"{epoch} {of}": float(v) for epoch, _, of, term, v in split if term == "loss"}
+
+
+@pytest.mark.slow
+def test_a_dead_process_ends_the_others_with_a_clear_error(place) -> None:
+    alter(place, devices=2, epochs=100_000)
+    with training(place) as process:
+        until(process, "epoch   1/")
+        workers = psutil.Process(process.pid).children()
+        newest = max(workers, key=lambda worker: worker.create_time())
+        newest.kill()
+        began = time.monotonic()
+        _, complaint = process.communicate(timeout=60)
+    assert time.monotonic() - began < 30
+    assert process.returncode == 1 and "Traceback" not in complaint, complaint
+    assert "train.devices" in complaint and "was ended by SIGKILL" in complaint
+
+
+@pytest.mark.slow
+def test_a_mistake_that_all_processes_make_is_told_once(place) -> None:
+    alter(place, devices=2, lr=1e30)
+    done = stage(place, "train", "improved", "0")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.count("a finite number") == 1, done.stderr
+    assert len(list(place.glob(".checkpoints/*/not_finite.pt"))) == 1

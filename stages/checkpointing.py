@@ -1,0 +1,96 @@
+"""Where checkpoints lie, how a training goes on from them, and what it leaves when it fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpvae.config.stage_files import TrainStage
+from sharpvae.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from sharpvae.training.checkpoints import Checkpoints
+    from sharpvae.training.loop import Trainer
+
+PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
+_PROJECT = Path(__file__).parents[1]
+
+
+def root() -> Path:
+    """Of the repository that DVC was called in; what lies there outlives `dvc exp run --temp`."""
+    return Path(os.environ.get("DVC_ROOT", "."))
+
+
+def open_checkpoints(config: TrainStage, seed: int, device: torch.device) -> Checkpoints:
+    """The checkpoints of this very training."""
+    from sharpvae.training.checkpoints import Checkpoints
+    from sharpvae.training.fingerprint import fingerprint, identity
+
+    splits = [path for name in ("train", "validation") for path in PREPARED.glob(f"{name}*.npy")]
+    read = sorted([PREPARED / "card.json", CRITIC, *splits])
+    parts = identity(config, seed, device, read, _PROJECT / "stages/train.py", _PROJECT)
+    return Checkpoints(
+        root() / ".checkpoints" / fingerprint(parts),
+        lambda line: print(f"  {line}", flush=True),
+        config.train.checkpoint_every,
+    )
+
+
+def go_on(trainer: Trainer, checkpoints: Checkpoints) -> None:
+    """Take up the newest checkpoint, where there is one; all processes the same.
+
+    Raises:
+        UserError: this process reads another one than the first did.
+    """
+    from sharpvae.processes import first_says, is_first
+
+    # The first one removes what is damaged before the others look.
+    state = checkpoints.newest() if is_first() else None
+    step = int(first_says(-1 if state is None else state["update"]["step"]))
+    if step < 0:
+        return
+    if not is_first():
+        state = checkpoints.newest()
+    if state is None or state["update"]["step"] != step:
+        raise UserError(
+            str(checkpoints.directory),
+            f"the checkpoint of update {step}, as the first process reads it",
+            "none" if state is None else f"that of update {state['update']['step']}",
+            "let all machines work in the same folder, on a file system that they share",
+        )
+    trainer.load_state_dict(state)
+    if is_first():
+        checkpoints.say(
+            f"going on from the checkpoint at update {step}: {len(trainer.history)} epochs and "
+            f"{trainer.done} of {trainer.steps} updates are done"
+        )
+
+
+@contextmanager
+def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> Iterator[None]:
+    """Give what may go wrong in training a message that helps, and evidence."""
+    import torch
+
+    from sharpvae.processes import is_first
+    from sharpvae.training.build import classes
+    from sharpvae.training.guard import NotFinite
+    from sharpvae.training.memory import is_out_of_memory, out_of_memory
+
+    try:
+        yield
+    except NotFinite as error:
+        path = checkpoints.directory / "not_finite.pt"
+        if is_first():
+            torch.save(trainer.evidence(error), path)
+        error.add(f"its batch, noise and weights are in {path} (docs/training.md)")
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        shape = trainer.train.channels, trainer.train.image_size
+        raise out_of_memory(config, shape, classes(config, PREPARED), error) from error
