@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sharpvae.training.checkpoints import Checkpoints
     from sharpvae.training.loop import Trainer
+    from sharpvae.training.ticket import Ticket
 
 PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
 _PROJECT = Path(__file__).parents[1]
@@ -26,19 +27,46 @@ def root() -> Path:
     return Path(os.environ.get("DVC_ROOT", "."))
 
 
-def open_checkpoints(config: TrainStage, seed: int, device: torch.device) -> Checkpoints:
-    """The checkpoints of this very training."""
+def open_checkpoints(
+    config: TrainStage, seed: int, device: torch.device
+) -> tuple[Checkpoints, Ticket]:
+    """The checkpoints of this very training, and what it is."""
+    from sharpvae.devices import describe
     from sharpvae.training.checkpoints import Checkpoints
     from sharpvae.training.fingerprint import fingerprint, identity
+    from sharpvae.training.ticket import FOLDER, new_ticket
 
     splits = [path for name in ("train", "validation") for path in PREPARED.glob(f"{name}*.npy")]
     read = sorted([PREPARED / "card.json", CRITIC, *splits])
     parts = identity(config, seed, device, read, _PROJECT / "stages/train.py", _PROJECT)
-    return Checkpoints(
-        root() / ".checkpoints" / fingerprint(parts),
+    checkpoints = Checkpoints(
+        root() / FOLDER / fingerprint(parts),
         lambda line: print(f"  {line}", flush=True),
         config.train.checkpoint_every,
     )
+    return checkpoints, new_ticket(config.variant, seed, describe(device), parts)
+
+
+def register(checkpoints: Checkpoints, trainer: Trainer, ticket: Ticket) -> Ticket:
+    """Say what this training has to do with those before it, and leave word for those after it.
+
+    Returns:
+        The ticket with which the training began.
+    """
+    from sharpvae.training.ticket import interrupted_before, read_ticket, write_ticket
+
+    if trainer.update.step > 0:
+        begun = read_ticket(checkpoints.directory)
+        if begun is not None and begun.machine != ticket.machine:
+            checkpoints.say(
+                f"it began on {begun.machine}, and this is {ticket.machine}: from here on it "
+                "equals an uninterrupted run to rounding, not bit for bit"
+            )
+        return ticket if begun is None else begun
+    for line in interrupted_before(checkpoints.directory, ticket):
+        checkpoints.say(line)
+    write_ticket(checkpoints.directory, ticket)
+    return ticket
 
 
 def go_on(trainer: Trainer, checkpoints: Checkpoints) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import secrets
 import shutil
 import sys
 from pathlib import Path
@@ -11,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from sharpvae.config.dotted import flatten, text
 from sharpvae.config.stage_files import TrainStage, load_stage
-from stages.checkpointing import CRITIC, PREPARED, go_on, mishaps, open_checkpoints, root
+from stages.checkpointing import (
+    CRITIC,
+    PREPARED,
+    go_on,
+    mishaps,
+    open_checkpoints,
+    register,
+    root,
+)
 from stages.console import run
 from stages.together import agreed, keep_up, one_voice
 from stages.watch import watching
@@ -61,7 +68,7 @@ def train(config: TrainStage, seed: int, device: torch.device) -> None:
 
         fid = ValidationFID(CRITIC, validation, config.train.batch_size, seed)
     trainer = build(config, seed, images, validation, PREPARED, CRITIC, fid)
-    checkpoints = open_checkpoints(config, seed, device)
+    checkpoints, ticket = open_checkpoints(config, seed, device)
     with mishaps(config, trainer, checkpoints):
         if not is_first():
             go_on(trainer, checkpoints)
@@ -70,7 +77,8 @@ def train(config: TrainStage, seed: int, device: torch.device) -> None:
         announce(config, seed, trainer)
         with checkpoints.held():
             go_on(trainer, checkpoints)
-            follow(trainer, config, checkpoints)
+            run_id = register(checkpoints, trainer, ticket).id
+            follow(trainer, config, checkpoints, run_id)
             write(config, trainer, checkpoints.directory / FILM)
             checkpoints.remove()
 
@@ -97,7 +105,7 @@ def announce(config: TrainStage, seed: int, trainer: Trainer) -> None:
     print(end="", flush=True)
 
 
-def follow(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints) -> None:
+def follow(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id: str) -> None:
     """Run the training to its end: watch and save it.
 
     Raises:
@@ -113,7 +121,7 @@ def follow(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints) -> No
     film = Film(checkpoints.directory / FILM, every, trainer.validation, seed, epochs)
     with (
         put_off() as interruption,
-        open_loggers(config.logging, *log_places(config, trainer, checkpoints)) as loggers,
+        open_loggers(config.logging, *log_places(config, trainer, run_id)) as loggers,
         watching(trainer, config, film, loggers) as watch,
     ):
         if trainer.update.step == 0:
@@ -133,9 +141,7 @@ def follow(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints) -> No
         print(f"  stopped early: {chosen}", flush=True)
 
 
-def log_places(
-    config: TrainStage, trainer: Trainer, checkpoints: Checkpoints
-) -> tuple[LoggedRun, Places]:
+def log_places(config: TrainStage, trainer: Trainer, run_id: str) -> tuple[LoggedRun, Places]:
     """What the loggers call this training, and where they write."""
     from sharpvae.training.loggers import Places
     from sharpvae.training.loggers import Run as LoggedRun
@@ -144,13 +150,8 @@ def log_places(
     settings = flatten(config.model_dump(exclude={"logging"}))
     live = Path("reports/live") / run
     live.mkdir(parents=True, exist_ok=True)  # an output of the stage, with or without curves
-    fresh, word = trainer.update.step == 0, checkpoints.directory / "id"
-    if fresh:
-        word.write_text(secrets.token_hex(8), encoding="utf-8")
     return (
-        LoggedRun(
-            config.variant, trainer.seed, word.read_text("utf-8"), settings, trainer.update.step
-        ),
+        LoggedRun(config.variant, trainer.seed, run_id, settings, trainer.update.step),
         Places(live, logs / "tensorboard" / run, logs),
     )
 

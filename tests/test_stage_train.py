@@ -144,8 +144,18 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(place, expected) -> N
 def test_a_changed_training_never_goes_on_from_an_old_one(place) -> None:
     killed(place, "epoch   2/6")
     alter(place, lr=0.002)
-    assert "going on" not in passes(place, "train", "improved", "0")
+    said = passes(place, "train", "improved", "0")
+    assert "going on" not in said and "but since then config changed" in said
     assert checkpoints(place), "the other one's are still there"
+
+
+def test_another_number_of_threads_is_told(place) -> None:
+    killed(place, "epoch   2/6")
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.train", "improved", "0"], cwd=place, text=True, check=True,
+        env={**environment(), "OMP_NUM_THREADS": "2"}, capture_output=True,
+    )  # fmt: skip
+    assert "it began on cpu (1 threads), and this is cpu (2 threads)" in done.stdout
 
 
 def test_who_watches_may_change_in_between(place, expected) -> None:

@@ -1,0 +1,100 @@
+"""Trainings that were interrupted: what lies in .checkpoints, and removing what nobody needs.
+
+python -m apps.checkpoints                     all of them
+python -m apps.checkpoints --remove 3f2a       those whose directory begins so
+python -m apps.checkpoints --remove-all
+
+A training goes on by itself, with the next `dvc repro` of the same settings, data and code.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from apps import command
+from sharpvae.datasets.disk import amount
+from sharpvae.errors import UserError
+from sharpvae.locking import try_lock, unlock
+from sharpvae.training.ticket import FOLDER, read_ticket
+
+WIDTH = 100  # columns where there is no terminal
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the app; the exit code is 1 after a mistake that the user can mend."""
+    parser = command.parser("apps.checkpoints", __doc__)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--remove", metavar="beginning", help="of the name of a directory")
+    choice.add_argument("--remove-all", action="store_true")
+    options = parser.parse_args(arguments)
+    if options.remove is None and not options.remove_all:
+        return command.exit_code(show)
+    return command.exit_code(lambda: remove(options.remove or ""))
+
+
+def directories() -> list[Path]:
+    """Of all interrupted trainings, and of those under way."""
+    folder = Path(FOLDER)
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def show() -> None:
+    """Print a line for each."""
+    console = command.console(WIDTH)
+    table = Table(
+        "directory", "variant", "seed", "update", "size", "last written", box=None, pad_edge=False,
+        header_style="bold",
+    )  # fmt: skip
+    for path in directories():
+        ticket = read_ticket(path)
+        states = sorted(path.glob("*.pt"))
+        updates = [int(state.name[:12]) for state in states if state.name[:12].isdigit()]
+        age = time.time() - max(file.stat().st_mtime for file in [path, *states])
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        known = (ticket.variant, str(ticket.seed)) if ticket else ("?", "?")
+        update = str(updates[-1]) if updates else "-"
+        table.add_row(path.name[:12], *known, update, amount(size), ago(age))
+    if not table.row_count:
+        console.print(f"no interrupted training in {FOLDER}")
+        return
+    console.print(table)
+
+
+def ago(seconds: float) -> str:
+    """A time that has passed, in its largest unit."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} seconds ago"
+
+
+def remove(beginning: str) -> None:
+    """Remove those whose name begins so, but none that is in use.
+
+    Raises:
+        UserError: there is none.
+    """
+    chosen = [path for path in directories() if path.name.startswith(beginning)]
+    if not chosen:
+        raise UserError(
+            FOLDER, "a directory of checkpoints", f"none that begins with '{beginning}'",
+            "see which there are: python -m apps.checkpoints",
+        )  # fmt: skip
+    for path in chosen:
+        lock = try_lock(path)
+        if lock is None:
+            print(f"{path} is in use: left alone")
+            continue
+        shutil.rmtree(path)
+        unlock(lock)
+        print(f"{path} removed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
