@@ -1,7 +1,8 @@
-"""Where tensors live, and the settings that make a run repeatable there."""
+"""Where tensors live, and the settings that make a run repeatable there, and quick."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import sys
@@ -9,6 +10,9 @@ import sys
 import torch
 
 from sharpvae.errors import UserError
+
+# Of glibc's <malloc.h>.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def select(name: str) -> torch.device:
@@ -57,3 +61,25 @@ def peak_memory(device: torch.device) -> str:
         return f"GPU {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, but bytes on macOS
     return f"RAM {peak / (2**30 if sys.platform == 'darwin' else 2**20):.1f} GiB"
+
+
+def keep_memory() -> bool:
+    """Have malloc keep the memory that tensors on the CPU gave back, instead of returning it.
+
+    By default glibc maps every block of 32 MB or more anew and hands the end of the heap back as it
+    falls free, so that an update has the system map and zero its pages once more: 200 to 16000 page
+    faults, and next to none with this. What it brings in images a second is in
+    docs/performance.md; the weights stay the same bit for bit. The peak of a training was at most
+    4 % higher (958 and 992 MiB); between peaks the process no longer shrinks. It holds for all of
+    the process, from the call on.
+
+    Returns:
+        whether it could: it is glibc's malloc that gives memory back so eagerly and takes these
+        settings. Elsewhere nothing happens; speed is all that depends on it.
+    """
+    if sys.platform != "linux":
+        return False
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
+        return False
+    return bool(library.mallopt(_M_MMAP_MAX, 0) and library.mallopt(_M_TRIM_THRESHOLD, -1))
