@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 in 0..255 => float32 in [0, 1]"""
-    return images.float() / 255
+    return torch.div(images, 255)  # without a float copy in between
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -14,11 +14,16 @@ Weighted = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 SILU_GAIN = 1.6765
 
 
-def activation(config: ModelConfig) -> nn.Module:
-    """The configured nonlinearity; `negative_slope` counts for leaky_relu alone."""
+def activation(config: ModelConfig, keep_input: bool = False) -> nn.Module:
+    """The configured nonlinearity; `negative_slope` counts for leaky_relu alone.
+
+    A rectifier overwrites its input unless `keep_input`. Its gradient follows from its output, so
+    that values and gradients are the same, and of three maps a block that a leaky one would keep
+    for them (the convolution's, the norm's and its own) two remain. A SiLU's needs the input.
+    """
     if config.activation == "leaky_relu":
-        return nn.LeakyReLU(config.negative_slope)
-    return nn.ReLU() if config.activation == "relu" else nn.SiLU()
+        return nn.LeakyReLU(config.negative_slope, inplace=not keep_input)
+    return nn.ReLU(inplace=not keep_input) if config.activation == "relu" else nn.SiLU()
 
 
 def norm_2d(config: ModelConfig, channels: int) -> list[nn.Module]:
@@ -58,7 +63,7 @@ class Residual(nn.Module):
         bias = config.norm == "none"
         self.branch = nn.Sequential(
             *norm_2d(config, channels),
-            activation(config),
+            activation(config, keep_input=bias),  # without a norm, the shortcut's own maps
             nn.Conv2d(channels, channels, 3, padding=1, bias=bias),
             *norm_2d(config, channels),
             activation(config),
