@@ -11,16 +11,8 @@ alternately in one process, so that both see the same machine.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import re
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +22,12 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, Resize, ToTensor
 
+from benchmarks.measuring import machine, markdown, memory, memory_of, rates
 from sharpvae.config.schema import DataConfig
 from sharpvae.config.stage_files import Minimum
 from sharpvae.datasets.batches import Feed
 from sharpvae.datasets.pack import prepare
 from sharpvae.datasets.packed import load_split
-from sharpvae.datasets.parallel import cores
 from sharpvae.datasets.progress import Silent
 
 SIDE, SIZE, CLASSES = 128, 64, 10  # pixels of a photograph, pixels wanted, class folders
@@ -81,17 +73,6 @@ def kept_loop(folder: Path) -> None:
         array[index] = image
 
 
-def rates(work: dict[str, Callable[[], int]], repeats: int) -> dict[str, float]:
-    """Median of images a second; the candidates take turns."""
-    found: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(repeats):
-        for name, candidate in work.items():
-            started = time.perf_counter()
-            images = candidate()
-            found[name].append(images / (time.perf_counter() - started))
-    return {name: statistics.median(values) for name, values in found.items()}
-
-
 def preparing(folder: Path, count: int, into: Path, repeats: int) -> dict[str, float]:
     """Images a second of the plain loops and of `prepare`."""
     return rates(
@@ -129,23 +110,13 @@ def feeding(folder: Path, prepared: Path, repeats: int) -> dict[str, float]:
     return rates({"torchvision": from_loader, "sharpvae": from_feed}, repeats)
 
 
-def peak_memory(folder: Path, count: int, side: int) -> int:
+def preparing_memory(folder: Path, count: int, side: int) -> int:
     """Peak resident memory, in MiB, of a process that prepares `count` photographs."""
     photographs(folder, count, side)
-    command = [sys.executable, "-m", "benchmarks.data", "--peak", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return int(done.stdout) >> 10
+    return memory_of("benchmarks.data", "--peak", str(folder))[0]
 
 
-def machine() -> str:
-    """What the numbers were measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if os.name == "posix" else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = models[0] if models else platform.processor()
-    return f"{name}, {cores()} cores; Python {platform.python_version()}, torch {torch.__version__}"
-
-
-def table(count: int, made: dict[str, float], fed: dict[str, float], memory: dict[int, int]) -> str:
+def table(count: int, made: dict[str, float], fed: dict[str, float], peaks: dict[int, int]) -> str:
     """The results as Markdown."""
     prepare_task = f"Prepare {count:,} JPEGs of {SIDE}x{SIDE} to {SIZE}x{SIZE}"
     loop = "loop over ImageFolder + Resize, one core"
@@ -156,21 +127,20 @@ def table(count: int, made: dict[str, float], fed: dict[str, float], memory: dic
         (prepare_task, f"{loop}, pixels kept in an array", made, "torchvision, kept"),
         (feed_task, loader, fed, "torchvision"),
     ]
+    lines = []
+    for task, other, found, name in rows:
+        ours, theirs = found["sharpvae"], found[name]
+        lines.append((task, other, f"{theirs:,.0f}", f"{ours:,.0f}", f"{ours / theirs:.1f}"))
+    few, many = sorted(peaks)
+    head = ["task", "torchvision", "images/s", "SharpVAE images/s", "ratio"]
+    sizes = [(f"{images:,}", f"{peaks[images]:,} MiB") for images in (few, many)]
     text = [
         "# Preparing and feeding images", "",
         "Made by `python -m benchmarks.data`; medians of alternating runs in one process.",
         "Preparing is the whole stage: list, choose, decode, resize, find duplicates, split, pack.",
-        "", f"Machine: {machine()}", "",
-        "| task | torchvision | images/s | SharpVAE images/s | ratio |", "|---|---|---|---|---|",
-    ]  # fmt: skip
-    for task, other, found, name in rows:
-        ours, theirs = found["sharpvae"], found[name]
-        text.append(f"| {task} | {other} | {theirs:,.0f} | {ours:,.0f} | {ours / theirs:.1f} |")
-    few, many = sorted(memory)
-    text += [
-        "", "| images prepared | peak resident memory |", "|---|---|",
-        *(f"| {images:,} | {memory[images]:,} MiB |" for images in (few, many)),
-        "", f"Growth from {few:,} to {many:,} images: {memory[many] - memory[few]:,} MiB.", "",
+        "", f"Machine: {machine()}", "", *markdown(head, lines),
+        *markdown(["images prepared", "peak resident memory"], sizes),
+        f"Growth from {few:,} to {many:,} images: {peaks[many] - peaks[few]:,} MiB.", "",
     ]  # fmt: skip
     return "\n".join(text)
 
@@ -183,8 +153,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.peak:
         packed(options.peak, options.peak.with_name("peak_out"))
-        # Not getrusage: its maximum still has the parent's memory from before the exec.
-        print(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
+        print(memory("VmHWM"))
         return
     count, many, repeats = (1_000, 5_000, 2) if options.quick else (10_000, 100_000, REPEATS)
     with tempfile.TemporaryDirectory() as name:
@@ -192,8 +161,8 @@ def main() -> None:
         folder = photographs(top / "photographs", count)
         made = preparing(folder, count, top / "prepared", repeats)
         fed = feeding(folder, top / "prepared", repeats)
-        memory = {n: peak_memory(top / f"many{n}", n, SIZE) for n in (1_000, many)}
-    text = table(count, made, fed, memory)
+        peaks = {n: preparing_memory(top / f"many{n}", n, SIZE) for n in (1_000, many)}
+    text = table(count, made, fed, peaks)
     print(text)
     if not options.quick:
         TABLE.write_text(text, encoding="utf-8")
