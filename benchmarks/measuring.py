@@ -36,7 +36,7 @@ def in_turns(commands: Mapping[str, Sequence[str]], turns: int) -> dict[str, lis
     """What processes print when it is their turn, one after the other, `turns` times around.
 
     A process of its own keeps the memory, the threads and the settings of one candidate from the
-    others; turns keep what else the machine does from one of them.
+    others; turns keep what else the machine does from one of them. A first round does not count.
 
     Args:
         commands: name -> arguments of `python -m`. Each process says that it is ready with one
@@ -50,10 +50,12 @@ def in_turns(commands: Mapping[str, Sequence[str]], turns: int) -> dict[str, lis
         for process in processes.values():
             process.answer()
         found: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(turns):
+        for turn in range(turns + 1):
             for name, process in processes.items():
                 process.ask()
-                found[name].append(float(process.answer()))
+                rate = float(process.answer())
+                if turn > 0:  # the first compiles, fills caches, finds its memory
+                    found[name].append(rate)
     return found
 
 

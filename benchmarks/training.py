@@ -72,11 +72,9 @@ def take_turns(name: str, told: list[str]) -> None:
     task = Task(network, int(size), int(channels), float(width), int(batch), int(steps), device)
     if name == MATRIX:
         where = torch.device(device)
-        matrix_rate(where)
         serve(lambda: matrix_rate(where))
         return
     rates = turns({**CANDIDATES, **SETTINGS}[name](task), task)
-    next(rates)  # compiles, fills caches, finds out how much memory it takes
     serve(lambda: next(rates))
 
 
