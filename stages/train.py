@@ -41,7 +41,7 @@ def main(variant: str, seed: str) -> None:
     """Train, film, and write the VAE with the history of its terms."""
     config = load_stage(Path("configs") / variant / "train.json", TrainStage)
     from sharpvae import processes
-    from sharpvae.devices import select
+    from sharpvae.devices import keep_memory, select
     from sharpvae.training.launch import launch
 
     machines = config.train
@@ -49,6 +49,7 @@ def main(variant: str, seed: str) -> None:
         command = [sys.executable, "-u", "-m", "stages.train", variant, seed]
         launch(command, machines.devices, machines.nodes, config.device)
         return
+    keep_memory()
     with processes.joined(select(config.device), _TIMEOUT) as device, one_voice(config):
         train(config, int(seed), device)
 
