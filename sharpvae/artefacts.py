@@ -81,6 +81,15 @@ def replace_directory(source: Path, target: Path) -> None:
             shutil.rmtree(retired, ignore_errors=True)
 
 
+def force(path: Path) -> None:
+    """Have what was written to a file, or the names in a directory, reach the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 `text` to `path` through a temporary file and an atomic rename."""
     path.parent.mkdir(parents=True, exist_ok=True)

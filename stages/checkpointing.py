@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,17 +36,21 @@ def open_checkpoints(
     from sharpvae.devices import describe
     from sharpvae.training.checkpoints import Checkpoints
     from sharpvae.training.fingerprint import fingerprint, identity
+    from sharpvae.training.loss_networks import weight_files
     from sharpvae.training.ticket import FOLDER, new_ticket
 
-    splits = [path for name in ("train", "validation") for path in PREPARED.glob(f"{name}*.npy")]
-    read = sorted([PREPARED / "card.json", CRITIC, *splits])
+    # The card has the digests of the images, which may be many gigabytes.
+    labels = list(PREPARED.glob("*_labels.npy"))
+    read = sorted([PREPARED / "card.json", CRITIC, *labels, *weight_files(config.loss)])
     parts = identity(config, seed, device, read, _PROJECT / "stages/train.py", _PROJECT)
     checkpoints = Checkpoints(
         root() / FOLDER / fingerprint(parts),
         lambda line: print(f"  {line}", flush=True),
         config.train.checkpoint_every,
     )
-    return checkpoints, new_ticket(config.variant, seed, describe(device), parts)
+    return checkpoints, new_ticket(
+        config.variant, seed, f"{describe(device)} of {platform.node()}", parts
+    )
 
 
 def register(checkpoints: Checkpoints, trainer: Trainer, ticket: Ticket) -> Ticket:
@@ -105,20 +111,44 @@ def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> I
     import torch
 
     from sharpvae.processes import is_first
-    from sharpvae.training.build import classes
     from sharpvae.training.guard import NotFinite
-    from sharpvae.training.memory import is_out_of_memory, out_of_memory
 
     try:
         yield
     except NotFinite as error:
         path = checkpoints.directory / "not_finite.pt"
         if is_first():
-            torch.save(trainer.evidence(error), path)
-        error.add(f"its batch, noise and weights are in {path} (docs/training.md)")
+            with suppress(OSError):  # on a full disk: the message matters more
+                torch.save(trainer.evidence(error), path)
+                error.add(f"its batch, noise and weights are in {path} (docs/training.md)")
         raise
     except Exception as error:
-        if not is_out_of_memory(error):
+        known = explained(error, config, trainer, checkpoints)
+        if known is None:
             raise
+        raise known from error
+
+
+def explained(
+    error: Exception, config: TrainStage, trainer: Trainer, checkpoints: Checkpoints
+) -> UserError | None:
+    """What to tell the user of an error that is none of the program's; None of any other."""
+    from sharpvae.datasets.disk import unwritable
+    from sharpvae.training.build import classes
+    from sharpvae.training.memory import is_out_of_memory, out_of_memory
+
+    if is_out_of_memory(error):
         shape = trainer.train.channels, trainer.train.image_size
-        raise out_of_memory(config, shape, classes(config, PREPARED), error) from error
+        return out_of_memory(config, shape, classes(config, PREPARED), error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = Path(error.filename or checkpoints.directory).parent
+        return unwritable(full, "what training writes", 0, error)
+    origin = {base.__module__.partition(".")[2].split(".")[0] for base in type(error).__mro__}
+    if config.train.compile and origin & {"_dynamo", "_inductor"}:
+        return UserError(
+            f"variants.{config.variant}.train.compile",
+            "what torch.compile needs, on a CPU a C++ compiler",
+            " ".join(str(error).split())[:200],
+            "install it, or set train.compile: false",
+        )
+    return None

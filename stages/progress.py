@@ -114,7 +114,7 @@ class _RateColumn(ProgressColumn):
         return Text("" if not task.speed else _speed(task.speed, self.unit), "progress.data.speed")
 
 
-def _columns(unit: str) -> tuple[ProgressColumn, ...]:
+def _columns(unit: str, left: bool) -> tuple[ProgressColumn, ...]:
     """What a terminal shows of a bar, from left to right."""
     amount: tuple[ProgressColumn, ...] = (TextColumn("{task.fields[note]}"),)
     if unit == "bytes":
@@ -126,18 +126,21 @@ def _columns(unit: str) -> tuple[ProgressColumn, ...]:
         BarColumn(),
         TaskProgressColumn(),
         *amount,
-        TimeRemainingColumn(compact=True),
+        *([TimeRemainingColumn(compact=True)] if left else []),
     )
 
 
 @contextmanager
-def bar(title: str, total: int, unit: str = "", start: int = 0) -> Iterator[Bar]:
+def bar(title: str, total: int, unit: str = "", start: int = 0, left: bool = True) -> Iterator[Bar]:
     """A bar for the block: rich where stdout is a terminal, lines where it is not.
 
-    The arguments are those of `Bar`.
+    The arguments are those of `Bar`, and
+
+    Args:
+        left: whether a terminal shows the time left; false where the note has it.
     """
     if not sys.stdout.isatty():
         yield _PlainBar(title, total, unit, start)
         return
-    with Progress(*_columns(unit), console=Console(), transient=True) as progress:
+    with Progress(*_columns(unit, left), console=Console(), transient=True) as progress:
         yield _TerminalBar(title, total, unit, start, progress)

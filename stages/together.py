@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sharpvae.training.records import Epoch, Step
 
 _COURTESY = 3.0  # seconds
+NOTHING, SAVE, STOP = range(3)
 
 
 @contextmanager
@@ -46,17 +47,23 @@ def one_voice(config: TrainStage) -> Iterator[None]:
 def keep_up(trainer: Trainer) -> None:
     """Train along with the first process, which does the rest."""
     for event in trainer.run():
-        if agreed(event, False):
+        wish = agreed(event, NOTHING)
+        if wish != NOTHING:
+            trainer.state_dict()  # to which every process has a part to add
+        if wish == STOP:
             raise SystemExit(INTERRUPTED)
 
 
-def agreed(event: Step | Epoch, asked: bool) -> bool:
-    """Whether to stop here: at once in a single process, of several where all look up anyway."""
+def agreed(event: Step | Epoch, wish: int) -> int:
+    """What all processes do after this record: NOTHING, SAVE, or save and STOP.
+
+    A single process does as it wishes. Of several the first decides, where all look up anyway.
+    """
     from sharpvae.processes import first_says, world
     from sharpvae.training.records import Step
 
     if world() == 1:
-        return asked
+        return wish
     if isinstance(event, Step) and event.numbers is None:
-        return False
-    return first_says(asked) > 0
+        return NOTHING
+    return int(first_says(wish))

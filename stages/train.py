@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,14 @@ from stages.checkpointing import (
     root,
 )
 from stages.console import run
-from stages.together import agreed, keep_up, one_voice
+from stages.together import NOTHING, SAVE, STOP, agreed, keep_up, one_voice
 from stages.watch import watching
 
 if TYPE_CHECKING:
     import torch
 
+    from sharpvae.datasets.batches import Feed
+    from sharpvae.networks.vae import VAE
     from sharpvae.training.checkpoints import Checkpoints
     from sharpvae.training.loggers import Places
     from sharpvae.training.loggers import Run as LoggedRun
@@ -46,7 +49,7 @@ def main(variant: str, seed: str) -> None:
 
     machines = config.train
     if machines.processes > 1 and not processes.launched():
-        command = [sys.executable, "-u", "-m", "stages.train", variant, seed]
+        command = [sys.executable, "-m", "stages.train", variant, seed]
         launch(command, machines.devices, machines.nodes, config.device)
         return
     keep_memory()
@@ -65,9 +68,7 @@ def train(config: TrainStage, seed: int, device: torch.device) -> None:
     validation = Feed(load_split(PREPARED, "validation"), device)
     fid = None
     if config.train.best_by == "fid":
-        from sharpvae.sampling.validation_fid import ValidationFID  # loads torch-fidelity
-
-        fid = ValidationFID(CRITIC, validation, config.train.batch_size, seed)
+        fid = scorer(config, validation, seed)
     trainer = build(config, seed, images, validation, PREPARED, CRITIC, fid)
     checkpoints, ticket = open_checkpoints(config, seed, device)
     with mishaps(config, trainer, checkpoints):
@@ -82,6 +83,17 @@ def train(config: TrainStage, seed: int, device: torch.device) -> None:
             follow(trainer, config, checkpoints, run_id)
             write(config, trainer, checkpoints.directory / FILM)
             checkpoints.remove()
+
+
+def scorer(config: TrainStage, validation: Feed, seed: int) -> Callable[[VAE], float]:
+    """Who measures the FID that chooses: of several processes the first, which tells the others."""
+    from sharpvae.processes import is_first
+
+    if not is_first():
+        return lambda vae: 0.0
+    from sharpvae.sampling.validation_fid import ValidationFID  # loads torch-fidelity
+
+    return ValidationFID(CRITIC, validation, config.train.batch_size, seed)
 
 
 def announce(config: TrainStage, seed: int, trainer: Trainer) -> None:
@@ -132,10 +144,12 @@ def follow(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_i
                 watch.step(event)
             else:
                 watch.epoch(event)
-            stop = agreed(event, interruption.asked)
-            if stop or trainer.finished or checkpoints.due():
+            due = SAVE if trainer.finished or checkpoints.due() else NOTHING
+            stop = interruption.asked and not trainer.finished
+            wish = agreed(event, STOP if stop else due)
+            if wish != NOTHING:
                 checkpoints.save(trainer.update.step, trainer.state_dict())
-            if stop and not trainer.finished:
+            if wish == STOP:
                 raise KeyboardInterrupt(f"in epoch {trainer.epoch}; dvc repro goes on from here")
     if trainer.history[-1].stopped_early:
         chosen = f"best validation {trainer.config.best_by} in epoch {trainer.best.epoch}"
@@ -153,7 +167,7 @@ def log_places(config: TrainStage, trainer: Trainer, run_id: str) -> tuple[Logge
     live.mkdir(parents=True, exist_ok=True)  # an output of the stage, with or without curves
     return (
         LoggedRun(config.variant, trainer.seed, run_id, settings, trainer.update.step),
-        Places(live, logs / "tensorboard" / run, logs),
+        Places(live, logs / "tensorboard" / run / run_id, logs),
     )
 
 
@@ -164,7 +178,7 @@ def run_place(config: TrainStage, trainer: Trainer) -> Path:
 
 def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
     """Write the outputs: models/<variant>/<seed> and reports/film/<variant>/<seed>."""
-    from sharpvae.artefacts import fresh_directory, write_json
+    from sharpvae.artefacts import force, fresh_directory, write_json
     from sharpvae.networks.storage import save_vae
     from sharpvae.training.build import summary
     from sharpvae.weights import save_weights
@@ -182,6 +196,8 @@ def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
         save_weights(directory / f"{other}.safetensors", trainer.vae)
         write_json(directory / "summary.json", summary(config, trainer))
         write_history(directory / "history.csv", trainer.history)
+        for path in (*film.rglob("*"), *directory.rglob("*")):
+            force(path)  # before the checkpoints, their only other copy, are removed
 
 
 def write_history(path: Path, history: list[Epoch]) -> None:

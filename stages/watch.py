@@ -87,7 +87,7 @@ class Watch:
 def watching(trainer: Trainer, config: TrainStage, film: Film, loggers: Loggers) -> Iterator[Watch]:
     """A watch for the block."""
     total = trainer.config.epochs * trainer.steps
-    with bar("training", total, start=trainer.update.step) as progress:
+    with bar("training", total, start=trainer.update.step, left=False) as progress:
         yield Watch(trainer, config, film, loggers, progress)
 
 

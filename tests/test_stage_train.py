@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,10 +19,14 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from PIL import Image
+from torch._inductor.exc import InvalidCxxCompiler
 
 from sharpvae.artefacts import read_json
 from sharpvae.config.schema import ModelConfig
+from sharpvae.errors import UserError
 from sharpvae.networks.vae import VAE
+from stages import train
 from tests.processes import interruptible
 from tests.toy import environment, passes, stage, toy
 
@@ -101,7 +107,9 @@ def checkpoints(place: Path) -> list[Path]:
     return sorted(place.glob(".checkpoints/*/*.pt"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_training_goes_on_to_the_same_bytes(place, expected, number) -> None:
     alter(place, checkpoint_every=1e6)  # so that the only checkpoint is that of the interruption
     with training(place) as process:
@@ -119,6 +127,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(place, expected, numb
     assert not list((place / ".checkpoints").iterdir()), "removed on success, so that -f retrains"
 
 
+@pytest.mark.slow
 def test_a_finished_training_starts_over_when_it_is_forced(place, expected) -> None:
     for _ in range(2):
         said = passes(place, "train", "improved", "0")
@@ -132,6 +141,7 @@ def killed(place: Path, when: str) -> None:
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(place, expected) -> None:
     killed(place, "epoch   3/6")
     newest = checkpoints(place)[-1]
@@ -141,6 +151,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(place, expected) -> N
     assert outputs(place) == expected
 
 
+@pytest.mark.slow
 def test_a_changed_training_never_goes_on_from_an_old_one(place) -> None:
     killed(place, "epoch   2/6")
     alter(place, lr=0.002)
@@ -149,15 +160,17 @@ def test_a_changed_training_never_goes_on_from_an_old_one(place) -> None:
     assert checkpoints(place), "the other one's are still there"
 
 
+@pytest.mark.slow
 def test_another_number_of_threads_is_told(place) -> None:
     killed(place, "epoch   2/6")
     done = subprocess.run(
         [sys.executable, "-m", "stages.train", "improved", "0"], cwd=place, text=True, check=True,
         env={**environment(), "OMP_NUM_THREADS": "2"}, capture_output=True,
     )  # fmt: skip
-    assert "it began on cpu (1 threads), and this is cpu (2 threads)" in done.stdout
+    assert re.search(r"it began on cpu \(1 threads\) of \S+, and this is cpu \(2", done.stdout)
 
 
+@pytest.mark.slow
 def test_who_watches_may_change_in_between(place, expected) -> None:
     killed(place, "epoch   2/6")
     alter(place, logging={"every": 7, "dvclive": True, "tensorboard": True, "wandb": None})
@@ -197,6 +210,48 @@ def test_what_is_not_finite_can_be_seen_again(place) -> None:
     reconstructions, posterior = vae.train()(images, noise)
     terms = (reconstructions, posterior.mean.square(), posterior.log_var.exp())
     assert not all(term.sum().isfinite() for term in terms), "and here it is"
+
+
+def test_a_full_disk_is_told_and_loses_nothing(place, monkeypatch) -> None:
+    """The film lies on the same disk as the checkpoints, and cannot do without."""
+    monkeypatch.chdir(place)
+    save = Image.Image.save
+
+    def full(image: Image.Image, path: Path) -> None:
+        if path.name == "2.png":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        save(image, path)
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(UserError, match="the disk is full"):
+        train.main("improved", "0")
+    assert checkpoints(place), "the next one goes on from here"
+
+
+def test_a_compiler_that_is_missing_is_told(place, monkeypatch) -> None:
+    alter(place, compile=True)
+    monkeypatch.chdir(place)
+
+    def compiled(*_: object, **__: object) -> object:
+        def broken(*_: object) -> object:
+            raise InvalidCxxCompiler
+
+        return broken
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    with pytest.raises(UserError, match=r"improved\.train\.compile"):
+        train.main("improved", "0")
+
+
+def test_a_posterior_that_collapses_is_told_with_the_knob(place) -> None:
+    path = place / "configs/improved/train.json"
+    config = json.loads(path.read_text())
+    config["loss"]["beta"] = 1e4
+    config["loss"]["schedules"]["beta"]["length"] = 0.0
+    path.write_text(json.dumps(config))
+    said = passes(place, "train", "improved", "0")
+    assert said.count("warning: posterior collapse") == 1
+    assert "lower loss.beta (now 10000)" in said
 
 
 @pytest.mark.slow

@@ -130,7 +130,7 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
 
 
 def _minimum(experiment: Experiment) -> Minimum:
-    """A full batch to train on, one image to validate on, one KID subset to test on.
+    """A full batch to train on, an image to validate on (two for a FID), a KID subset to test on.
 
     The judge and the critic each see half of the training split, and the floor of the FID
     compares as many training images with the test split as one KID subset holds.
@@ -139,7 +139,7 @@ def _minimum(experiment: Experiment) -> Minimum:
     batches += [2 * experiment.judge.batch_size, 2 * experiment.critic.batch_size]
     return Minimum(
         train=max(*batches, experiment.metrics.kid_subset_size),
-        validation=1,
+        validation=2 if any(v.train.best_by == "fid" for v in experiment.variants.values()) else 1,
         test=experiment.metrics.kid_subset_size,
     )
 

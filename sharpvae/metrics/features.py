@@ -87,5 +87,5 @@ def extract(
         batch = batch.permute(0, 3, 1, 2).to(device)
         batch = batch.expand(-1, 3, -1, -1) if batch.shape[1] == 1 else batch
         (features,) = extractor(batch)
-        batches.append(features.double().cpu().numpy())
+        batches.append(features.cpu().double().numpy())
     return np.concatenate(batches)

@@ -106,4 +106,4 @@ def feature_variances(network: FeatureNetwork, images: Tensor) -> list[float]:
     Args:
         images: float32 (B, C, H, W) in [0, 1]; a few hundred are plenty.
     """
-    return [max(float(layer.double().var()), 1e-12) for layer in network(images)]
+    return [max(float(layer.cpu().double().var()), 1e-12) for layer in network(images)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from sharpvae.artefacts import force
 from sharpvae.datasets.batches import Feed
 from sharpvae.networks.vae import VAE
 from sharpvae.sampling.draw import asked_labels, encode_images, from_prior, to_packed
@@ -57,8 +58,9 @@ class Film:
         samples = grid(drawn, _COLUMNS)
         name = f"{self.frames}.png"
         paths = self.directory / "reconstructions" / name, self.directory / "samples" / name
-        reconstructions.save(paths[0])
-        samples.save(paths[1])
+        for path, picture in zip(paths, (reconstructions, samples), strict=True):
+            picture.save(path)
+            force(path)  # as the checkpoint that counts it
         self.frames += 1
         vae.train(training)
         return paths

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sharpvae.datasets.batches import Feed, to_float, to_uint8
+from sharpvae.errors import UserError
 from sharpvae.metrics.fidelity import fid
 from sharpvae.networks.critic import Critic
 from sharpvae.networks.storage import load_critic
 from sharpvae.networks.vae import VAE
 from sharpvae.sampling.draw import asked_labels, from_prior
-
-LEAST = 2  # images, below which there is no covariance
 
 
 class ValidationFID:
@@ -30,12 +29,22 @@ class ValidationFID:
         validation: all of its images are the reference; labels ask for the classes.
         batch_size: images at a time.
         seed: of the samples.
+
+    Raises:
+        UserError: a single image has no covariance.
     """
 
     def __init__(self, critic: Path, validation: Feed, batch_size: int, seed: int) -> None:
         self.critic = load_critic(critic).to(validation.device).eval()
         self.batch_size, self.seed, self.device = batch_size, seed, validation.device
         self.count = validation.count
+        if self.count < 2:
+            raise UserError(
+                "data.validation_fraction",
+                "two validation images or more, for train.best_by: fid",
+                str(self.count),
+                "raise it, or set train.best_by: loss",
+            )
         known = validation.labels
         self.asked = None if known is None else asked_labels(known, self.count, seed)
         # Reals go through the same rounding to 255 levels that samples do.
@@ -58,4 +67,4 @@ class ValidationFID:
 def features(critic: Critic, images: Tensor) -> NDArray[np.float64]:
     """float32 (B, C, H, W) in [0, 1] => float64 (B, F), F the channels of all blocks together"""
     pooled = [block.mean((2, 3)) for block in critic.features(images)]
-    return np.asarray(torch.cat(pooled, 1).double().cpu().numpy())
+    return np.asarray(torch.cat(pooled, 1).cpu().double().numpy())

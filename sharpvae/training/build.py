@@ -21,6 +21,7 @@ from sharpvae.randomness import global_seed
 from sharpvae.training.adversary import Adversary
 from sharpvae.training.loop import Trainer
 from sharpvae.training.loss_networks import VARIANCE_IMAGES, lpips_distance, perceptual_distance
+from sharpvae.training.precision import resolved
 
 
 def build(
@@ -100,7 +101,7 @@ def summary(config: TrainStage, trainer: Trainer) -> dict[str, Any]:
         "best_by": config.train.best_by,
         "stopped_early": history[-1].stopped_early,
         "kept": config.train.keep,
-        "precision": "bf16" if trainer.update.autocast._enabled else "fp32",
+        "precision": resolved(config.train.precision, trainer.train.device),
         "parameters": sum(weight.numel() for weight in trainer.vae.parameters()),
         "beta_sigma": beta_sigma(
             config.loss, trainer.train.pixels, config.model.latent_dim, error, beta

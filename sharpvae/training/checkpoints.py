@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 
 import torch
 
+from sharpvae.artefacts import force
 from sharpvae.locking import locked
 
 _KEPT = 2  # the newest, and the one before it in case that is damaged
@@ -84,7 +85,7 @@ class Checkpoints:
         try:
             digest = _write(unfinished, state)
             os.replace(unfinished, self.directory / f"{step:012d}-{digest}.pt")
-            _force(self.directory)
+            force(self.directory)
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             before = self._all()
@@ -172,15 +173,6 @@ def _read(path: Path) -> dict[str, Any] | None:
             return state
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
         return None
-
-
-def _force(directory: Path) -> None:
-    """Force the names in a directory to disk."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _step(path: Path) -> int:

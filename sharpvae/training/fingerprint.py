@@ -12,6 +12,7 @@ import torch
 
 from sharpvae.config.stage_files import TrainStage
 from sharpvae.import_closure import import_closure
+from sharpvae.training.precision import resolved
 
 # What shows a training but does not make it.
 _NO_PART: Any = {"logging": True, "train": {"checkpoint_every"}}
@@ -35,7 +36,8 @@ def identity(
         root: of the project.
 
     Returns:
-        A word for each of config, seed, data, code, torch and device, for `fingerprint`.
+        A word for each of config, seed, data, code, torch, device and precision, for
+        `fingerprint`.
     """
     settings = config.model_dump(mode="json", exclude=_NO_PART)
     return {
@@ -49,6 +51,7 @@ def identity(
         ),
         "torch": torch.__version__,
         "device": device.type,
+        "precision": resolved(config.train.precision, device),
     }
 
 

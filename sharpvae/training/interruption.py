@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from sharpvae.processes import launched
+
 # Ctrl-C; what schedulers and `kill` send before they use force; a closed terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -22,13 +24,14 @@ class Interruption:
 def put_off() -> Iterator[Interruption]:
     """Within the block a first signal is only noted; a second one interrupts at once.
 
-    Signals that are ignored stay so, as SIGINT in a background job or SIGHUP under nohup. Call it
-    in the main thread.
+    Signals that are ignored stay so, as SIGINT in a background job or SIGHUP under nohup. One of
+    several processes only ever notes: SLURM and the launcher may both tell it to end, and the
+    launcher kills what does not. Call it in the main thread.
     """
     noted = Interruption()
 
     def note(number: int, frame: FrameType | None) -> None:
-        if noted.asked:
+        if noted.asked and not launched():
             raise KeyboardInterrupt
         noted.asked = True
 

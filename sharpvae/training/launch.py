@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.distributed.launcher.api import LaunchConfig
 
 RENDEZVOUS = "SHARPVAE_RENDEZVOUS"  # <host>:<port>, for the launchers on the machines of a job
-GRACE = 30  # seconds that interrupted processes have for a last checkpoint, before they are killed
+GRACE = 30  # seconds that PyTorch's launcher gives interrupted processes before it kills them
 INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
 _ENDED = "all processes have ended"
 _FIRST_PORT, _PORTS = 20000, 10000  # below those that Linux hands out by itself, from 32768
@@ -186,7 +186,6 @@ def _settings(devices: int, nodes: int, rendezvous: str | None, logs: str) -> La
         logs_specs=DefaultLogsSpecs(log_dir=logs),
         local_addr="127.0.0.1" if rendezvous is None else None,
         signals_to_handle="SIGQUIT",  # the others are handled here, see _first_signal_raises
-        shutdown_timeout=GRACE,
     )
 
 
@@ -232,8 +231,12 @@ def _ending(code: int) -> str:
 
 @contextmanager
 def _first_signal_raises(exception: Callable[[], BaseException]) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP raise within the block, but once: the way out is not cut short."""
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Ctrl-C, SIGTERM and SIGHUP raise within the block, but once: the way out is not cut short.
+
+    Those that are ignored stay so, as under nohup.
+    """
+    all_three = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    names = [name for name in all_three if signal.getsignal(name) is not signal.SIG_IGN]
 
     def handle(number: int, frame: FrameType | None) -> None:
         for name in names:
@@ -257,6 +260,7 @@ def _quiet(devices: int, nodes: int) -> Iterator[None]:
     """
     before = dict(os.environ)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // devices)))
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")  # or lines would come late and out of order
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     loopback = {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}
     if nodes == 1 and loopback:  # where no other machine has anything to say

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
@@ -13,6 +14,7 @@ from torch import Tensor
 from sharpvae import processes
 from sharpvae.config.schema import TrainConfig
 from sharpvae.datasets.batches import Batch, Feed
+from sharpvae.errors import UserError
 from sharpvae.networks.synchronised import synchronise
 from sharpvae.networks.vae import VAE
 from sharpvae.objective.objective import Objective
@@ -84,7 +86,8 @@ class Trainer:
         self.history: list[Epoch] = []
         self.steps = train.count // config.batch_size
         self.done = 0  # updates of the epoch under way
-        self.sums: dict[str, list[Tensor]] = {}  # the terms of each of them
+        self.sums: dict[str, list[Tensor]] = {}  # the terms of each of them, of this process's rows
+        self.before: dict[str, Tensor] = {}  # those before a checkpoint, of all processes
         self._clean = 0, self.update.noise.get_state()
 
     @property
@@ -149,10 +152,7 @@ class Trainer:
         """Validate, choose, and close the epoch."""
         epoch = self.epoch
         # Some terms begin late: each is averaged over the updates that had it.
-        train = {
-            name: float(processes.mean(torch.stack(some).mean()))
-            for name, some in self.sums.items()
-        }
+        train = {name: float(values.mean()) for name, values in self._terms().items()}
         found = validate(
             self.seen, self.objective, self.update.autocast, self.validation,
             self.config.batch_size, self.seed,
@@ -163,14 +163,34 @@ class Trainer:
             fid = processes.first_says(self.fid(self.seen) if processes.is_first() else 0.0)
         # All processes choose alike, whatever the last bit of their sums.
         loss = processes.first_says(found.terms["loss"])
+        self._refuse({**found.terms, **({} if fid is None else {"fid": fid})})
         chosen_by = loss if self.config.best_by == "loss" else fid
         best = chosen_by is not None and self.best.offer(epoch, chosen_by, self.seen)
         stop = chosen_by is not None and self.best.hopeless(epoch)
         if self.plateau is not None:
             self.plateau.step(loss)
         self.history.append(self._record(train, found, fid, best, stop or end, stop and not end))
-        self.done, self.sums = 0, {}
+        self.done, self.sums, self.before = 0, {}, {}
         return self.history[-1]
+
+    def _refuse(self, measured: dict[str, float]) -> None:
+        """Raise where the validation is not finite: no epoch could be chosen by it."""
+        for name, value in measured.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"{self.guard.context}: validation, '{name}'",
+                    "a finite number",
+                    f"{value} after epoch {self.epoch}",
+                    "lower train.lr, set train.grad_clip: 1.0, or train.precision: fp32",
+                )
+
+    def _terms(self) -> dict[str, Tensor]:
+        """Of each update of this epoch, mean over the batch of all processes: (updates,) each."""
+        found = dict(self.before)
+        for name, some in self.sums.items():
+            values = processes.mean(torch.stack(some))
+            found[name] = torch.cat([found[name], values]) if name in found else values
+        return found
 
     def _record(
         self, train: dict[str, float], found: Validation, fid: float | None,
@@ -196,13 +216,13 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs: nothing but tensors and plain values.
 
-        The same in every process that trains along, so that one may write it for all.
+        All processes that train together call it at the same record; it is the same in each, so
+        that one may write it for all.
 
         Raises:
             NotFinite: a state that holds no numbers is not worth going on from.
         """
-        with processes.alone():
-            self._check()
+        self._check()
         return {
             "update": self.update.state_dict(),
             "average": None if self.average is None else self.average.vae.state_dict(),
@@ -210,7 +230,7 @@ class Trainer:
             "best": self.best.state_dict(),
             "history": [asdict(record) for record in self.history],
             "done": self.done,
-            "sums": {name: torch.stack(some) for name, some in self.sums.items()},
+            "terms": self._terms(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -223,8 +243,8 @@ class Trainer:
         self.best.load_state_dict(state["best"])
         self.history = [Epoch(**record) for record in state["history"]]
         self.done = state["done"]
-        device = self.train.device
-        self.sums = {name: list(some.to(device)) for name, some in state["sums"].items()}
+        self.sums = {}
+        self.before = {name: some.to(self.train.device) for name, some in state["terms"].items()}
         self._clean = self.update.step, self.update.noise.get_state()
 
     def evidence(self, error: NotFinite) -> dict[str, Any]:
@@ -232,8 +252,8 @@ class Trainer:
 
         Returns:
             `images` float32 (B, C, H, W), `labels` int64 (B,) or None and `noise` (B, Z) of the
-            update that failed; `vae`, the weights that it began with; `update`, `term`, `lr`,
-            `beta`.
+            update that failed; `vae`, the weights that it began with (statistics of batch norm
+            have moved since, so look at it in training mode); `update`, `term`, `lr`, `beta`.
         """
         index = error.update - 1
         epoch, start = index // self.steps + 1, index % self.steps

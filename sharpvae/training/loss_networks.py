@@ -20,6 +20,7 @@ from sharpvae.objective.perceptual import (
 )
 from sharpvae.pretrained import LPIPS_TRUNKS, find
 
+_LPIPS_KEY = "loss.lpips.weights"
 VARIANCE_IMAGES = 64  # images from which the scale of each layer of VGG is measured
 
 
@@ -44,10 +45,7 @@ def perceptual_distance(
         network = CriticFeatures(load_critic(critic))
         variances = read_json(critic / "critic.json")["feature_variances"]
     else:
-        weights = find(
-            section.network, section.weights, "loss.perceptual.weights",
-            "set loss.perceptual.network: critic",
-        )  # fmt: skip
+        weights = _perceptual_weights(loss)
         network = ImageNetFeatures(section.network, weights, section.layers, section.resize)
         variances = None
     if section.distance == "normalised":
@@ -65,8 +63,33 @@ def lpips_distance(loss: LossConfig, device: torch.device) -> NormalisedDistance
     """
     if loss.weights.lpips == 0:
         return None
-    section = loss.lpips
-    key, trunk = "loss.lpips.weights", LPIPS_TRUNKS[section.network]
-    weights = find(trunk, section.weights, key, "set loss.weights.lpips: 0")
-    network = ImageNetFeatures(trunk, weights, LAYERS[section.network], key=key)
-    return NormalisedDistance(network, channel_weights(section.network)).to(device)
+    kind = loss.lpips.network
+    network = ImageNetFeatures(
+        LPIPS_TRUNKS[kind], _lpips_weights(loss), LAYERS[kind], key=_LPIPS_KEY
+    )
+    return NormalisedDistance(network, channel_weights(kind)).to(device)
+
+
+def weight_files(loss: LossConfig) -> list[Path]:
+    """Files of pretrained weights that this objective computes with.
+
+    Raises:
+        UserError: one is missing.
+    """
+    files = []
+    if loss.weights.perceptual > 0 and loss.perceptual.network != "critic":
+        files.append(_perceptual_weights(loss))
+    if loss.weights.lpips > 0:
+        files.append(_lpips_weights(loss))
+    return files
+
+
+def _perceptual_weights(loss: LossConfig) -> Path:
+    section = loss.perceptual
+    key, instead = "loss.perceptual.weights", "set loss.perceptual.network: critic"
+    return find(section.network, section.weights, key, instead)
+
+
+def _lpips_weights(loss: LossConfig) -> Path:
+    trunk = LPIPS_TRUNKS[loss.lpips.network]
+    return find(trunk, loss.lpips.weights, _LPIPS_KEY, "set loss.weights.lpips: 0")

@@ -64,7 +64,8 @@ def out_of_memory(
     train = config.train
     piece = train.batch_size // train.accumulate // train.processes
     passing, weights = activations(config.model, *shape, classes, piece)
-    more = next((n for n in range(2, piece + 1) if piece % n == 0), None)
+    least = 2 if config.model.norm == "batch" else 1  # images that a piece must have
+    more = next((n for n in range(2, piece // least + 1) if piece % n == 0), None)
     advice = []
     if more is not None:
         advice.append(

@@ -6,11 +6,20 @@ from typing import Literal
 
 import torch
 
+Precision = Literal["auto", "fp32", "bf16"]
 
-def autocast(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.autocast:
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """bf16 where asked for, or where `auto` finds hardware that computes it; weights stay fp32."""
-    enabled = precision == "bf16" or (precision == "auto" and computes_bf16(device))
+    enabled = resolved(precision, device) == "bf16"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def resolved(precision: Precision, device: torch.device) -> Precision:
+    """fp32 or bf16."""
+    if precision != "auto":
+        return precision
+    return "bf16" if computes_bf16(device) else "fp32"
 
 
 def computes_bf16(device: torch.device) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sharpvae.artefacts import read_json, write_json
 from sharpvae.errors import UserError
+from sharpvae.locking import try_lock, unlock
 
 FOLDER = ".checkpoints"  # of a repository; a directory of it for each interrupted training
 _FILE = "training.json"
@@ -57,7 +58,7 @@ def interrupted_before(directory: Path, ticket: Ticket) -> Iterator[str]:
         directory: of the checkpoints of the training that begins now.
     """
     for other in sorted(directory.parent.iterdir()):
-        found = read_ticket(other) if other != directory else None
+        found = read_ticket(other) if other != directory and _left_lying(other) else None
         if found is None or (found.variant, found.seed) != (ticket.variant, ticket.seed):
             continue
         before = found.identity
@@ -66,3 +67,13 @@ def interrupted_before(directory: Path, ticket: Ticket) -> Iterator[str]:
             f"starting over: an interrupted training lies in {other}, but since then "
             f"{' and '.join(changed)} changed (python -m apps.checkpoints)"
         )
+
+
+def _left_lying(directory: Path) -> bool:
+    """Whether there is a checkpoint, and nobody who is training."""
+    if not any(directory.glob("*.pt")):
+        return False
+    lock = try_lock(directory)
+    if lock is not None:
+        unlock(lock)
+    return lock is not None

@@ -71,6 +71,7 @@ class Updater:
         self.prior = generator(seed, "adversary", device)
         self.rank, self.world = processes.rank(), processes.world()
         self.rows = processes.rows(config.batch_size, config.accumulate, self.rank, self.world)
+        self._rows_there = self.rows.to(device)
         self.drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in vae.modules())
         self.step = 0
         self.controlled = torch.tensor(LEAST * objective.beta(), device=device)
@@ -102,7 +103,7 @@ class Updater:
         """The batch cut into `accumulate` pieces, with the noise of each one's posterior."""
         noise = self._draw(self.noise, self.config.batch_size)
         if self.world > 1:
-            noise = noise[self.rows.to(self.device)]
+            noise = noise[self._rows_there]
         pieces = self.config.accumulate
         labels = [None] * pieces if batch.labels is None else batch.labels.chunk(pieces)
         for images, own, draws in zip(

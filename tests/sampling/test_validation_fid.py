@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sharpvae.artefacts import write_json
+from sharpvae.errors import UserError
 from sharpvae.metrics.fidelity import fid
 from sharpvae.networks.critic import Critic
 from sharpvae.networks.vae import VAE
@@ -74,3 +75,8 @@ def test_a_conditional_vae_is_asked_for_the_classes_of_the_images(
     score = ValidationFID(critic, feed_of(images(0), labels), 16, seed=0)
     assert score.asked is not None and len(score.asked) == COUNT
     assert np.isfinite(score(conditional))
+
+
+def test_a_single_image_has_no_covariance(critic: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.validation_fraction"):
+        ValidationFID(critic, feed_of(images(0)[:1]), 16, seed=0)

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from sharpvae.processes import VARIABLES
 from sharpvae.training.interruption import SIGNALS, put_off
 
 
@@ -37,3 +38,13 @@ def test_what_is_ignored_stays_so() -> None:
     with put_off() as interruption:
         os.kill(os.getpid(), signal.SIGHUP)
         assert not interruption.asked
+
+
+def test_one_of_several_processes_only_ever_notes(monkeypatch) -> None:
+    """SLURM tells all processes to end, and the launcher tells them once more."""
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "0")
+    with put_off() as interruption:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.asked

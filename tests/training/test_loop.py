@@ -309,3 +309,11 @@ def test_a_confident_mistake_has_a_gradient_in_bf16(trainer) -> None:
     terms["bce"].sum().backward()
     dark = batch.images.numel() - float(batch.images.sum())
     assert float(run.vae.decoder.head.bias.grad) == pytest.approx(dark, rel=0.01)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_validation_that_is_no_number_stops_training(trainer, monkeypatch, value) -> None:
+    """Or no epoch would ever be the best, and there were no weights to keep."""
+    scripted(monkeypatch, [1.0, value])
+    with pytest.raises(UserError, match="validation, 'loss'"):
+        epochs(trainer(epochs=3))
