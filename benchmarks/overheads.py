@@ -1,9 +1,9 @@
 """What a training costs before its first update, and in memory as the data grows.
 
-    python -m benchmarks.overheads           two minutes on an idle machine
-    python -m benchmarks.overheads --quick   a quarter of the images
+    python -m benchmarks.overheads           two minutes; writes benchmarks/overheads.md
+    python -m benchmarks.overheads --quick   a quarter of the images, prints only
 
-Prints only. The data is a packed split of noise on disk, mapped as the stage `train` maps it.
+The data is a packed split of noise on disk, mapped as the stage `train` maps it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from benchmarks.measuring import load, machine, markdown, memory, memory_of
 BATCH, UPDATES, STARTS = 64, 50, 5
 IMAGES, GROWTH = 8192, (1, 4, 16)
 SIDE, CHANNELS = 64, 3
+TABLE = Path(__file__).with_name("overheads.md")
 
 
 def noise(directory: Path, count: int) -> Path:
@@ -64,7 +65,15 @@ def start(directory: Path) -> dict[str, float]:
 
 def page(top: Path, images: int) -> Iterator[str]:
     """The lines of the results as Markdown."""
-    yield from ["# Start and memory", "", f"Machine: {machine()}; {load()} at the start.", ""]
+    about = "Made by `python -m benchmarks.overheads`; the Trainer alone, on noise."
+    yield from [
+        "# Start and memory",
+        "",
+        about,
+        "",
+        f"Machine: {machine()}; {load()} at the start.",
+        "",
+    ]
     folders = {count: noise(top / str(count), count) for count in (images * n for n in GROWTH)}
     few = folders[images]
     start(few)  # brings the libraries into the page cache
@@ -110,7 +119,10 @@ def main() -> None:
         print(max(memory("RssAnon") for _ in records), memory("VmHWM"))
     else:
         with tempfile.TemporaryDirectory() as name:
-            print("\n".join(page(Path(name), IMAGES // 4 if options.quick else IMAGES)))
+            text = "\n".join(page(Path(name), IMAGES // 4 if options.quick else IMAGES))
+        print(text)
+        if not options.quick:
+            TABLE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

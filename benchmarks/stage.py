@@ -4,7 +4,7 @@
 
 Trains `original` and `improved` as configured, in a folder of their own, and times every call to
 the film, the loggers and the checkpoints. Then it interrupts a training in the middle and times the
-next one up to its first update. Prints only.
+next one up to its first update. Writes benchmarks/stage.md.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sharpvae.errors import UserError
 
 NEEDED = ("configs", "data/prepared", "models/critic")
 REPOSITORY = Path(__file__).parents[1]
+TABLE = Path(__file__).with_name("stage.md")
 
 
 def timed(spent: dict[str, float], name: str, owner: type, *methods: str) -> None:
@@ -95,7 +96,15 @@ def run(place: Path, variant: str, stop_at: int = 0) -> dict[str, float]:
 
 def page(place: Path) -> str:
     """The results as Markdown."""
-    lines = ["# Beside training", "", f"Machine: {machine()}; {load()} at the start.", ""]
+    about = "Made by `python -m benchmarks.stage`: shares of the time of the whole stage `train`."
+    lines = [
+        "# Beside training",
+        "",
+        about,
+        "",
+        f"Machine: {machine()}; {load()} at the start.",
+        "",
+    ]
     parts = ("film", "loggers", "checkpoints")
     rows = []
     for variant in ("original", "improved"):
@@ -135,7 +144,9 @@ def main() -> None:
             link = Path(name) / needed
             link.parent.mkdir(exist_ok=True)
             link.symlink_to(Path(needed).resolve(), target_is_directory=True)
-        print(page(Path(name)))
+        text = page(Path(name))
+    print(text)
+    TABLE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

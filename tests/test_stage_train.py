@@ -243,6 +243,7 @@ def test_a_compiler_that_is_missing_is_told(place, monkeypatch) -> None:
         train.main("improved", "0")
 
 
+@pytest.mark.slow
 def test_a_posterior_that_collapses_is_told_with_the_knob(place) -> None:
     path = place / "configs/improved/train.json"
     config = json.loads(path.read_text())

@@ -46,7 +46,9 @@ VARIANT: dict[str, Any] = {
         "epochs": 12, "lr": 0.001, "batch_size": 64, "optimizer": "adam", "weight_decay": 0.0,
         "scheduler": "none", "lr_factor": 0.5, "lr_patience": 3,
         "lr_every": 10, "lr_warmup": 0.0, "grad_clip": 0.0,
-        "early_stop_patience": 0, "flip": False, "precision": "auto", "film_every": 0,
+        "early_stop_patience": 0, "keep": "last", "best_by": "loss", "fid_every": 5, "ema": 0.0,
+        "flip": False, "precision": "auto", "compile": False, "accumulate": 1, "devices": 1,
+        "nodes": 1, "checkpoint_every": 60.0, "film_every": 0,
     },
     "sample": {
         "count": 60, "batch_size": 32, "columns": 4, "temperatures": [0.5, 1.0],
@@ -253,7 +255,8 @@ def _write_training(
     folder.mkdir(parents=True)
     (folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     summary = {
-        "epochs": 12, "steps": 660, "best_epoch": 10, "stopped_early": False,
+        "epochs": 12, "steps": 660, "best_epoch": 10, "best_by": "loss", "stopped_early": False,
+        "precision": "fp32",
         "parameters": 1234567, "beta_sigma": scores["beta_sigma"], "kept": "best",
     }  # fmt: skip
     _json(folder / "summary.json", summary)

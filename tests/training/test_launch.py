@@ -118,7 +118,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("nodes", "number"),
     [
-        (1, signal.SIGINT),
+        pytest.param(1, signal.SIGINT, marks=pytest.mark.slow),
         pytest.param(1, signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param(2, signal.SIGINT, marks=pytest.mark.slow),
     ],
