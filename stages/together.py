@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from sharpvae.training.loop import Trainer
     from sharpvae.training.records import Epoch, Step
 
-_COURTESY = 3.0  # seconds
+_COURTESY = 8.0  # seconds, in which a process that says the same has ended
 NOTHING, SAVE, STOP = range(3)
 
 
@@ -40,7 +41,8 @@ def one_voice(config: TrainStage) -> Iterator[None]:
         yield
     except UserError:
         if not processes.is_first():
-            time.sleep(_COURTESY)  # in which the launcher ends this process
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the launcher ends this process
+            time.sleep(_COURTESY)
         raise
 
 

@@ -25,8 +25,9 @@ def put_off() -> Iterator[Interruption]:
     """Within the block a first signal is only noted; a second one interrupts at once.
 
     Signals that are ignored stay so, as SIGINT in a background job or SIGHUP under nohup. One of
-    several processes only ever notes: SLURM and the launcher may both tell it to end, and the
-    launcher kills what does not. Call it in the main thread.
+    several processes only ever notes, and hears its launcher even where that was told to ignore:
+    SLURM and the launcher may both tell it to end, and the launcher kills what does not. Call it in
+    the main thread.
     """
     noted = Interruption()
 
@@ -36,7 +37,7 @@ def put_off() -> Iterator[Interruption]:
         noted.asked = True
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    used = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    used = [n for n, handler in before.items() if launched() or handler is not signal.SIG_IGN]
     for number in used:
         signal.signal(number, note)
     try:

@@ -31,6 +31,8 @@ def main(what: str, nodes: str) -> None:
 
 def _work(what: str) -> None:
     """Exchange for a minute; process 1 comes to grief, or process 0 keeps what there is."""
+    if rank() == 0:  # as the stage does, whatever was ignored where the launcher started
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         for step in range(600):
             total(torch.ones(()))

@@ -44,7 +44,8 @@ def test_one_of_several_processes_only_ever_notes(monkeypatch) -> None:
     """SLURM tells all processes to end, and the launcher tells them once more."""
     for name in VARIABLES:
         monkeypatch.setenv(name, "0")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited, from a background job
     with put_off() as interruption:
-        os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         assert interruption.asked
+        os.kill(os.getpid(), signal.SIGTERM)
