@@ -1,6 +1,6 @@
 """How fast the engine trains, against Pythae's trainer and a plain PyTorch loop, and the limit.
 
-    python -m benchmarks.training            about ten minutes; writes benchmarks/training.md
+    python -m benchmarks.training            a quarter of an hour; writes benchmarks/training.md
     python -m benchmarks.training --quick    one network, few turns, prints only
 
 Wants pip install -e '.[bench]'. Each candidate lives in a process of its own and they take turns,

@@ -53,16 +53,16 @@ def run(
 
 
 seconds = st.floats(1e-3, 10)
+# What every training has: an update, the end of an epoch and the first update take so long.
+TRAINING = {
+    "update": seconds,
+    "end": st.floats(0, 100),
+    "slow": st.floats(0, 1000),
+    "epochs": st.integers(1, 12),
+}
 
 
-@given(
-    update=seconds,
-    end=st.floats(0, 100),
-    slow=st.floats(0, 1000),
-    jitter=st.floats(0, 0.1),
-    epochs=st.integers(1, 12),
-    steps=st.integers(3, 40),
-)
+@given(**TRAINING, jitter=st.floats(0, 0.1), steps=st.integers(3, 40))
 def test_after_the_first_epoch_the_time_left_is_right_to_a_fifth(
     update: float, end: float, slow: float, jitter: float, epochs: int, steps: int
 ) -> None:
@@ -75,12 +75,9 @@ def test_after_the_first_epoch_the_time_left_is_right_to_a_fifth(
 
 
 @given(
-    update=seconds,
-    end=st.floats(0, 100),
+    **TRAINING,
     late=st.floats(0, 100),
     fid=st.floats(0, 1000),
-    slow=st.floats(0, 1000),
-    epochs=st.integers(1, 12),
     steps=st.integers(1, 20),
     data=st.data(),
 )
