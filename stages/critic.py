@@ -18,7 +18,7 @@ def main() -> None:
     from sharpvae.datasets.batches import Feed
     from sharpvae.datasets.packed import load_split
     from sharpvae.devices import describe, select
-    from sharpvae.networks.critic import Critic, CriticFeatures
+    from sharpvae.networks.critic import PURPOSE, Critic, CriticFeatures
     from sharpvae.objective.perceptual import feature_variances
     from sharpvae.training.classifier import halves, learn_half
     from sharpvae.weights import save_weights
@@ -36,6 +36,7 @@ def main() -> None:
             validation,
             half,
             config.critic,
+            PURPOSE,
             report=lambda _, loss: progress.advance(note=f"loss {loss:.4f}"),
         )
     print(

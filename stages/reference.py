@@ -73,7 +73,7 @@ def train_judge(
     from sharpvae.datasets.batches import Feed
     from sharpvae.datasets.packed import load_split
     from sharpvae.devices import describe
-    from sharpvae.metrics.judge import Judge, save_judge
+    from sharpvae.metrics.judge import PURPOSE, Judge, save_judge
     from sharpvae.training.classifier import learn_half
     from stages.progress import bar
 
@@ -85,6 +85,7 @@ def train_judge(
             Feed(load_split(PREPARED, "validation"), device),
             seen,
             config.judge,
+            PURPOSE,
             report=lambda _, loss: progress.advance(note=f"loss {loss:.4f}"),
         )
     print(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sharpvae import pretrained
 from sharpvae.config.loss_schema import PerceptualConfig
 from sharpvae.config.resolve import Resolved
 from sharpvae.config.schema import Experiment
 from sharpvae.errors import UserError
+from sharpvae.pretrained import LPIPS_TRUNKS, find, location, same
 
 # Of torchvision's `features`: how many layers, and at which positions height and width are halved.
 LENGTH = {"vgg16": 31, "vgg19": 37}
@@ -77,7 +77,7 @@ def loss_networks(resolved: Resolved, name: str) -> list[UserError]:
         errors += existing(where, loss.perceptual.weights)
     where, without = key("lpips.weights"), f"set {key('weights.lpips')}: 0"
     if loss.weights.lpips > 0:
-        trunk = pretrained.LPIPS_TRUNKS[loss.lpips.network]
+        trunk = LPIPS_TRUNKS[loss.lpips.network]
         errors += _weights(trunk, loss.lpips.weights, where, without)
         errors += _no_judge(experiment, trunk, loss.lpips.weights, where)
         errors += _lpips_size(resolved, name, without)
@@ -88,7 +88,7 @@ def loss_networks(resolved: Resolved, name: str) -> list[UserError]:
 
 def _weights(name: str, given: str | None, key: str, instead: str) -> list[UserError]:
     try:
-        pretrained.find(name, given, key, instead)
+        find(name, given, key, instead)
     except UserError as error:
         return [error]
     return []
@@ -97,8 +97,8 @@ def _weights(name: str, given: str | None, key: str, instead: str) -> list[UserE
 def _no_judge(experiment: Experiment, name: str, given: str | None, key: str) -> list[UserError]:
     if experiment.metrics.features == "judge":
         return []
-    path = pretrained.location(name, given)
-    if not pretrained.same(path, pretrained.location("inception", experiment.metrics.weights)):
+    path = location(name, given)
+    if not same(path, location("inception", experiment.metrics.weights)):
         return []
     return [
         UserError(

@@ -8,15 +8,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sharpvae.config.schema import DataConfig
-from sharpvae.datasets import array_readers, image_readers
+from sharpvae.datasets.array_readers import (
+    cifar10_pool,
+    csv_pool,
+    dsprites_pool,
+    idx_pool,
+    svhn_pool,
+)
 from sharpvae.datasets.entry import Entry
 from sharpvae.datasets.fetch import expanded, obtain, places
+from sharpvae.datasets.image_readers import (
+    celeba_pool,
+    flowers102_pool,
+    folder_pool,
+    fruits_pool,
+    wikiart_pool,
+)
 from sharpvae.datasets.inventory import unpacked_by_hand
 from sharpvae.datasets.pool import Pool
 from sharpvae.datasets.progress import Progress
 from sharpvae.errors import UserError
 
-_GROUPED = {"fruits": image_readers.fruits_pool, "wikiart": image_readers.wikiart_pool}
+_GROUPED = {"fruits": fruits_pool, "wikiart": wikiart_pool}
 
 
 @contextmanager
@@ -27,7 +40,7 @@ def open_pool(entry: Entry, config: DataConfig, raw: Path, progress: Progress) -
         UserError: files missing, wrong or unreadable; each message names the key or the file.
     """
     if entry.reader == "folder":
-        with image_readers.folder_pool(_own_images(entry, config), config, entry) as pool:
+        with folder_pool(_own_images(entry, config), config, entry) as pool:
             yield pool
     elif entry.reader == "csv":
         if config.path is not None:
@@ -35,7 +48,7 @@ def open_pool(entry: Entry, config: DataConfig, raw: Path, progress: Progress) -
                 "data.path", f"null, for {entry.source} is read where it is installed",
                 repr(config.path), "for images of your own set data.name: folder",
             )  # fmt: skip
-        yield array_readers.csv_pool(entry)
+        yield csv_pool(entry)
     elif entry.reader in _GROUPED:
         path = _images_or_archive(entry, config, raw, progress)
         with _GROUPED[entry.reader](path, config, entry) as pool:
@@ -43,18 +56,18 @@ def open_pool(entry: Entry, config: DataConfig, raw: Path, progress: Progress) -
     else:
         found = obtain(entry, places(entry, config.path, config.mirror, raw), raw, progress)
         if entry.reader == "celeba":
-            with image_readers.celeba_pool(found, config, entry) as pool:
+            with celeba_pool(found, config, entry) as pool:
                 yield pool
         elif entry.reader == "flowers102":
-            yield image_readers.flowers102_pool(found, config, entry, raw, progress)
+            yield flowers102_pool(found, config, entry, raw, progress)
         elif entry.reader == "cifar10":
-            yield array_readers.cifar10_pool(entry, found, raw, progress)
+            yield cifar10_pool(entry, found, raw, progress)
         elif entry.reader == "svhn":
-            yield array_readers.svhn_pool(entry, found)
+            yield svhn_pool(entry, found)
         elif entry.reader == "dsprites":
-            yield array_readers.dsprites_pool(entry, found, raw, progress)
+            yield dsprites_pool(entry, found, raw, progress)
         else:
-            yield array_readers.idx_pool(entry, found)
+            yield idx_pool(entry, found)
 
 
 def _own_images(entry: Entry, config: DataConfig) -> Path:

@@ -13,7 +13,7 @@ from torch_fidelity.utils import create_feature_extractor
 
 from sharpvae.config.schema import MetricsConfig
 from sharpvae.errors import UserError
-from sharpvae.metrics import judge
+from sharpvae.metrics.judge import LAYER, NAME
 from sharpvae.pretrained import find
 
 INCEPTION = "inception-v3-compat"
@@ -34,7 +34,7 @@ def load_extractor(
         UserError: weights missing or damaged.
     """
     if metrics.features == "judge":
-        name, layer, weights = judge.NAME, judge.LAYER, reference
+        name, layer, weights = NAME, LAYER, reference
     else:
         name, layer, weights = INCEPTION, INCEPTION_LAYER, _inception_weights(metrics.weights)
     try:

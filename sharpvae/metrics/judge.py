@@ -19,6 +19,7 @@ from sharpvae.weights import load_weights, save_weights
 
 NAME = "sharpvae-judge"
 LAYER = "pooled"
+PURPOSE = "Judge"  # of its random draws; another word is another judge, and moves every score
 
 
 class Judge(nn.Module):

@@ -11,7 +11,7 @@ from sharpvae.networks.layers import activation, down, norm_1d, up, upsample
 from sharpvae.networks.parts import DecoderParts, EncoderBody
 
 
-def encoder_body(config: ModelConfig, image_channels: int, image_size: int) -> EncoderBody:
+def conv_encoder(config: ModelConfig, image_channels: int, image_size: int) -> EncoderBody:
     """(B, C, H, W) => (B, F): one halving a width, then everything side by side."""
     widths = [image_channels, *config.channels]
     side = image_size // config.stride
@@ -22,7 +22,7 @@ def encoder_body(config: ModelConfig, image_channels: int, image_size: int) -> E
     return EncoderBody(nn.Sequential(*blocks, nn.Flatten()), widths[-1] * side * side)
 
 
-def decoder_parts(
+def conv_decoder(
     config: ModelConfig, inputs: int, image_channels: int, image_size: int
 ) -> DecoderParts:
     """(B, inputs) => pixels before the sigmoid (B, C, H, W).

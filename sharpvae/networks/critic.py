@@ -7,6 +7,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+PURPOSE = "Critic"  # of its random draws; another word is another critic, and other trainings
+
 
 class Critic(nn.Module):
     """A plain stack of 3x3 convolutions with average pooling, in the manner of VGG.

@@ -12,12 +12,12 @@ from sharpvae.networks.layers import activation, norm_1d
 from sharpvae.networks.parts import DecoderParts, EncoderBody
 
 
-def encoder_body(config: ModelConfig, inputs: int) -> EncoderBody:
+def mlp_encoder(config: ModelConfig, inputs: int) -> EncoderBody:
     """(B, inputs) => (B, F) through the widths, from the image inwards."""
     return EncoderBody(_stack(config, inputs, config.channels), config.channels[-1])
 
 
-def decoder_parts(
+def mlp_decoder(
     config: ModelConfig, inputs: int, image_channels: int, image_size: int
 ) -> DecoderParts:
     """(B, inputs) => pixels before the sigmoid (B, C, H, W), through the widths backwards."""

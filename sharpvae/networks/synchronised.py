@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sharpvae import processes
+from sharpvae.processes import differentiable_mean, world
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
@@ -23,16 +23,16 @@ class BatchNormOfAll(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """(B, F), (B, F, L) or (B, F, H, W) => the same, normalised over all but F"""
-        if not self.training or processes.world() == 1:
+        if not self.training or world() == 1:
             return super().forward(input)
         self._check_input_dim(input)
         values = input if input.dtype == torch.float64 else input.float()
         over = [axis for axis in range(values.dim()) if axis != 1]
         # Deviations from the mean, not a difference of squares, which would cancel.
-        mean = processes.differentiable_mean(values.mean(over, keepdim=True))
+        mean = differentiable_mean(values.mean(over, keepdim=True))
         deviations = values - mean
-        variance = processes.differentiable_mean(deviations.square().mean(over, keepdim=True))
-        self._track(mean, variance, input.numel() // input.shape[1] * processes.world())
+        variance = differentiable_mean(deviations.square().mean(over, keepdim=True))
+        self._track(mean, variance, input.numel() // input.shape[1] * world())
         normalised = deviations * torch.rsqrt(variance + self.eps)
         if self.affine:
             shape = [1, -1] + [1] * (values.dim() - 2)
@@ -57,7 +57,7 @@ def synchronise(module: nn.Module) -> nn.Module:
 
     The parameters stay the same objects. Call it after the module is on its device.
     """
-    if processes.world() == 1:
+    if world() == 1:
         return module
     if any(parameter.is_cuda for parameter in module.parameters()):
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sharpvae.config.schema import ModelConfig
-from sharpvae.networks import convolutional, mlp
+from sharpvae.networks.convolutional import conv_decoder, conv_encoder
 from sharpvae.networks.layers import initialise, weighted
+from sharpvae.networks.mlp import mlp_decoder, mlp_encoder
 
 
 class Posterior(NamedTuple):
@@ -40,10 +41,10 @@ class Encoder(nn.Module):
         self.lowest, self.highest = config.log_var_clamp
         if self.flat:
             pixels = image_channels * image_size * image_size
-            self.body, features = mlp.encoder_body(config, pixels + classes)
+            self.body, features = mlp_encoder(config, pixels + classes)
         else:
             channels = image_channels + classes
-            self.body, features = convolutional.encoder_body(config, channels, image_size)
+            self.body, features = conv_encoder(config, channels, image_size)
         self.mean = nn.Linear(features, config.latent_dim)
         self.log_var = nn.Linear(features, config.latent_dim)
         initialise(config, [self.body], [self.mean, self.log_var])
@@ -69,10 +70,8 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         self.classes = classes
-        family = mlp if config.family == "mlp" else convolutional
-        parts = family.decoder_parts(
-            config, config.latent_dim + classes, image_channels, image_size
-        )
+        decoder_parts = mlp_decoder if config.family == "mlp" else conv_decoder
+        parts = decoder_parts(config, config.latent_dim + classes, image_channels, image_size)
         self.stem, self.head, self.body = parts.stem, parts.head, parts.body
         initialise(config, [self.stem, self.body], [self.head])
 

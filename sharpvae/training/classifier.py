@@ -53,6 +53,7 @@ def learn_half(
     validation: Feed,
     half: Tensor,
     config: ClassifierConfig,
+    purpose: str,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> tuple[Network, dict[str, Any]]:
     """Build a classifier and train it on one half of the training split.
@@ -60,6 +61,7 @@ def learn_half(
     Args:
         build: (image channels, classes, widths) => network from images to logits.
         half: positions in the training split.
+        purpose: of its random draws, beside `config.seed`.
         report: called with the epoch (from 1) and its mean loss.
 
     Returns:
@@ -68,9 +70,9 @@ def learn_half(
         validation split).
     """
     task = task_for(train.labels)
-    with global_seed(config.seed, build.__name__):
+    with global_seed(config.seed, purpose):
         network = build(train.channels, task.classes, config.widths).to(train.device)
-    train_classifier(network, task, train, half, config, report)
+    train_classifier(network, task, train, half, config, purpose, report)
     return network, {
         "task": task.name,
         "classes": task.classes,
@@ -87,6 +89,7 @@ def train_classifier(
     feed: Feed,
     positions: Tensor,
     config: ClassifierConfig,
+    purpose: str,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> None:
     """Train `network` in place by cross-entropy with Adam and a cosine schedule.
@@ -96,9 +99,10 @@ def train_classifier(
         task: `labels` needs a feed with labels; `rotations` makes its own.
         positions: int64 (M,), the images of `feed` to learn from.
         config: `judge` or `critic` section.
+        purpose: of its random draws, beside `config.seed`.
         report: called with the epoch (from 1) and its mean loss.
     """
-    random = generator(config.seed, f"classifier-{type(network).__name__}")
+    random = generator(config.seed, f"classifier-{purpose}")
     steps = max(1, len(positions) // config.batch_size)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * steps)

@@ -55,7 +55,13 @@ def test_it_learns_its_task(network, task: Task) -> None:
     losses = []
     everything = torch.arange(feed.count)
     train_classifier(
-        classifier, task, feed, everything, CONFIG, report=lambda _, loss: losses.append(loss)
+        classifier,
+        task,
+        feed,
+        everything,
+        CONFIG,
+        "test",
+        report=lambda _, loss: losses.append(loss),
     )
     assert len(losses) == 15 and losses[-1] < losses[0]
     assert accuracy(classifier, task, feed) > 0.9
@@ -68,7 +74,7 @@ def test_the_same_seed_trains_the_same_network() -> None:
     for _ in range(2):
         torch.manual_seed(0)
         judge = Judge(1, 2, [4])
-        train_classifier(judge, Task("labels", 2), feed, torch.arange(64), CONFIG)
+        train_classifier(judge, Task("labels", 2), feed, torch.arange(64), CONFIG, "test")
         states.append(judge.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -82,7 +88,7 @@ def test_a_half_is_all_it_learns_from(labelled: bool) -> None:
     feeds = feed_of(images, known), feed_of(images[half], known[half] if labelled else None)
     positions = half, torch.arange(len(half))
     (one, said), (other, said_too) = (
-        learn_half(Judge, feed, feeds[0], chosen, config)
+        learn_half(Judge, feed, feeds[0], chosen, config, "test")
         for feed, chosen in zip(feeds, positions, strict=True)
     )
     assert all(torch.equal(one.state_dict()[k], v) for k, v in other.state_dict().items())
