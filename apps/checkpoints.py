@@ -18,10 +18,9 @@ from pathlib import Path
 from rich.table import Table
 
 from apps import command
-from sharpvae.datasets.disk import amount
-from sharpvae.errors import UserError
-from sharpvae.locking import try_lock, unlock
-from sharpvae.training.ticket import FOLDER, read_ticket
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import amount, try_lock, unlock
+from sharpvae.training.resume import FOLDER, read_ticket
 
 WIDTH = 100  # columns where there is no terminal
 

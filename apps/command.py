@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from sharpvae.errors import UserError
+from sharpvae.core.errors import UserError
 
 INTERRUPTED = 130  # as a shell reports Ctrl-C
 RESUMABLE = "interrupted: the next call goes on where this one stopped"

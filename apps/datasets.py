@@ -17,12 +17,10 @@ from pathlib import Path
 from rich.table import Table
 
 from apps import command
-from sharpvae.artefacts import copy_file
-from sharpvae.datasets.catalogue import entry, names
-from sharpvae.datasets.entry import Entry
-from sharpvae.datasets.fetch import described, obtain, places
-from sharpvae.datasets.inventory import Holding, holding
-from sharpvae.errors import UserError
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import copy_file
+from sharpvae.datasets.catalogue import Entry, entry, names
+from sharpvae.datasets.fetch import Holding, described, holding, obtain, places
 from stages.prepare import RAW, Display
 
 WIDTH = 118  # columns of the list where there is no terminal

@@ -15,10 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from apps import command
-from sharpvae.config.dotted import flatten, text
-from sharpvae.config.known_keys import STUDY_TEXT
-from sharpvae.config.studies import FOLDER, Studies, place
-from sharpvae.errors import UserError, nearest
+from sharpvae.config.names import FOLDER, STUDY_TEXT, Studies, place
+from sharpvae.core.config import flatten, text
+from sharpvae.core.errors import UserError, nearest
 
 WIDTH = 100  # columns where there is no terminal
 

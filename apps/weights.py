@@ -18,11 +18,11 @@ from pathlib import Path
 from rich.table import Table
 
 from apps import command
-from sharpvae.artefacts import copy_file
-from sharpvae.datasets.entry import Entry, File
+from sharpvae.core.errors import UserError, nearest
+from sharpvae.core.files import copy_file
+from sharpvae.datasets.catalogue import Entry, File
 from sharpvae.datasets.fetch import MIRROR_VARIABLE, Place, expanded, is_address, obtain
-from sharpvae.errors import UserError, nearest
-from sharpvae.pretrained import PRETRAINED, Pretrained, cache, location
+from sharpvae.perception.pretrained import PRETRAINED, Pretrained, cache, location
 from stages.prepare import Display
 
 WIDTH = 118  # columns of the list where there is no terminal

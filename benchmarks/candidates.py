@@ -23,19 +23,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.measuring import synchronise
-from sharpvae.config.loss_schema import LossConfig
+from sharpvae.config.experiment import Experiment
 from sharpvae.config.resolve import resolve_file
-from sharpvae.config.schema import Experiment
-from sharpvae.datasets.batches import Feed
-from sharpvae.datasets.packed import Split
-from sharpvae.devices import keep_memory, select
-from sharpvae.networks.vae import VAE
+from sharpvae.core.devices import keep_memory, select
+from sharpvae.core.seeds import global_seed
+from sharpvae.images.feed import Feed
+from sharpvae.images.packed import Split
+from sharpvae.objective.config import LossConfig
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.schedules import Span
 from sharpvae.objective.terms import kl_divergence, squared_error
-from sharpvae.randomness import global_seed
-from sharpvae.training.loop import Trainer
-from sharpvae.training.records import Step
+from sharpvae.training.loop import Step, Trainer
+from sharpvae.vae.vae import VAE
 
 Epoch = Callable[[Callable[[], None]], None]
 

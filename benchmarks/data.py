@@ -23,12 +23,11 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, Resize, ToTensor
 
 from benchmarks.measuring import machine, markdown, memory, memory_of, rates
-from sharpvae.config.schema import DataConfig
-from sharpvae.config.stage_files import Minimum
-from sharpvae.datasets.batches import Feed
+from sharpvae.core.console import Silent
+from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.pack import prepare
-from sharpvae.datasets.packed import load_split
-from sharpvae.datasets.progress import Silent
+from sharpvae.images.feed import Feed
+from sharpvae.images.packed import load_split
 
 SIDE, SIZE, CLASSES = 128, 64, 10  # pixels of a photograph, pixels wanted, class folders
 BATCH, WORKERS, REPEATS = 64, 2, 7

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from sharpvae.datasets.parallel import cores
-from sharpvae.errors import UserError
+from sharpvae.core.errors import UserError
+from sharpvae.datasets.decode import cores
 
 _SIDES = (512, 1024, 2048)  # of the square matrices whose product shows how fast a machine can be
 

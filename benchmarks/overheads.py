@@ -31,7 +31,7 @@ TABLE = Path(__file__).with_name("overheads.md")
 
 def noise(directory: Path, count: int) -> Path:
     """A packed split of `count` images; 12 KB each."""
-    from sharpvae.datasets.packed import write_images
+    from sharpvae.images.packed import write_images
 
     random = np.random.default_rng(0)
     sizes = [min(1024, count - start) for start in range(0, count, 1024)]
@@ -44,8 +44,8 @@ def noise(directory: Path, count: int) -> Path:
 def updates(directory: Path) -> Iterator[object]:
     """Train the improved network at laptop width on what lies there, record by record."""
     from benchmarks.candidates import Task, trainer
-    from sharpvae.datasets.packed import load_split
-    from sharpvae.devices import keep_memory
+    from sharpvae.core.devices import keep_memory
+    from sharpvae.images.packed import load_split
 
     keep_memory()
     images: NDArray[np.uint8] = load_split(directory, "train").images

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import load, machine, markdown
-from sharpvae.errors import UserError
+from sharpvae.core.errors import UserError
 
 NEEDED = ("configs", "data/prepared", "models/critic")
 REPOSITORY = Path(__file__).parents[1]
@@ -52,12 +52,11 @@ def train(variant: str, stop_at: int) -> None:
         stop_at: the update at which to interrupt it; 0: not at all.
     """
     began = time.time() - float(os.environ["BEGAN"])
-    from sharpvae.sampling.film import Film
     from sharpvae.training.checkpoints import Checkpoints
-    from sharpvae.training.loggers import Loggers
+    from sharpvae.training.loggers import Film, Loggers
     from sharpvae.training.loop import Trainer
+    from sharpvae.training.watch import Watch
     from stages import train as stage
-    from stages.watch import Watch
 
     spent: dict[str, float] = {}
     timed(spent, "film", Film, "shoot")

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 
+from apps.describe import layers
 from benchmarks.candidates import CANDIDATES, SETTINGS, Epoch, Task, turns
 from benchmarks.measuring import (
     in_turns,
@@ -34,9 +35,8 @@ from benchmarks.measuring import (
     spread,
     synchronise,
 )
-from sharpvae.devices import select
-from sharpvae.errors import UserError
-from sharpvae.networks.summary import layers
+from sharpvae.core.devices import select
+from sharpvae.core.errors import UserError
 
 TURNS = 9
 NETWORKS = ("original", "improved")

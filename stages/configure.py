@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from sharpvae.artefacts import fresh_directory, write_json
-from sharpvae.config.dotted import flatten, text
+from sharpvae.config.experiment import stage_files
 from sharpvae.config.resolve import Resolved, resolve_file
-from sharpvae.config.rules import check
-from sharpvae.config.stage_files import stage_files
+from sharpvae.config.rules import check, check_arithmetic, check_conditional, check_starts
+from sharpvae.core.config import flatten, text
+from sharpvae.core.console import run
+from sharpvae.core.files import fresh_directory, write_json
 from sharpvae.datasets.catalogue import check_name
-from sharpvae.datasets.labels import check_arithmetic, check_conditional
-from sharpvae.datasets.steps import check_starts
-from stages.console import run
 
 PARAMS, CONFIGS = Path("params.yaml"), Path("configs")
 
@@ -82,4 +81,4 @@ def layer_and_key(dotted: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    run("stages.configure", main)
+    run(main, sys.argv)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from sharpvae.config.stage_files import CriticStage, load_stage
-from stages.console import run
+from sharpvae.core.config import load_stage
+from sharpvae.core.console import bar, run
+from sharpvae.core.devices import describe, select
+from sharpvae.core.files import fresh_directory, write_json
+from sharpvae.core.weights import save_weights
+from sharpvae.images.feed import Feed
+from sharpvae.images.packed import load_split
+from sharpvae.perception.config import CriticStage
+from sharpvae.perception.critic import PURPOSE, Critic, CriticFeatures, halves, learn_half
+from sharpvae.perception.distances import feature_variances
 
 PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
 VARIANCE_IMAGES = 512  # images from which the scale of each layer is measured
@@ -14,15 +23,6 @@ VARIANCE_IMAGES = 512  # images from which the scale of each layer is measured
 def main() -> None:
     """Train on the half of the training split that the judge never sees."""
     config = load_stage(Path("configs/critic.json"), CriticStage)
-    from sharpvae.artefacts import fresh_directory, write_json
-    from sharpvae.datasets.batches import Feed
-    from sharpvae.datasets.packed import load_split
-    from sharpvae.devices import describe, select
-    from sharpvae.networks.critic import PURPOSE, Critic, CriticFeatures
-    from sharpvae.objective.perceptual import feature_variances
-    from sharpvae.training.classifier import halves, learn_half
-    from sharpvae.weights import save_weights
-    from stages.progress import bar
 
     device = select(config.device)
     train = Feed(load_split(PREPARED, "train"), device)
@@ -51,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run("stages.critic", main)
+    run(main, sys.argv)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sharpvae.config.stage_files import EvaluateStage, load_stage
-from stages.console import run
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from sharpvae.core.config import load_stage
+from sharpvae.core.console import run
+from sharpvae.core.devices import select
+from sharpvae.core.files import fresh_directory, read_json, write_json
+from sharpvae.images.packed import load_split
+from sharpvae.perception.fidelity import fid, kid
+from sharpvae.scoring.config import EvaluateStage
+from sharpvae.scoring.judge import extract, judged_agreement, load_extractor, protocol
+from sharpvae.scoring.measures import (
+    active_units,
+    exposure,
+    kl_per_dimension,
+    laplacian_variance,
+    psnr,
+    ssim,
+)
 
 PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
 PSNR_OF_EQUALS = 100.0  # dB; stands in for infinity where an image is met to the last bit
@@ -19,12 +33,6 @@ PSNR_OF_EQUALS = 100.0  # dB; stands in for infinity where an image is met to th
 def main(variant: str, seed: str) -> None:
     """Write scores.json and the sharpness of every image."""
     config = load_stage(Path("configs") / variant / "evaluate.json", EvaluateStage)
-    import numpy as np
-
-    from sharpvae.artefacts import fresh_directory, read_json, write_json
-    from sharpvae.datasets.packed import load_split
-    from sharpvae.metrics.image_statistics import laplacian_variance
-    from sharpvae.metrics.protocol import protocol
 
     drawn = Path("data/samples") / variant / seed
     prior, mixture, reconstruction = (
@@ -74,9 +82,6 @@ def distances(
     config: EvaluateStage, real: NDArray[np.float64], fakes: dict[str, NDArray[np.uint8]]
 ) -> dict[str, float]:
     """FID and KID of each set of fakes, by the ending of its scores, to the real test split."""
-    from sharpvae.devices import select
-    from sharpvae.metrics.features import extract, load_extractor
-    from sharpvae.metrics.fidelity import fid, kid
 
     metrics, device = config.metrics, select(config.device)
     extractor = load_extractor(metrics, REFERENCE, device)
@@ -92,8 +97,6 @@ def appearance(
     prior: NDArray[np.uint8], sharpness: dict[str, NDArray[np.float64]]
 ) -> dict[str, float]:
     """Sharpness as a ratio to the reals, exposure as it is and as a gap to the reals."""
-    from sharpvae.artefacts import read_json
-    from sharpvae.metrics.image_statistics import exposure
 
     real = read_json(REFERENCE / "reference.json")
     names = {
@@ -109,8 +112,6 @@ def appearance(
 
 def agreement(config: EvaluateStage, drawn: Path, prior: NDArray[np.uint8]) -> float | None:
     """How often the judge sees the class that was asked for; None where none was."""
-    from sharpvae.devices import select
-    from sharpvae.metrics.agreement import judged_agreement
 
     device = select(config.device)
     return judged_agreement(drawn, prior, REFERENCE, config.metrics.batch_size, device)
@@ -118,9 +119,6 @@ def agreement(config: EvaluateStage, drawn: Path, prior: NDArray[np.uint8]) -> f
 
 def likeness(test: NDArray[np.uint8], reconstruction: NDArray[np.uint8]) -> dict[str, float]:
     """PSNR in dB and SSIM of the reconstructions, means over images."""
-    import numpy as np
-
-    from sharpvae.metrics.reconstruction import psnr, ssim
 
     return {
         "psnr": float(np.minimum(psnr(test, reconstruction), PSNR_OF_EQUALS).mean()),
@@ -130,9 +128,6 @@ def likeness(test: NDArray[np.uint8], reconstruction: NDArray[np.uint8]) -> dict
 
 def latent_health(path: Path, config: EvaluateStage) -> tuple[dict[str, Any], list[float]]:
     """Active units and KL in nats; and the KL of each dimension."""
-    import numpy as np
-
-    from sharpvae.metrics.latent import active_units, kl_per_dimension
 
     posterior = np.load(path)
     per_dimension = kl_per_dimension(posterior["mean"], posterior["log_var"])
@@ -141,4 +136,4 @@ def latent_health(path: Path, config: EvaluateStage) -> tuple[dict[str, Any], li
 
 
 if __name__ == "__main__":
-    run("stages.evaluate", main, "variant", "seed")
+    run(main, sys.argv, "variant", "seed")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from sharpvae.artefacts import fresh_directory
-from sharpvae.config.stage_files import PrepareStage, load_stage
+from sharpvae.core.config import load_stage
+from sharpvae.core.console import Bar, Unit, bar, run
+from sharpvae.core.files import fresh_directory
+from sharpvae.datasets.config import PrepareStage
 from sharpvae.datasets.pack import prepare
-from sharpvae.datasets.packed import Card
-from sharpvae.datasets.progress import Unit
-from stages.console import run
-from stages.progress import Bar, bar
+from sharpvae.images.packed import Card
 
 CONFIG, RAW, PREPARED = Path("configs/prepare.json"), Path("data/raw"), Path("data/prepared")
 SHOWN = 5  # skipped files that are named on the terminal; the card names all
@@ -75,4 +75,4 @@ def show(card: Card) -> None:
 
 
 if __name__ == "__main__":
-    run("stages.prepare", main)
+    run(main, sys.argv)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sharpvae.config.stage_files import ReferenceStage, load_stage
-from stages.console import run
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from numpy.typing import NDArray
-
-    from sharpvae.datasets.packed import Split
+from sharpvae.core.config import load_stage
+from sharpvae.core.console import bar, run
+from sharpvae.core.devices import describe, select
+from sharpvae.core.files import fresh_directory, write_json
+from sharpvae.images.feed import Feed
+from sharpvae.images.packed import Split, load_split
+from sharpvae.perception.critic import halves, learn_half
+from sharpvae.perception.fidelity import fid, kid
+from sharpvae.scoring.config import ReferenceStage
+from sharpvae.scoring.judge import PURPOSE, Judge, extract, load_extractor, protocol, save_judge
+from sharpvae.scoring.measures import blurred, exposure, laplacian_variance
 
 PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
 
@@ -21,15 +28,6 @@ PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
 def main() -> None:
     """Train the judge where it is used, then measure the reals with it."""
     config = load_stage(Path("configs/reference.json"), ReferenceStage)
-    import numpy as np
-
-    from sharpvae.artefacts import fresh_directory, write_json
-    from sharpvae.datasets.packed import load_split
-    from sharpvae.devices import select
-    from sharpvae.metrics.features import extract, load_extractor
-    from sharpvae.metrics.image_statistics import exposure, laplacian_variance
-    from sharpvae.metrics.protocol import protocol
-    from sharpvae.training.classifier import halves
 
     device = select(config.device)
     train, test = load_split(PREPARED, "train"), load_split(PREPARED, "test")
@@ -70,12 +68,6 @@ def train_judge(
     config: ReferenceStage, train: Split, seen: torch.Tensor, device: torch.device, directory: Path
 ) -> dict[str, Any]:
     """Train the judge on its half of the training split and write it; what the report says."""
-    from sharpvae.datasets.batches import Feed
-    from sharpvae.datasets.packed import load_split
-    from sharpvae.devices import describe
-    from sharpvae.metrics.judge import PURPOSE, Judge, save_judge
-    from sharpvae.training.classifier import learn_half
-    from stages.progress import bar
 
     print(f"judge on {describe(device)}: {len(seen)} images", flush=True)
     with bar("judge", config.judge.epochs) as progress:
@@ -109,9 +101,6 @@ def floor_images(
     `train_half` are real images that the judge has not seen; `blurred` the same, blurred;
     `mean_image` repeats the mean of the training split.
     """
-    import numpy as np
-
-    from sharpvae.metrics.image_statistics import blurred
 
     half = train[unseen[:count].numpy()]
     mean = np.round(train.mean(axis=0, dtype=np.float64)).astype(np.uint8)
@@ -130,8 +119,6 @@ def floor(
     real_sharpness: float,
 ) -> dict[str, float]:
     """The scores of one stand-in against the real test split."""
-    from sharpvae.metrics.fidelity import fid, kid
-    from sharpvae.metrics.image_statistics import laplacian_variance
 
     metrics = config.metrics
     return {
@@ -142,4 +129,4 @@ def floor(
 
 
 if __name__ == "__main__":
-    run("stages.reference", main)
+    run(main, sys.argv)

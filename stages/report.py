@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from sharpvae.config.stage_files import ReportStage, load_stage
-from sharpvae.report.build import Report, build_report, write_report
-from sharpvae.report.evidence import Evidence, load_evidence
+from sharpvae.core.config import load_stage
+from sharpvae.core.console import run
+from sharpvae.report.evidence import Evidence, ReportStage, load_evidence
+from sharpvae.report.page import Report, build_report, write_report
 from sharpvae.report.tables import score_table
-from stages.console import run
 
 REPORTS = Path("reports")
 SHOWN = ("fid", "kid", "sharpness", "active_units")
@@ -48,4 +49,4 @@ def scores_table(report: Report, evidence: Evidence) -> Table:
 
 
 if __name__ == "__main__":
-    run("stages.report", main)
+    run(main, sys.argv)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sharpvae.config.schema import SampleConfig
-from sharpvae.config.stage_files import SampleStage, load_stage
-from stages.console import run
+import numpy as np
+import torch
 
-if TYPE_CHECKING:
-    import torch
-
-    from sharpvae.sampling.pictures import Explorer
+from sharpvae.core.config import load_stage
+from sharpvae.core.console import run
+from sharpvae.core.devices import select
+from sharpvae.core.errors import UserErrors
+from sharpvae.core.files import fresh_directory, write_json
+from sharpvae.core.seeds import generator
+from sharpvae.images.feed import Feed
+from sharpvae.images.packed import load_card, load_split
+from sharpvae.images.tiles import grid
+from sharpvae.sampling.config import SampleConfig, SampleStage, unknown_classes
+from sharpvae.sampling.mixture import codes_of, fit_mixture
+from sharpvae.sampling.pictures import Explorer
+from sharpvae.vae.draw import asked_labels, decode, encode, from_prior
+from sharpvae.vae.vae import load_vae
 
 PREPARED = Path("data/prepared")
 
@@ -20,9 +30,6 @@ PREPARED = Path("data/prepared")
 def main(variant: str, seed: str) -> None:
     """Write the images and the posterior that `evaluate` scores without the VAE, and pictures."""
     config = load_stage(Path("configs") / variant / "sample.json", SampleStage)
-    from sharpvae.artefacts import fresh_directory
-    from sharpvae.datasets.packed import load_card
-    from sharpvae.devices import select
 
     device = select(config.device)
     class_names = load_card(PREPARED).class_names
@@ -43,8 +50,6 @@ def main(variant: str, seed: str) -> None:
 
 def check_arithmetic(sample: SampleConfig, class_names: list[str] | None) -> None:
     """Raises: UserErrors: `sample.arithmetic` names a class that is not there."""
-    from sharpvae.config.class_names import unknown_classes
-    from sharpvae.errors import UserErrors
 
     wrong = unknown_classes("sample.arithmetic", sample.arithmetic, class_names or [])
     if wrong and class_names is not None:  # without labels the picture is left out, and says so
@@ -60,17 +65,6 @@ def draw(
     class_names: list[str] | None,
 ) -> tuple[Explorer, dict[str, Any]]:
     """Write what is scored; what the pictures need, and how the mixture was chosen."""
-    import numpy as np
-
-    from sharpvae.artefacts import write_json
-    from sharpvae.datasets.batches import Feed
-    from sharpvae.datasets.packed import load_split
-    from sharpvae.networks.storage import load_vae
-    from sharpvae.randomness import generator
-    from sharpvae.sampling.codes import codes_of
-    from sharpvae.sampling.draw import asked_labels, decode, encode, from_prior
-    from sharpvae.sampling.mixture import fit_mixture
-    from sharpvae.sampling.pictures import Explorer
 
     vae, count, batch_size = load_vae(model, device), sample.count, sample.batch_size
     train, validation, test = (
@@ -98,10 +92,6 @@ def draw(
 
 def paint(directory: Path, explorer: Explorer) -> dict[str, str]:
     """Write every picture, and pictures.json on what they show; which are left out, and why."""
-    import numpy as np
-
-    from sharpvae.artefacts import write_json
-    from sharpvae.sampling.grid import grid
 
     columns = explorer.config.columns
     for name in ("prior", "mixture"):
@@ -117,4 +107,4 @@ def paint(directory: Path, explorer: Explorer) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    run("stages.sample", main, "variant", "seed")
+    run(main, sys.argv, "variant", "seed")

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from sharpvae.config.loss_schema import LossConfig
 from sharpvae.config.resolve import resolve_file
-from sharpvae.config.schema import ModelConfig, TrainConfig
+from sharpvae.objective.config import LossConfig
+from sharpvae.training.config import TrainConfig
+from sharpvae.vae.config import ModelConfig
 
 REPOSITORY = Path(__file__).parents[1]
 IMPROVED = resolve_file(REPOSITORY / "params.yaml").experiment.variants["improved"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sharpvae.datasets.batches import Feed
-from sharpvae.datasets.packed import Split
+from sharpvae.images.feed import Feed
+from sharpvae.images.packed import Split
 
 
 def feed_of(images: Tensor, labels: Tensor | None = None) -> Feed:

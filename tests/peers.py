@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from sharpvae.processes import joined
+from sharpvae.distributed.processes import joined
 
 WORLD = 2
 REPOSITORY = Path(__file__).parents[1]

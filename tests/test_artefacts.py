@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sharpvae.artefacts import copy_file, fresh_directory, read_json, write_json, write_text
-from sharpvae.errors import UserError, UserErrors, nearest
+from sharpvae.core.errors import UserError, UserErrors, nearest
+from sharpvae.core.files import copy_file, fresh_directory, read_json, write_json, write_text
 from tests.processes import go_on, running, told
 
 
@@ -45,7 +45,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, error: type[BaseExcepti
 WRITE = """
 import sys
 from pathlib import Path
-from sharpvae.artefacts import fresh_directory
+from sharpvae.core.files import fresh_directory
 with fresh_directory(Path(sys.argv[1])) as directory:
     (directory / "a").write_text(sys.argv[2])
     print("writing")
@@ -95,7 +95,7 @@ def test_a_process_killed_between_two_renames_loses_nothing(tmp_path: Path) -> N
     code = """
 import os, signal, sys
 from pathlib import Path
-from sharpvae.artefacts import fresh_directory
+from sharpvae.core.files import fresh_directory
 with fresh_directory(Path(sys.argv[1])):
     replace = os.replace
     def replace_and_die(source, target):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from sharpvae import devices
+from sharpvae.core import devices
 from tests.processes import REPOSITORY
 
 GLIBC = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
@@ -16,7 +16,7 @@ GLIBC = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "gnu_get_libc_ver
 # Updates of a small network, after ten to warm up; prints page faults an update and the weights.
 UPDATES = """
 import resource, sys, torch
-from sharpvae.devices import keep_memory
+from sharpvae.core.devices import keep_memory
 if sys.argv[1] == "keep":
     assert keep_memory()
 torch.set_num_threads(1)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from sharpvae.locking import locked, try_lock, unlock
+from sharpvae.core.files import locked, try_lock, unlock
 from tests.processes import go_on, running, told
 
 HOLD = """
 import sys
 from pathlib import Path
-from sharpvae.locking import locked
+from sharpvae.core.files import locked
 with locked(Path(sys.argv[1]), lambda: print("waits")):
     print("holds")
     input()

@@ -9,8 +9,8 @@ import torch
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 from torchvision.models import AlexNet_Weights, VGG16_Weights, VGG19_Weights
 
-from sharpvae.errors import UserError
-from sharpvae.pretrained import PRETRAINED, cache, find, location, same
+from sharpvae.core.errors import UserError
+from sharpvae.perception.pretrained import PRETRAINED, cache, find, location, same
 
 TORCHVISION = {"alexnet": AlexNet_Weights, "vgg16": VGG16_Weights, "vgg19": VGG19_Weights}
 

@@ -12,9 +12,16 @@ import torch.distributed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpvae import processes
-from sharpvae.errors import UserError
-from sharpvae.processes import alone, average, differentiable_mean, first_says, joined, rows
+from sharpvae.core.errors import UserError
+from sharpvae.distributed import processes
+from sharpvae.distributed.processes import (
+    alone,
+    average,
+    differentiable_mean,
+    first_says,
+    joined,
+    rows,
+)
 from tests.peers import together
 
 FACTOR = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from stages import progress
+from sharpvae.core import console as progress
+from sharpvae.core.console import bar
 from stages.prepare import Display
-from stages.progress import bar
 
 
 class Clock:

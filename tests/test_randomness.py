@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpvae.randomness import generator, global_seed, seed_of
+from sharpvae.core.seeds import generator, global_seed, seed_of
 
 
 @given(st.integers(0, 2**40), st.text(max_size=20))

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from sharpvae.config.experiment import stage_files
 from sharpvae.config.resolve import resolve_file
-from sharpvae.config.stage_files import stage_files
-from sharpvae.datasets.packed import load_card, load_split
+from sharpvae.images.packed import load_card, load_split
 from tests.datasets.samples import MIRROR, REPOSITORY, fill
 from tests.processes import interruptible
 

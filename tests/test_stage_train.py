@@ -22,10 +22,10 @@ import torch
 from PIL import Image
 from torch._inductor.exc import InvalidCxxCompiler
 
-from sharpvae.artefacts import read_json
-from sharpvae.config.schema import ModelConfig
-from sharpvae.errors import UserError
-from sharpvae.networks.vae import VAE
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import read_json
+from sharpvae.vae.config import ModelConfig
+from sharpvae.vae.vae import VAE
 from stages import train
 from tests.processes import interruptible
 from tests.toy import environment, passes, stage, toy

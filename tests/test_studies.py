@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 from torch import nn
 
-from sharpvae.config.dotted import flatten
+from sharpvae.config.experiment import VariantConfig
+from sharpvae.config.names import Studies, read_params
 from sharpvae.config.resolve import resolve
-from sharpvae.config.schema import VariantConfig
-from sharpvae.config.studies import Studies
-from sharpvae.config.yaml_file import read_params
-from sharpvae.networks.discriminator import PatchDiscriminator
-from sharpvae.networks.vae import VAE
-from sharpvae.objective.beta_sigma import beta_sigma
+from sharpvae.core.config import flatten
+from sharpvae.objective.adversary import PatchDiscriminator
+from sharpvae.objective.objective import beta_sigma
 from sharpvae.objective.schedules import Span, fraction_of_full
+from sharpvae.vae.vae import VAE
 
 REPOSITORY = Path(__file__).parents[1]
 PARAMS = read_params(REPOSITORY / "params.yaml")

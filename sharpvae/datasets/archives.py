@@ -15,12 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from sharpvae.artefacts import clear_abandoned
-from sharpvae.datasets.checksum import GZIP_MAGIC
-from sharpvae.datasets.disk import amount, unwritable
-from sharpvae.datasets.progress import Progress
-from sharpvae.errors import UserError
-from sharpvae.locking import locked
+from sharpvae.core.console import Progress
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import amount, clear_abandoned, locked, unwritable
+from sharpvae.datasets.download import GZIP_MAGIC
 
 RATIO = 100  # an archive may unpack to this many times its size ...
 SLACK = 1 << 24  # ... and this many bytes more, for small ones

@@ -1,18 +1,109 @@
-"""One image file -> grey or RGB pixels, whatever it was saved as."""
+"""Image files to uint8 arrays of one size, on all cores."""
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 import threading
 import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
 from types import TracebackType
+from typing import Literal, TypeVar
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as Exif
+
+from sharpvae.images.packed import SPLITS, Skipped, SplitName
+
+TRAIN, VALIDATION, TEST = range(3)  # positions in SPLITS, as in `Pool.own_split`
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a reader makes of a dataset's files.
+
+    Attributes:
+        title, source: for the card.
+        place: the folder of the images, or of the class folders, for messages.
+        names: [N] one name an image below `place`, the same on every machine.
+        image: index -> uint8 [H, W, C] of any size, C 1 or 3; raises `decode.UnusableImageError`;
+            called from several threads at once.
+        labels: int64 [N], or None.
+        class_names: label -> name, or None.
+        own_split: int8 [N], the publishers' split as a position in SPLITS, or None.
+        factors: int64 [N, K], or None.
+        factor_names: of the K factors.
+        skipped: files that were passed over while listing.
+    """
+
+    title: str
+    source: str
+    place: str
+    names: Sequence[str]
+    image: Callable[[int], Pixels]
+    labels: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] | None = None
+    own_split: NDArray[np.int8] | None = None
+    factors: NDArray[np.int64] | None = None
+    factor_names: tuple[str, ...] | None = None
+    skipped: list[Skipped] = field(default_factory=list)
+
+    @property
+    def own_splits(self) -> frozenset[SplitName]:
+        """The splits that the publishers set apart."""
+        if self.own_split is None:
+            return frozenset()
+        return frozenset(SPLITS[position] for position in np.unique(self.own_split).tolist())
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_AHEAD = 3  # pieces of work a thread that wait for their turn, so that none runs dry
+
+
+def on_all_cores(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """`work` of each item, in order; few results are held at a time.
+
+    In threads: images are decoded, resized and hashed outside of Python's lock, and threads start
+    at once, share open archives and die with the process. Where the consumer stops, so do they.
+
+    Raises:
+        whatever `work` raises, at the turn of its item.
+    """
+    workers = cores()
+    if workers == 1 or len(items) < 2:
+        yield from map(work, items)
+        return
+    pending: deque[Future[Result]] = deque()
+    threads = ThreadPoolExecutor(workers)
+    try:
+        for item in items:
+            pending.append(threads.submit(work, item))
+            if len(pending) > _AHEAD * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def cores() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
 
 Pixels = NDArray[np.uint8]  # [H, W, C] with C 1 (grey) or 3 (RGB)
 
@@ -191,3 +282,181 @@ def _upright(pixels: Pixels, orientation: int | None) -> Pixels:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return pixels
+
+
+_CHUNK = 64  # images of one piece of work at most,
+_CHUNK_BYTES = 1 << 21  # and about so much when they are done: memory must not grow with their size
+_TOGETHER = 1 << 22  # bytes of images of one size that are resized in one call
+_INLINE = 256  # so few images are done before the threads have started
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What became of one image: its pixels with their fingerprint, or why there are none."""
+
+    index: int
+    pixels: Pixels | None
+    fingerprint: int
+    reason: str
+
+
+def decoded(
+    image: Callable[[int], Pixels], indices: Sequence[int], size: int, fit: Fit
+) -> Iterator[list[Decoded]]:
+    """Decode and resize the images `indices`, and yield them in this order, a few at a time.
+
+    The result does not depend on the number of cores.
+
+    Args:
+        image: index -> uint8 [H, W, C]; raises UnusableImageError; called from several threads.
+        size, fit: as `resize.fit_square`.
+
+    Yields:
+        for each index its pixels, uint8 [size, size, C], or why there are none; C is 1 whenever
+        all three channels are equal.
+    """
+    count = min(_CHUNK, max(1, _CHUNK_BYTES // (3 * size**2)))
+    chunks = [indices[start : start + count] for start in range(0, len(indices), count)]
+    # The first ones here: whether they need PyTorch for a resize tells whether to tame its threads.
+    few = chunks[: _INLINE // _CHUNK]
+    yield from (_work(image, chunk, size, fit) for chunk in few)
+    with _one_thread_each():
+        yield from on_all_cores(lambda chunk: _work(image, chunk, size, fit), chunks[len(few) :])
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """PyTorch, if anybody has asked for it, would start a thread a core for every resize."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _work(
+    image: Callable[[int], Pixels], indices: Sequence[int], size: int, fit: Fit
+) -> list[Decoded]:
+    """One chunk, in order. Neighbours of one size are resized together, which is quicker."""
+    done: list[Decoded] = []
+    waiting: list[tuple[int, Pixels]] = []
+    for index in indices:
+        try:
+            pixels = image(index)
+        except UnusableImageError as error:
+            done += _resized(waiting, size, fit)
+            waiting = []
+            done.append(Decoded(index, None, 0, str(error)))
+            continue
+        full = (len(waiting) + 1) * pixels.nbytes > _TOGETHER
+        if waiting and (full or waiting[0][1].shape != pixels.shape):
+            done += _resized(waiting, size, fit)
+            waiting = []
+        waiting.append((index, pixels))
+    return done + _resized(waiting, size, fit)
+
+
+def _resized(waiting: list[tuple[int, Pixels]], size: int, fit: Fit) -> list[Decoded]:
+    """Bring images of one size to squares; those without colour get one channel."""
+    if not waiting:
+        return []
+    squares = fit_square(np.stack([pixels for _, pixels in waiting]), size, fit)
+    row = squares[:, 0]  # settles it for nearly every photograph
+    coloured = (row != row[..., :1]).any(axis=(1, 2)).tolist()
+    done = []
+    found = fingerprints(squares).tolist()
+    for (index, _), pixels, fingerprint, colour in zip(
+        waiting, squares, found, coloured, strict=True
+    ):
+        if colour or pixels.shape[2] == 1 or (pixels != pixels[..., :1]).any():
+            done.append(Decoded(index, pixels, fingerprint, ""))
+        else:
+            grey = np.ascontiguousarray(pixels[..., :1])
+            done.append(Decoded(index, grey, int(fingerprints(grey[None])[0]), ""))
+    return done
+
+
+Fit = Literal["pad", "crop", "stretch"]
+Images = NDArray[np.uint8]  # [N, H, W, C] with C 1 or 3
+
+
+def fit_square(images: Images, size: int, fit: Fit) -> Images:
+    """Bring images of one size to `size` x `size`.
+
+    Args:
+        images: uint8 [N, H, W, C].
+        size: pixels of each side.
+        fit: `pad` keeps the whole image, shrinks it where it is larger, never enlarges it, and
+            centres it on black; `crop` scales the short side to `size`, up or down, and keeps
+            the centre; `stretch` scales each side by its own factor.
+
+    Returns:
+        uint8 [N, size, size, C], contiguous.
+    """
+    height, width = images.shape[1:3]
+    if fit == "stretch":
+        return _bicubic(images, size, size)
+    if fit == "crop":
+        return _bicubic(centre(images, min(height, width), min(height, width)), size, size)
+    if max(width, height) > size:
+        scale = size / max(width, height)
+        height, width = max(1, round(height * scale)), max(1, round(width * scale))
+        images = _bicubic(images, height, width)
+    if (height, width) == (size, size):
+        return np.ascontiguousarray(images)
+    canvas = np.zeros((len(images), size, size, images.shape[3]), dtype=np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    canvas[:, top : top + height, left : left + width] = images
+    return canvas
+
+
+def centre(images: Images, height: int, width: int) -> Images:
+    """The middle `height` x `width` pixels (at most); [N, H, W, C] => [N, height, width, C]"""
+    top = max(0, (images.shape[1] - height) // 2)
+    left = max(0, (images.shape[2] - width) // 2)
+    return images[:, top : top + height, left : left + width]
+
+
+def _bicubic(images: Images, height: int, width: int) -> Images:
+    if images.shape[1:3] == (height, width):
+        return np.ascontiguousarray(images)
+    # Imported here: data that needs no resizing is prepared without waiting for PyTorch.
+    import torch
+
+    planes = torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2)
+    resized = torch.nn.functional.interpolate(
+        planes, size=(height, width), mode="bicubic", antialias=True
+    )
+    return resized.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def fingerprints(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """One number an image; equal images have equal ones, others hardly ever do.
+
+    A sum of the pixels, four bytes at a time, by fixed random weights, modulo 2^64 (multilinear
+    hashing): half the time of a cryptographic hash, and in one call for many images.
+
+    Args:
+        images: uint8 [N, H, W, C], contiguous.
+
+    Returns:
+        uint64 [N].
+    """
+    flat = images.reshape(len(images), -1)
+    count = flat.shape[1] // 4
+    words = np.ascontiguousarray(flat[:, : 4 * count]).view(np.uint32).astype(np.uint64)
+    rest = flat[:, 4 * count :].astype(np.uint64)
+    weights = _weights(count + rest.shape[1])
+    return np.asarray(words @ weights[:count] + rest @ weights[count:])
+
+
+@lru_cache(maxsize=4)
+def _weights(count: int) -> NDArray[np.uint64]:
+    """Odd, so that a change of one word always shows."""
+    random = np.random.Generator(np.random.PCG64(0))
+    return random.integers(0, 2**64, count, dtype=np.uint64) | np.uint64(1)

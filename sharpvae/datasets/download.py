@@ -1,21 +1,291 @@
-"""One file over http(s): resumed where it broke off, tried again, verified, then named."""
+"""Downloads that resume, are verified, and say what went wrong."""
 
 from __future__ import annotations
 
+import email.utils
+import errno
+import gzip
+import hashlib
 import http.client
+import json
+import os
+import re
+import socket
+import ssl
+import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict, dataclass
+from email.message import Message
 from pathlib import Path
+from typing import BinaryIO
 
-from sharpvae.datasets.checksum import fault
-from sharpvae.datasets.disk import amount, unwritable
-from sharpvae.datasets.entry import File
-from sharpvae.datasets.network_errors import may_pass, reason, retry_after
-from sharpvae.datasets.partial import Origin, Partial, content_range, validator
-from sharpvae.datasets.progress import Progress
+from sharpvae.core.console import Progress
+from sharpvae.core.files import amount, unwritable, write_json
+from sharpvae.datasets.catalogue import File
+
+GZIP_MAGIC = b"\x1f\x8b"
+_READ_BYTES = 1 << 20
+
+
+def fault(path: Path, file: File) -> str | None:
+    """What is wrong with `path` as a copy of `file`; None where its bytes are right.
+
+    Where the digest is of unpacked bytes, the file may be packed by gzip or not, whatever its name
+    says, and no more is unpacked than the entry's size, so that a gzip bomb costs nothing. Where
+    there is no digest, an empty file or a web page is all that can be told apart.
+    """
+    try:
+        with path.open("rb") as opened:
+            head = opened.read(512)
+        if not head:
+            return "an empty file"
+        if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+            return "an HTML or XML page instead of the file"
+        if file.digest is None:
+            return None
+        if file.unpacked and head.startswith(GZIP_MAGIC):
+            with gzip.open(path) as unpacked:
+                return _compare(_read_chunks(unpacked, file.size), file, file.digest)
+        with path.open("rb") as opened:
+            return _compare(_read_chunks(opened, file.size), file, file.digest)
+    except EOFError:
+        return "a truncated gzip file: it ends before its contents do"
+    except (gzip.BadGzipFile, zlib.error) as error:
+        return f"a damaged gzip file: {error}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+
+
+def _read_chunks(opened: BinaryIO | gzip.GzipFile, size: int | None) -> Iterator[bytes]:
+    """The bytes of an open file, in chunks, until one more than `size` has come."""
+    left = sys.maxsize if size is None else size + 1
+    while left > 0 and (chunk := opened.read(min(_READ_BYTES, left))):
+        left -= len(chunk)
+        yield chunk
+
+
+def _compare(chunks: Iterator[bytes], file: File, digest: str) -> str | None:
+    algorithm, expected = digest.split(":")
+    found, count = hashlib.new(algorithm, usedforsecurity=False), 0
+    for chunk in chunks:
+        found.update(chunk)
+        count += len(chunk)
+    if file.size is not None and count > file.size:
+        how = " after unpacking" if file.unpacked else ""
+        return f"more than the {file.size} bytes expected{how}"
+    if not found.hexdigest().startswith(expected):
+        return f"wrong contents: {count} bytes with {algorithm} {found.hexdigest()}"
+    return None
+
+
+_PASSING_STATUS = {408, 429, 500, 502, 503, 504}
+_PASSING_ERRNO = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d+) ?(.*)")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """The proxy that an address is reached through.
+
+    Attributes:
+        variable: the environment variable that names it.
+        host: with its port, but without any user and password.
+        login: whether the variable has a user.
+    """
+
+    variable: str
+    host: str
+    login: bool
+
+
+def proxy_of(address: str) -> Proxy | None:
+    """The proxy in effect for `address`, as urllib chooses it."""
+    try:
+        parts = urllib.parse.urlsplit(address)
+    except ValueError:  # no address at all
+        return None
+    for variable in (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper()):
+        if (value := os.environ.get(variable)) is not None:
+            break
+    else:
+        return None
+    if not value or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    login, _, host = value.rpartition("://")[2].rstrip("/").rpartition("@")
+    return Proxy(variable, host, bool(login))
+
+
+def reason(error: Exception, address: str, timeout: float) -> str:
+    """Why `address` could not be had, and where a proxy stands in between, which one."""
+    cause, proxy = _cause(error), proxy_of(address)
+    code, text = _status(cause)
+    if code == 407:
+        return f"HTTP 407 {text}: {_login(address, proxy)}"
+    through = f" (through the proxy {proxy.host} that {proxy.variable} names)" if proxy else ""
+    if code:
+        return f"HTTP {code} {text}".rstrip() + through
+    return _words(cause, timeout, proxy) + through
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same request may well be answered a little later."""
+    cause = _cause(error)
+    code, _ = _status(cause)
+    if code:
+        return code in _PASSING_STATUS
+    if isinstance(cause, ssl.SSLError):
+        return isinstance(cause, ssl.SSLEOFError)  # the connection ended without a farewell
+    cut = isinstance(cause, TimeoutError | http.client.IncompleteRead)
+    return cut or (isinstance(cause, OSError) and _number(cause) in _PASSING_ERRNO)
+
+
+def retry_after(error: Exception) -> float:
+    """The seconds for which a server asks to be left alone; 0 where it does not."""
+    if not isinstance(error, urllib.error.HTTPError):
+        return 0.0
+    asked = str(error.headers.get("Retry-After") or "").strip()
+    if asked.isdecimal():
+        return float(asked)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(asked).timestamp() - time.time())
+    except ValueError:
+        return 0.0
+
+
+def _cause(error: Exception) -> Exception:
+    """What urllib wrapped, where it did."""
+    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
+        return error.reason
+    return error
+
+
+def _status(cause: Exception) -> tuple[int, str]:
+    """The HTTP status and its words, a proxy's refusal of a tunnel included; 0 where none."""
+    if isinstance(cause, urllib.error.HTTPError):
+        return cause.code, str(cause.reason)
+    found = _TUNNEL.match(str(cause)) if isinstance(cause, OSError) else None
+    return (int(found[1]), found[2]) if found else (0, "")
+
+
+def _number(cause: OSError) -> int | None:
+    """The errno; http.client's own kind of reset has none."""
+    return errno.ECONNRESET if isinstance(cause, ConnectionResetError) else cause.errno
+
+
+def _login(address: str, proxy: Proxy | None) -> str:
+    if proxy is None:
+        return "a proxy wants a login"
+    if proxy.login:
+        return f"the proxy {proxy.host} does not accept the login that {proxy.variable} gives"
+    return (
+        f"the proxy {proxy.host} wants a login: "
+        f"set {proxy.variable} to http://USER:PASSWORD@{proxy.host}"
+    )
+
+
+def _words(cause: Exception, timeout: float, proxy: Proxy | None) -> str:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            f"the server's certificate is not trusted: {cause.verify_message}; where a company's "
+            "proxy signs TLS anew, set SSL_CERT_FILE to the file of its certificate authority"
+        )
+    if isinstance(cause, ssl.SSLEOFError):
+        return "the connection was cut"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS failed: {getattr(cause, 'reason', None) or cause}"
+    if isinstance(cause, TimeoutError):
+        return f"no answer within {timeout:g} seconds"
+    if isinstance(cause, socket.gaierror):
+        hint = "" if proxy else "; where only a proxy leads out, set http_proxy and https_proxy"
+        return f"no such host, or no network{hint}"
+    if isinstance(cause, http.client.IncompleteRead | http.client.RemoteDisconnected):
+        return "the connection was cut"
+    if isinstance(cause, http.client.HTTPException):
+        return f"no proper HTTP answer: {type(cause).__name__}"
+    return str(getattr(cause, "strerror", None) or cause)
+
+
+_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a server said of a file.
+
+    Attributes:
+        address: where it was asked for.
+        validator: what tells this version of it from others (ETag or Last-Modified); or None.
+        total: the bytes of the whole; 0 where unknown.
+    """
+
+    address: str
+    validator: str | None
+    total: int
+
+
+class Partial:
+    """A file `.<name>.part` and, beside it, its `Origin`.
+
+    Every method may raise OSError.
+
+    Attributes:
+        path: the bytes that came so far.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.path = folder / f".{name}.part"
+        self._origin = folder / f".{name}.part.json"
+
+    def size(self) -> int:
+        """How many bytes are there."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def origin(self) -> Origin | None:
+        """Where the bytes came from; None where there are none, or nothing is known of them."""
+        try:
+            origin = Origin(**json.loads(self._origin.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        fits = isinstance(origin.total, int) and self.size() <= (origin.total or self.size())
+        return origin if fits and self.size() > 0 else None
+
+    def start(self, origin: Origin) -> None:
+        """Empty it for the bytes of `origin`."""
+        self.path.write_bytes(b"")  # first, or bytes of old would pass for some of this origin
+        write_json(self._origin, asdict(origin))
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        self.path.unlink(missing_ok=True)
+        self._origin.unlink(missing_ok=True)
+
+    def finish(self, target: Path) -> Path:
+        """Give it its final place and name."""
+        self.path.replace(target)
+        self._origin.unlink(missing_ok=True)
+        return target
+
+
+def validator(headers: Message) -> str | None:
+    """What `If-Range` may be asked with: a strong ETag, else the date of the last change."""
+    etag = headers.get("ETag")
+    return etag if etag and etag.startswith('"') else headers.get("Last-Modified")
+
+
+def content_range(headers: Message) -> tuple[int | None, int]:
+    """The first byte that an answer has and the bytes of the whole; None and 0 where unsaid."""
+    found = _RANGE.fullmatch((headers.get("Content-Range") or "").strip())
+    if found is None:
+        return None, 0
+    start, total = found.groups()
+    return (None if start is None else int(start)), (0 if total == "*" else int(total))
+
 
 TIMEOUT = 10.0  # seconds without a byte
 BACK_OFF = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try

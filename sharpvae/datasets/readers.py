@@ -1,33 +1,292 @@
-"""A catalogue entry and the user's `data` section -> a pool of images to choose from."""
+"""One pool of images for each way a dataset is laid out."""
 
 from __future__ import annotations
 
+import csv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sharpvae.config.schema import DataConfig
-from sharpvae.datasets.array_readers import (
-    cifar10_pool,
-    csv_pool,
-    dsprites_pool,
-    idx_pool,
-    svhn_pool,
+import numpy as np
+
+from sharpvae.core.console import Progress
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import copy_file
+from sharpvae.datasets.archives import unpacked
+from sharpvae.datasets.arrays import cifar10_pool, csv_pool, dsprites_pool, idx_pool, svhn_pool
+from sharpvae.datasets.catalogue import Entry
+from sharpvae.datasets.config import DataConfig
+from sharpvae.datasets.decode import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Pixels,
+    Pool,
+    UnusableImageError,
+    centre,
+    decode,
 )
-from sharpvae.datasets.entry import Entry
-from sharpvae.datasets.fetch import expanded, obtain, places
-from sharpvae.datasets.image_readers import (
-    celeba_pool,
-    flowers102_pool,
-    folder_pool,
-    fruits_pool,
-    wikiart_pool,
-)
-from sharpvae.datasets.inventory import unpacked_by_hand
-from sharpvae.datasets.pool import Pool
-from sharpvae.datasets.progress import Progress
-from sharpvae.errors import UserError
+from sharpvae.datasets.fetch import expanded, obtain, places, unpacked_by_hand
+from sharpvae.datasets.files import Files, clean, layout, open_files, read_image_file, sort_out
+from sharpvae.images.packed import Skipped
+
+_CELEBA_CROP = 140  # pixels of the middle: the face without most of the background
+_GENRES = {"130": "cityscape", "131": "genre_painting", "133": "landscape", "135": "portrait"}
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Files]:
+    """A folder or zip, open in the block."""
+    files = open_files(path)
+    try:
+        yield files
+    finally:
+        files.close()
+
+
+@contextmanager
+def folder_pool(path: Path, config: DataConfig, entry: Entry) -> Iterator[Pool]:
+    """Images alone, or in one folder a class."""
+    with opened(path) as files:
+        found = layout(files, path)
+        place = f"{path}/{found.prefix}".rstrip("/")
+        order = sort_out(found, place)
+        own = entry.files == ()
+        yield Pool(
+            title=_title(path) if own else entry.title,
+            source=str(config.path) if own else entry.source,
+            place=place,
+            names=found.files,
+            image=_reader(files, found.prefix, found.files, config.image_size),
+            labels=order.labels,
+            class_names=order.class_names,
+            own_split=order.own_split,
+            skipped=[
+                *(Skipped(name, "outside of the class folders") for name in found.stray),
+                *(Skipped(name, "points out of the archive") for name in files.outside),
+            ],
+        )
+
+
+@contextmanager
+def fruits_pool(path: Path, config: DataConfig, entry: Entry) -> Iterator[Pool]:
+    """Class folders of Fruits-360 below `Training` and `Test`, put together into groups.
+
+    Folders already named like the groups are read as they are.
+    """
+    group = {_key(folder): name for name, folders in entry.groups for folder in folders}
+    with opened(path) as files:
+        top = _fruits_top(files, set(group))
+        members = [] if top is None else [name for name in files.files if name.startswith(top)]
+        chosen: list[str] = []
+        labels: list[int] = []
+        splits: list[int] = []
+        classes = entry.class_names or ()
+        for name in members:
+            part, folder, *_ = [*name[len(top or "") :].split("/"), ""]
+            split = {"training": TRAIN, "test": TEST}.get(part.lower())
+            if split is not None and _key(folder) in group:
+                chosen.append(name[len(top or "") :])
+                labels.append(classes.index(group[_key(folder)]))
+                splits.append(split)
+        if chosen:
+            yield Pool(
+                title=entry.title,
+                source=entry.source,
+                place=f"{path}/{top}".rstrip("/"),
+                names=chosen,
+                image=_reader(files, top or "", chosen, config.image_size),
+                labels=np.array(labels, dtype=np.int64),
+                class_names=classes,
+                own_split=np.array(splits, dtype=np.int8),
+            )
+            return
+    with _grouped_by_hand(path, config, entry) as pool:
+        yield pool
+
+
+def _key(folder: str) -> str:
+    """`Apple Golden 1`, `apple_golden_1` and the like => one spelling"""
+    return "".join(letter for letter in folder.lower() if letter.isalnum())
+
+
+def _fruits_top(files: Files, wanted: set[str]) -> str | None:
+    """The first folder, by name, whose `Training` has all wanted class folders, with its `/`."""
+    below: dict[str, set[str]] = {}
+    for folder in files.folders:
+        parent, _, name = folder.rpartition("/")
+        below.setdefault(parent, set()).add(_key(name))
+    for folder in sorted(below):
+        top, _, name = folder.rpartition("/")
+        if name.lower() == "training" and wanted <= below[folder]:
+            return f"{top}/" if top else ""
+    return None
+
+
+@contextmanager
+def wikiart_pool(path: Path, config: DataConfig, entry: Entry) -> Iterator[Pool]:
+    """The folder `Impressionism` by the genres that wclasses.csv gives.
+
+    Folders already named like the genres are read as they are.
+    """
+    with opened(path) as files:
+        table = next((name for name in files.files if name.endswith("wclasses.csv")), None)
+        if table is not None:
+            yield _wikiart(files, table, path, config, entry)
+            return
+    with _grouped_by_hand(path, config, entry) as pool:
+        yield pool
+
+
+def _wikiart(files: Files, table: str, path: Path, config: DataConfig, entry: Entry) -> Pool:
+    prefix = table.removesuffix("wclasses.csv")
+    try:
+        text = files.read(table).decode("utf-8-sig", "replace")
+    except UnusableImageError as error:
+        raise UserError(f"{path}/{table}", "a table", str(error), entry.by_hand) from None
+    rows = csv.DictReader(text.splitlines())
+    if not {"file", "genre"} <= set(rows.fieldnames or ()):
+        raise UserError(
+            f"{path}/{table}", "the columns file and genre", ", ".join(rows.fieldnames or ()),
+            entry.by_hand,
+        )  # fmt: skip
+    there, classes = set(files.files), entry.class_names or ()
+    chosen: list[str] = []
+    labels: list[int] = []
+    skipped: list[Skipped] = []
+    for row in rows:
+        genre = _GENRES.get((row["genre"] or "").strip())  # None where a line is cut short
+        name = clean((row["file"] or "").strip())
+        if genre is None or not name.startswith("Impressionism/"):
+            continue
+        if prefix + name in there:
+            chosen.append(name)
+            labels.append(classes.index(genre))
+        else:  # some names with accents differ between the table and the archive
+            skipped.append(Skipped(name, "named in wclasses.csv, but not there"))
+    if not chosen:
+        raise UserError(
+            str(path), "paintings in a folder Impressionism beside wclasses.csv", "none",
+            entry.by_hand,
+        )  # fmt: skip
+    return Pool(
+        title=entry.title,
+        source=entry.source,
+        place=f"{path}/{prefix}".rstrip("/"),
+        names=chosen,
+        image=_reader(files, prefix, chosen, config.image_size),
+        labels=np.array(labels, dtype=np.int64),
+        class_names=classes,
+        skipped=skipped,
+    )
+
+
+@contextmanager
+def _grouped_by_hand(path: Path, config: DataConfig, entry: Entry) -> Iterator[Pool]:
+    """Folders that someone has already sorted; refused where they are not the entry's classes."""
+    with folder_pool(path, config, entry) as pool:
+        if set(pool.class_names or ()) != set(entry.class_names or ()):
+            listed = ", ".join((pool.class_names or ("no class folders",))[:5])
+            raise UserError(
+                str(path),
+                f"what the publishers give, or the folders {', '.join(entry.class_names or ())}",
+                f"{listed}{', ...' if len(pool.class_names or ()) > 5 else ''}",
+                entry.by_hand,
+            )
+        yield pool
+
+
+@contextmanager
+def celeba_pool(found: Mapping[str, Path], config: DataConfig, entry: Entry) -> Iterator[Pool]:
+    """The middle 140x140 pixels of the aligned faces; the 40 attributes are the factors."""
+    archive, attributes, partition = (found[file.name] for file in entry.files)
+    _, header, *rows = attributes.read_text(encoding="utf-8").splitlines()
+    factors = {name: values for name, *values in (row.split() for row in rows)}
+    splits = dict(row.split() for row in partition.read_text(encoding="utf-8").splitlines())
+    with opened(archive) as files:
+        there = {name.rpartition("/")[2]: name for name in files.files}
+        chosen = [name for name in splits if name in there and name in factors]
+        read = _reader(files, "", [there[name] for name in chosen], None)
+
+        def middle(index: int) -> Pixels:
+            return centre(read(index)[None], _CELEBA_CROP, _CELEBA_CROP)[0]
+
+        codes = {"0": TRAIN, "1": VALIDATION, "2": TEST}
+        yield Pool(
+            title=entry.title,
+            source=entry.source,
+            place=str(archive),
+            names=chosen,
+            image=middle,
+            own_split=np.array([codes[splits[name]] for name in chosen], dtype=np.int8),
+            factors=(np.array([factors[name] for name in chosen], dtype=np.int64) + 1) // 2,
+            factor_names=tuple(header.split()),
+            skipped=[
+                Skipped(name, "listed, but not in the archive")
+                for name in splits
+                if name not in there or name not in factors
+            ],
+        )
+
+
+def flowers102_pool(
+    found: Mapping[str, Path], config: DataConfig, entry: Entry, raw: Path, progress: Progress
+) -> Pool:
+    """102 flowers through torchvision, which reads labels and splits by SciPy."""
+    from torchvision.datasets import Flowers102
+
+    archive, *tables = (found[file.name] for file in entry.files)
+    root = raw / entry.name / "unpacked"
+    images = unpacked(archive, root / "flowers-102", progress)
+    for table, file in zip(tables, entry.files[1:], strict=True):
+        if not (images / file.name).is_file():
+            copy_file(table, images / file.name)
+    chosen: list[Path] = []
+    labels: list[int] = []
+    splits: list[int] = []
+    for code, split in ((TRAIN, "train"), (VALIDATION, "val"), (TEST, "test")):
+        try:
+            # `loader` gets each path: the images are left to our own decoder.
+            listed = Flowers102(root, split=split, loader=lambda path: path)
+        except RuntimeError as error:
+            raise UserError(
+                str(root), f"the files of {archive.name} as published", str(error),
+                f"remove {root}, so that it is made anew",
+            ) from None  # fmt: skip
+        pairs = [listed[index] for index in range(len(listed))]
+        chosen += [Path(path) for path, _ in pairs]
+        labels += [label for _, label in pairs]
+        splits += [code] * len(pairs)
+    return Pool(
+        title=entry.title,
+        source=entry.source,
+        place=str(images / "jpg"),
+        names=[path.name for path in chosen],
+        image=lambda index: decode(read_image_file(chosen[index]), _reduced(config.image_size)),
+        labels=np.array(labels, dtype=np.int64),
+        class_names=tuple(Flowers102.classes),
+        own_split=np.array(splits, dtype=np.int8),
+    )
+
+
+def _reader(
+    files: Files, prefix: str, names: Sequence[str], image_size: int | None
+) -> Callable[[int], Pixels]:
+    """Index -> pixels; JPEGs of far more than `image_size` may be decoded smaller."""
+    at_least = None if image_size is None else _reduced(image_size)
+    return lambda index: decode(files.read(prefix + names[index]), at_least)
+
+
+def _reduced(image_size: int) -> int:
+    """Pixels that a reduced JPEG keeps: from four times the size, the result is within 2 levels."""
+    return 4 * image_size
+
+
+def _title(path: Path) -> str:
+    whole = path.resolve()
+    return clean(whole.stem if path.is_file() else whole.name)
+
 
 _GROUPED = {"fruits": fruits_pool, "wikiart": wikiart_pool}
 

@@ -1,12 +1,14 @@
-"""The training objective as configured: weighted reconstruction terms + beta * KL."""
+"""The loss of a VAE: its terms, weighted; its scale; the controller of beta."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
-from sharpvae.config.loss_schema import LossConfig
+from sharpvae.distributed import processes
+from sharpvae.objective.config import LossConfig
 from sharpvae.objective.schedules import Span, fraction_of_full
 from sharpvae.objective.terms import (
     absolute_error,
@@ -17,6 +19,82 @@ from sharpvae.objective.terms import (
     spared_kl,
     squared_error,
 )
+
+
+def beta_sigma(
+    loss: LossConfig,
+    pixels: int,
+    latent_dim: int,
+    squared_error: float | None = None,
+    beta: float | None = None,
+) -> float | None:
+    """The weight of the summed KL against the summed squared error.
+
+    Args:
+        loss: the `loss` section.
+        pixels: D = height * width * channels.
+        latent_dim: Z; counts where the KL is averaged over dimensions.
+        squared_error: SSE of an image as trained, which decides the decoder's variance under
+            `weights.gaussian`; None while it is not known.
+        beta: what a controller (`kl_share`) made of it; None while it is not known, or where there
+            is none.
+
+    Returns:
+        beta_sigma, or None for an objective without a squared error, or whose is not known yet.
+    """
+    if loss.kl_share > 0 and beta is None:
+        return None
+    weight = loss.weights.mse
+    if loss.weights.gaussian > 0:
+        if not squared_error:
+            return None
+        weight += loss.weights.gaussian * pixels / (2 * squared_error)
+    if weight == 0:
+        return None
+    per_pixel = pixels if loss.reduction == "mean" else 1
+    per_dimension = latent_dim if loss.kl_reduction == "mean" else 1
+    beta = loss.beta if beta is None else beta
+    return beta / per_dimension * per_pixel / (loss.reconstruction_weight * weight)
+
+
+RATE = 0.05  # of the way, on the logarithm of beta, from the share to its target, an update
+LARGEST_CHANGE = 1.05  # an update: slower than the KL answers, or the two would swing
+LEAST = 1e-4  # of the largest beta: where the controller begins, and how low it goes
+
+
+def share_of_kl(regularisation: Tensor, loss: Tensor) -> Tensor:
+    """beta * KL over the whole loss, over the batch of all processes; 0 of a loss of 0.
+
+    Args:
+        regularisation, loss: means over this process's part of the batch, scalars.
+
+    Returns:
+        A scalar without gradient, on their device.
+    """
+    share = processes.mean(regularisation.detach()) / processes.mean(loss.detach())
+    return torch.nan_to_num(share)
+
+
+def next_beta(beta: Tensor, kl_share: Tensor, target: float, largest: Tensor) -> Tensor:
+    """The beta of the next update.
+
+    beta * (target / share)^RATE, at most LARGEST_CHANGE up or down, within [LEAST, 1] * largest.
+    It comes to the target from below, because the share is not monotonic in beta: it grows with
+    beta while the posterior pays for what it carries, and falls to nothing where it collapses.
+
+    Args:
+        beta: of the last update, > 0.
+        kl_share: beta * KL over the whole loss at the last update.
+        target: share to hold, in (0, 1).
+        largest: beta never grows above it, > 0.
+
+    Returns:
+        A tensor as `beta`, on its device; nothing here waits for the host.
+    """
+    step = (target / kl_share.clamp(min=1e-12)) ** RATE
+    step = step.clamp(1 / LARGEST_CHANGE, LARGEST_CHANGE)
+    return torch.minimum(torch.maximum(beta * step, LEAST * largest), largest)
+
 
 _ALWAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": squared_error,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sharpvae.config.loss_schema import ScheduleConfig
+from sharpvae.objective.config import ScheduleConfig
 
 _STEEPNESS = 12.0  # of the sigmoid: from 0.25 % to 99.75 % of its range over `length`
 

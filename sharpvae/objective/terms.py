@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sharpvae import processes
+from sharpvae.distributed import processes
 
 _LEAST_VARIANCE = math.exp(-12)  # of the decoder: a standard deviation of 0.0025, 0.6 of 255 levels
 

@@ -1,4 +1,8 @@
-"""All that the report is made from, read from the files of earlier stages and checked."""
+"""Three FIDs side by side: from the prior, from the mixture, reconstructed; and how to read them.
+
+Reconstructions show what decoder and code can do; samples add what the source of the codes spoils
+(Dai & Wipf 2019; Ghosh et al. 2020).
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpvae.config.stage_files import ReportStage
-from sharpvae.errors import UserError
+from sharpvae.core.config import Section
+from sharpvae.core.errors import UserError
 from sharpvae.report.scores import (
     Artefact,
     Classifier,
@@ -81,6 +85,16 @@ class Summary(Artefact):
     def kept_epoch(self) -> int:
         """The epoch whose weights were scored."""
         return self.best_epoch if self.kept == "best" else self.epochs
+
+
+class ReportStage(Section):
+    """configs/report.json: settings to show, as plain values, whatever keys they have."""
+
+    preset: str
+    seeds: list[int]
+    data: dict[str, Any]
+    metrics: dict[str, Any]
+    variants: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -154,7 +168,7 @@ class Evidence:
         return compare(
             {variant: [run.scores for run in runs] for variant, runs in self.runs.items()},
             self.stage.seeds,
-            {name: config.model.latent_dim for name, config in self.stage.variants.items()},
+            {name: config["model"]["latent_dim"] for name, config in self.stage.variants.items()},
         )
 
 

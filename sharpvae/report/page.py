@@ -1,25 +1,172 @@
-"""The report as one HTML page that needs no other file."""
+"""The report as one page."""
 
 from __future__ import annotations
 
 import base64
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
-from sharpvae.report.catalogue import GOAL_TEXT, METRICS
-from sharpvae.report.charts import curve_panels, latent_panel, sharpness_panels
-from sharpvae.report.drawing import DPI, Panel, render
-from sharpvae.report.evidence import Evidence
-from sharpvae.report.gaps import CAVEAT, gap_table
-from sharpvae.report.numerals import join
-from sharpvae.report.palette import DARK, LIGHT
-from sharpvae.report.pictures import Picture, embedded, grid, strip
+from sharpvae.core.files import fresh_directory, write_text
+from sharpvae.report.evidence import Evidence, Images
+from sharpvae.report.figures import (
+    DARK,
+    DPI,
+    LIGHT,
+    Panel,
+    Theme,
+    curve_panels,
+    latent_panel,
+    render,
+    render_sheet,
+    sharpness_panels,
+)
+from sharpvae.report.metrics import GOAL_TEXT, METRICS
 from sharpvae.report.provenance import card_rows, protocol_notes, protocol_table, run_table
-from sharpvae.report.scores import Comparison
-from sharpvae.report.tables import difference_table, score_table
-from sharpvae.report.verdict import Verdict
+from sharpvae.report.scores import (
+    Comparison,
+    headline_metrics,
+)
+from sharpvae.report.tables import (
+    CAVEAT,
+    Cell,
+    ScoreTable,
+    Table,
+    difference_table,
+    gap_table,
+    join,
+    score_table,
+)
+from sharpvae.report.verdict import Verdict, verdict
+
+LEAST = 64  # pixels that an image should measure at the least, as shown
+_GRID = 340  # pixels of a grid's width, as shown: three grids fit side by side, one on a phone
+_STRIP = 820  # pixels of a strip's width, as shown
+_GAP = 1  # pixels between images, before enlargement
+_LABEL = 26  # pixels for a line of text on a sheet
+_MARGIN = 12
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG and the size at which to show it, a whole multiple of its own."""
+
+    png: bytes
+    width: int
+    height: int
+
+
+def enlargement(size: int) -> int:
+    """The whole factor that makes an image of `size` pixels at least LEAST wide."""
+    return max(1, -(-LEAST // size))
+
+
+def grid_columns(size: int) -> int:
+    """Images in a row of a grid."""
+    return min(5, max(2, _GRID // ((size + _GAP) * enlargement(size))))
+
+
+def strip_length(size: int) -> int:
+    """Images in a strip."""
+    return min(12, max(4, _STRIP // ((size + _GAP) * enlargement(size))))
+
+
+def tile(images: Images, columns: int) -> NDArray[np.uint8]:
+    """Lay images out row by row with transparent gaps.
+
+    uint8 [N, H, W, C], C 1 or 3 => uint8 [height, width, 4], RGBA
+    """
+    count, height, width, _ = images.shape
+    rows, columns = -(-count // columns), min(columns, count)
+    shape = (rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 4)
+    canvas = np.zeros(shape, np.uint8)
+    for index, image in enumerate(images):
+        y, x = index // columns * (height + _GAP), index % columns * (width + _GAP)
+        canvas[y : y + height, x : x + width, :3] = image  # grey spreads over the three channels
+        canvas[y : y + height, x : x + width, 3] = 255
+    return canvas
+
+
+def grid(images: Images) -> Picture:
+    """The first images as a square grid."""
+    size = images.shape[2]
+    columns = grid_columns(size)
+    return _tile(tile(images[: columns * columns], columns), enlargement(size))
+
+
+def strip(images: Images) -> Picture:
+    """The first images in one row."""
+    size = images.shape[2]
+    count = strip_length(size)
+    return _tile(tile(images[:count], count), enlargement(size))
+
+
+def embedded(png: bytes) -> Picture:
+    """A picture that an earlier stage made, enlarged by a whole factor where it is small."""
+    with Image.open(io.BytesIO(png)) as image:
+        factor = max(1, 640 // image.width)
+        return Picture(png, image.width * factor, image.height * factor)
+
+
+def sheet_of_grids(labelled: Sequence[tuple[str, Images]], theme: Theme) -> bytes:
+    """Square grids side by side, at most four in a row, each below its label, as a PNG."""
+    blocks = [(label, _enlarged(grid(images))) for label, images in labelled]
+    return _sheet(blocks, min(4, len(blocks)), theme)
+
+
+def sheet_of_strips(labelled: Sequence[tuple[str, Images]], theme: Theme) -> bytes:
+    """Strips one below the other, each below its label, as a PNG."""
+    return _sheet([(label, _enlarged(strip(images))) for label, images in labelled], 1, theme)
+
+
+def _sheet(blocks: Sequence[tuple[str, Image.Image]], columns: int, theme: Theme) -> bytes:
+    width = max(block.width for _, block in blocks) + _MARGIN
+    height = max(block.height for _, block in blocks) + _LABEL + _MARGIN
+    rows = -(-len(blocks) // columns)
+    sheet = Image.new("RGB", (columns * width + _MARGIN, rows * height + _MARGIN), theme.paper)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(15)  # comes with Pillow: the same letters on every machine
+    for index, (label, block) in enumerate(blocks):
+        x, y = _MARGIN + index % columns * width, _MARGIN + index // columns * height
+        draw.text((x, y), _shortened(label, font, block.width), theme.ink, font)
+        sheet.paste(block, (x, y + _LABEL), block)
+    return _png(sheet)
+
+
+def _shortened(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """`label`, its end cut off where it would run into the next picture."""
+    if font.getlength(label) <= width:
+        return label
+    while label and font.getlength(f"{label}...") > width:
+        label = label[:-1]
+    return f"{label}..."
+
+
+def _enlarged(picture: Picture) -> Image.Image:
+    with Image.open(io.BytesIO(picture.png)) as image:
+        size = (picture.width, picture.height)
+        return image.convert("RGBA").resize(size, Image.Resampling.NEAREST)
+
+
+def _tile(pixels: NDArray[np.uint8], factor: int) -> Picture:
+    height, width = pixels.shape[:2]
+    return Picture(_png(Image.fromarray(pixels)), width * factor, height * factor)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -124,3 +271,179 @@ def _typographic(text: str) -> str:
 
 def _data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All output files of the stage.
+
+    Attributes:
+        texts: file name -> content.
+        figures: file name within figures/ -> PNG.
+    """
+
+    comparison: Comparison
+    verdict: Verdict
+    texts: dict[str, str]
+    figures: dict[str, bytes]
+
+
+def build_report(evidence: Evidence) -> Report:
+    """Make every file of the report; the same evidence gives the same bytes."""
+    comparison = evidence.comparison()
+    outcome = verdict(comparison)
+    metrics = headline_metrics(comparison)
+    texts = {
+        "metrics.json": json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        "curves.csv": curves_csv(evidence),
+        "report.md": render_markdown(evidence, comparison, outcome),
+        "report.html": render_page(evidence, comparison, outcome),
+    }
+    return Report(comparison, outcome, texts, _figures(evidence))
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Write all files below `folder`, replacing those of an earlier report.
+
+    The figures go first and as one; each text replaces its predecessor whole.
+    """
+    with fresh_directory(folder / "figures") as staging:
+        for name, png in report.figures.items():
+            (staging / name).write_bytes(png)
+    for name, text in report.texts.items():
+        write_text(folder / name, text)
+
+
+def curves_csv(evidence: Evidence) -> str:
+    """Every logged value of every run, as `epoch,variant,seed,split,term,value`."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["epoch", "variant", "seed", "split", "term", "value"])
+    for run in evidence.all_runs:
+        for record in run.history:
+            row = [record.epoch, run.variant, run.seed, record.split, record.term, record.text]
+            writer.writerow(row)
+    return buffer.getvalue()
+
+
+def _figures(evidence: Evidence) -> dict[str, bytes]:
+    """The pictures of report.md, which `dvc plots diff` also lays side by side."""
+    real = ("real test images", evidence.test_images)
+    names = evidence.variants
+    return {
+        "samples.png": sheet_of_grids([real, *evidence.prior.items()], LIGHT),
+        "mixture.png": sheet_of_grids([real, *evidence.mixture.items()], LIGHT),
+        "reconstructions.png": sheet_of_strips([real, *evidence.reconstructions.items()], LIGHT),
+        "sharpness.png": render_sheet(sharpness_panels(evidence), names, LIGHT, split_key=False),
+        "curves.png": render_sheet(curve_panels(evidence), names, LIGHT, split_key=True),
+    }
+
+
+def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict) -> str:
+    """The whole text; pictures are looked for in figures/ beside it."""
+    stage = evidence.stage
+    several = len(stage.seeds) > 1
+    scores = score_table(comparison, evidence.reference)
+    seeds = f"{'seeds' if several else 'seed'} {', '.join(map(str, stage.seeds))}"
+    blocks = [
+        f"# {escape(join(evidence.variants))} on {escape(evidence.card.title)}",
+        f"**{escape(verdict.sentence)}**",
+        "\n".join(f"- {escape(note)}" for note in verdict.notes),
+        f"Preset {escape(stage.preset)}, {seeds}.",
+        "## Samples from the prior",
+        _figure("samples", "Real test images beside samples of each variant"),
+        "## Samples from the mixture fitted to the codes",
+        _figure("mixture", "Real test images beside samples from each variant's mixture"),
+        "## Reconstructions",
+        _figure("reconstructions", "Test images above each variant's reconstructions"),
+        "## Scores",
+        _score_rows(scores),
+        _score_key(scores, several),
+        "## Prior, mixture and reconstructions",
+        _rows(gap_table(comparison)),
+        CAVEAT,
+        "## Sharpness of single images",
+        _figure("sharpness", "Histograms of the sharpness of single images"),
+        "Triangles mark the means. To the left of the real images is blur, to the right noise.",
+        "## Training",
+        _figure("curves", "Every loss term and schedule over the epochs"),
+        "Means over images. A dot marks the epoch whose weights were kept, where not the last.",
+        _rows(run_table(evidence)),
+        "## What differs between the variants",
+        _differences(evidence),
+        "## How each number was made",
+        _rows(protocol_table(evidence)),
+        "\n".join(f"- {escape(note)}" for note in protocol_notes(evidence)),
+        "## The data",
+        _rows(Table(["", escape(evidence.card.title)], card_rows(evidence.card))),
+        "## To make this again",
+        "```sh\ndvc repro\n```",
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def escape(text: str) -> str:
+    """`text` with all that Markdown or HTML would take for markup made harmless.
+
+    An underscore within a word is left alone, as GitHub leaves it, so that names stay readable.
+    """
+    escaped = re.sub(r"([\\`*\[\]{}<>|#~&])", r"\\\1", text)
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
+
+
+def _figure(name: str, alt: str) -> str:
+    return f"![{alt}](figures/{name}.png)"
+
+
+def _score_rows(table: ScoreTable) -> str:
+    head = ["Score", "Better", *map(escape, table.variants), *map(escape, table.references)]
+    lines = [_line(head), _line([":--", ":--", *["--:"] * (len(head) - 2)])]
+    for heading, rows in table.groups.items():
+        lines.append(_line([f"*{heading}*", *[""] * (len(head) - 1)]))
+        for row in rows:
+            cells = [_cell(cell) for cell in row.cells]
+            lines.append(_line([escape(row.metric.label), row.goal, *cells, *row.references]))
+    return "\n".join(lines)
+
+
+def _cell(cell: Cell) -> str:
+    text = f"{cell.text} {cell.spread}".rstrip()
+    if cell.doubtful:
+        return f"~~{text}~~ \N{DAGGER}"
+    if cell.standing:
+        mark = "\N{BLACK CIRCLE}" if cell.standing == "clear" else "\N{WHITE CIRCLE}"
+        return f"**{text}** {mark}"
+    return text
+
+
+def _score_key(table: ScoreTable, several: bool) -> str:
+    text = "Bold \N{WHITE CIRCLE} is the best value"
+    if several:
+        text += (
+            "; bold \N{BLACK CIRCLE} is the best value whose 95\N{NO-BREAK SPACE}% interval is "
+            "clear of every other variant's"
+        )
+    if table.any_doubtful:
+        text += ". \N{DAGGER} A collapsed variant's sharpness means nothing and takes no part"
+    return f"{text}. The last {len(table.references)} columns are real images, for scale."
+
+
+def _differences(evidence: Evidence) -> str:
+    if len(evidence.variants) < 2:
+        return "There is one variant, so nothing differs."
+    table = difference_table(evidence)
+    return _rows(table) if table.rows else "Nothing: all variants have the same settings."
+
+
+def _rows(table: Table) -> str:
+    numeric = range(len(table.head))
+    lines = [
+        _line([escape(head) for head in table.head]),
+        _line(["--:" if index in table.numeric else ":--" for index in numeric]),
+        *(_line([escape(cell) for cell in row]) for row in table.rows),
+    ]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

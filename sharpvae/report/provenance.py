@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sharpvae.report.catalogue import BY_KEY
 from sharpvae.report.evidence import Card, Evidence, Run
-from sharpvae.report.numerals import NOTHING, decimals, fixed, join, thousands
+from sharpvae.report.metrics import BY_KEY
 from sharpvae.report.scores import Classifier, Protocol
-from sharpvae.report.tables import Table
+from sharpvae.report.tables import NOTHING, Table, decimals, fixed, join, thousands
 
 
 def run_table(evidence: Evidence) -> Table:
@@ -73,7 +72,7 @@ def _protocol_lines(protocol: Protocol) -> dict[str, str]:
 def _judge(evidence: Evidence) -> str:
     judge = evidence.reference.judge
     if judge is None:
-        return f"none was trained: the features are {evidence.stage.metrics.features}'s"
+        return f"none was trained: the features are {evidence.stage.metrics['features']}'s"
     return f"{_skill(judge)}; no loss has used it"
 
 
@@ -81,7 +80,8 @@ def _critic(evidence: Evidence) -> str:
     users = [
         name
         for name, config in evidence.stage.variants.items()
-        if config.loss.weights.perceptual > 0 and config.loss.perceptual.network == "critic"
+        if config["loss"]["weights"]["perceptual"] > 0
+        and config["loss"]["perceptual"]["network"] == "critic"
     ]
     use = f"in the loss of {join(users)}" if users else "in no variant's loss"
     return f"{_skill(evidence.critic)}; {use}"
@@ -110,8 +110,9 @@ def protocol_notes(evidence: Evidence) -> list[str]:
             "run dvc repro on one machine."
         )
     for name, config in evidence.stage.variants.items():
-        network = config.loss.perceptual.network
-        if config.loss.weights.perceptual > 0 and network in evidence.stage.metrics.features:
+        network = config["loss"]["perceptual"]["network"]
+        used = config["loss"]["weights"]["perceptual"] > 0
+        if used and network in evidence.stage.metrics["features"]:
             notes.append(
                 f"{name} was trained on features of {network}, the network that scores it: its "
                 "FID and KID are flattered."

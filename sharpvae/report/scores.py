@@ -12,9 +12,9 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.special import stdtrit
 
-from sharpvae.artefacts import read_json
-from sharpvae.errors import UserError
-from sharpvae.report.catalogue import BY_KEY, CONDITIONAL, HEADLINE, OPTIONAL, Goal
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import read_json
+from sharpvae.report.metrics import BY_KEY, CONDITIONAL, HEADLINE, OPTIONAL, Goal
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

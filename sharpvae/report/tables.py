@@ -1,16 +1,95 @@
-"""The tables of the report, as rows of text that the page and the Markdown both show."""
+"""Scores and settings as tables and text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from sharpvae.report.catalogue import GOAL_TEXT, MEANINGLESS_WHEN_COLLAPSED, METRICS, Metric
-from sharpvae.report.differences import differences
+from sharpvae.core.config import flatten, text
 from sharpvae.report.evidence import Evidence
-from sharpvae.report.numerals import NOTHING, decimals, fixed, with_interval
-from sharpvae.report.scores import Comparison, Estimate, Reference, distance, separate
+from sharpvae.report.metrics import GOAL_TEXT, MEANINGLESS_WHEN_COLLAPSED, METRICS, Metric
+from sharpvae.report.scores import (
+    Comparison,
+    Estimate,
+    Reference,
+    distance,
+    separate,
+)
+
+MINUS = "\N{MINUS SIGN}"
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+NOTHING = "\N{EN DASH}"
+
+
+def decimals(values: Iterable[float]) -> int:
+    """Digits after the point that show about four significant ones of the largest value.
+
+    None for whole numbers; at most four.
+    """
+    finite = [abs(value) for value in values if math.isfinite(value)]
+    largest = max(finite, default=0.0)
+    if all(value == round(value) for value in finite):
+        return 0
+    if largest < 1:
+        return 4 if largest < 0.1 else 3
+    return max(0, 3 - math.floor(math.log10(largest)))
+
+
+def fixed(value: float, places: int, signed: bool = False) -> str:
+    """`value` with `places` digits after the point, and a plus sign if `signed`."""
+    text = f"{abs(value):.{places}f}"
+    if float(text) == 0:
+        return text
+    return (MINUS if value < 0 else "+" if signed else "") + text
+
+
+def percent(value: float) -> str:
+    """A fraction as a signed percentage: -0.62 => "-62 %", with a true minus."""
+    return f"{fixed(100 * value, 0 if abs(value) >= 0.0995 else 1, signed=True)}\N{NO-BREAK SPACE}%"
+
+
+def thousands(value: int) -> str:
+    """A count in groups of three digits: 12345 => "12 345"."""
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def with_interval(estimate: Estimate, places: int, signed: bool = False) -> tuple[str, str]:
+    """The mean, and "± half-width" or "" for a single seed."""
+    half = estimate.half_width
+    spread = "" if half is None else f"{PLUS_MINUS}\N{NO-BREAK SPACE}{fixed(half, places)}"
+    return fixed(estimate.mean, places, signed), spread
+
+
+def join(words: Iterable[str]) -> str:
+    """A list in prose: "a", "a and b", "a, b and c"."""
+    *rest, last = words
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One setting that is not the same in all variants.
+
+    Attributes:
+        key: dotted, as in `loss.beta`.
+        values: one for each variant, written as in JSON, strings without quotes.
+    """
+
+    key: str
+    values: list[str]
+
+
+def differences(variants: Mapping[str, Mapping[str, Any]]) -> list[Difference]:
+    """The settings in which at least two of the variants differ, in the order of the schema."""
+    flat = [flatten(config) for config in variants.values()]
+    return [
+        Difference(key, [text(values[key]) for values in flat])
+        for key in flat[0]
+        if any(values[key] != flat[0][key] for values in flat)
+    ]
+
 
 Standing = Literal["", "best", "clear"]
 
@@ -152,3 +231,55 @@ def difference_table(evidence: Evidence) -> Table:
     """The settings in which the variants differ."""
     found = differences(evidence.stage.variants)
     return Table(["Setting", *evidence.variants], [[row.key, *row.values] for row in found])
+
+
+SOURCES = {"fid": "Prior", "fid_mixture": "Mixture", "fid_reconstruction": "Reconstructions"}
+
+
+CAVEAT = (
+    "FIDs do not add up, and reconstructions have an advantage: they start from the test images "
+    "themselves. So the differences say where to look, not how much each part costs."
+)
+
+
+def gap_table(comparison: Comparison) -> Table:
+    """The three FIDs of every variant, and what their differences say."""
+    means = [comparison.estimate(n, key).mean for n in comparison.variants for key in SOURCES]
+    places = decimals(means)
+    rows = []
+    for name in comparison.variants:
+        cells = [
+            " ".join(with_interval(comparison.estimate(name, key), places, False)).rstrip()
+            for key in SOURCES
+        ]
+        rows.append([name, *cells, reading(comparison, name, places)])
+    return Table(["FID from", *SOURCES.values(), "Reading"], rows, {1, 2, 3})
+
+
+def reading(comparison: Comparison, name: str, places: int) -> str:
+    """One sentence on one variant; differences that `places` digits do not show count for none."""
+    if comparison.collapsed(name):
+        return "It has collapsed: the decoder ignores the codes, wherever they come from."
+    prior, mixture, bottom = (
+        float(fixed(comparison.estimate(name, key).mean, places)) for key in SOURCES
+    )
+    if prior <= bottom:
+        return (
+            "Samples are as near to real images as reconstructions are: the prior costs nothing "
+            "that FID sees, and what is left to gain is the decoder's."
+        )
+    fault = (
+        "the codes: the encoder does not put images where the prior draws"
+        if prior - bottom > bottom
+        else "the decoder: even reconstructions come out that far from real images"
+    )
+    if mixture >= prior:
+        told = comparison.estimates[name]["class_agreement"] is not None
+        apart = " Its codes are drawn apart from the classes asked for." if told else ""
+        return f"Most of the distance lies with {fault}. The mixture does not help.{apart}"
+    share = min(1.0, (prior - mixture) / (prior - bottom))
+    gained = percent(share).lstrip("+")
+    return (
+        f"Most of the distance lies with {fault}. The mixture closes {gained} of the gap between "
+        "prior and reconstructions."
+    )

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sharpvae.report.catalogue import BY_KEY
-from sharpvae.report.numerals import decimals, fixed, join, percent
+from sharpvae.report.metrics import BY_KEY
 from sharpvae.report.scores import Comparison, distance, separate
+from sharpvae.report.tables import decimals, fixed, join, percent
 
 Change = Literal["better", "worse", "same"]
 Outcome = Literal["improved", "mixed", "not improved", "unclear", "collapsed", "alone"]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,10 +28,11 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from sharpvae.config.schema import MixtureConfig
-from sharpvae.errors import UserError
-from sharpvae.randomness import generator, seed_of
-from sharpvae.sampling.codes import Codes
+from sharpvae.core.errors import UserError
+from sharpvae.core.seeds import generator, seed_of
+from sharpvae.images.feed import Feed
+from sharpvae.sampling.config import MixtureConfig
+from sharpvae.vae.vae import VAE
 
 Array = NDArray[np.float64]
 
@@ -208,3 +209,28 @@ def _rest_likelihood(coordinates: Array, variances: Array, axes: Axes) -> float:
     """Mean log-density of the axes that the mixture leaves out, and that of the map's volume."""
     density = np.square(coordinates) / variances + np.log(2 * np.pi * variances)
     return float(-0.5 * density.sum(axis=1).mean() - np.log(axes.noise).sum())
+
+
+class Codes(NamedTuple):
+    """Posteriors of a set of images, and the classes of these."""
+
+    mean: NDArray[np.float64]  # (N, Z)
+    deviation: NDArray[np.float64]  # (N, Z), standard deviations
+    labels: NDArray[np.int64] | None  # (N,); None without labels
+
+
+@torch.no_grad()
+def codes_of(vae: VAE, feed: Feed, most: int, batch_size: int, seed: int) -> Codes:
+    """The codes of the images of `feed`, or of `most` of them chosen at random.
+
+    Nothing is decoded, which would take longer than all else here.
+    """
+    positions = torch.randperm(feed.count, generator=generator(seed, "encoded images"))[:most]
+    means, deviations = [], []
+    for chunk in positions.split(batch_size):
+        batch = feed.take(chunk)
+        posterior = vae.encoder(batch.images, batch.labels)
+        means.append(posterior.mean.double().cpu().numpy())
+        deviations.append((0.5 * posterior.log_var.double()).exp().cpu().numpy())
+    labels = None if feed.labels is None else feed.labels[positions].numpy()
+    return Codes(np.concatenate(means), np.concatenate(deviations), labels)

@@ -1,4 +1,4 @@
-"""A trainer as configured: networks, objective, discriminator, feeds."""
+"""In which precision a network computes."""
 
 from __future__ import annotations
 
@@ -7,21 +7,105 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from sharpvae.config.stage_files import TrainStage
-from sharpvae.datasets.batches import Feed
-from sharpvae.datasets.packed import load_card
-from sharpvae.errors import UserError
-from sharpvae.networks.discriminator import configured
-from sharpvae.networks.vae import VAE
-from sharpvae.objective.beta_sigma import beta_sigma
-from sharpvae.objective.objective import Objective
+from sharpvae.core.devices import resolved
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import read_json
+from sharpvae.core.seeds import global_seed
+from sharpvae.images.feed import Feed
+from sharpvae.images.packed import load_card
+from sharpvae.objective.adversary import Adversary, configured
+from sharpvae.objective.config import LossConfig
+from sharpvae.objective.objective import Objective, beta_sigma
 from sharpvae.objective.schedules import Span, never_starts
-from sharpvae.randomness import global_seed
-from sharpvae.training.adversary import Adversary
+from sharpvae.perception.critic import CriticFeatures, load_critic
+from sharpvae.perception.distances import (
+    LAYERS,
+    ImageNetFeatures,
+    NormalisedDistance,
+    PerceptualDistance,
+    channel_weights,
+    feature_variances,
+)
+from sharpvae.perception.pretrained import LPIPS_TRUNKS, find
+from sharpvae.training.config import TrainStage
 from sharpvae.training.loop import Trainer
-from sharpvae.training.loss_networks import VARIANCE_IMAGES, lpips_distance, perceptual_distance
-from sharpvae.training.precision import resolved
+from sharpvae.vae.vae import VAE
+
+_LPIPS_KEY = "loss.lpips.weights"
+VARIANCE_IMAGES = 64  # images from which the scale of each layer of VGG is measured
+
+
+def perceptual_distance(
+    loss: LossConfig, critic: Path, images: Tensor
+) -> PerceptualDistance | NormalisedDistance | None:
+    """The perceptual term; None where its weight is 0.
+
+    Args:
+        critic: directory that the stage `critic` wrote.
+        images: float32 (B, C, H, W) in [0, 1], real ones: `VARIANCE_IMAGES` are plenty. The
+            distance is built on their device.
+
+    Raises:
+        UserError: weights are missing, damaged, or of another network.
+    """
+    if loss.weights.perceptual == 0:
+        return None
+    section = loss.perceptual
+    network: CriticFeatures | ImageNetFeatures
+    if section.network == "critic":
+        network = CriticFeatures(load_critic(critic))
+        variances = read_json(critic / "critic.json")["feature_variances"]
+    else:
+        weights = _perceptual_weights(loss)
+        network = ImageNetFeatures(section.network, weights, section.layers, section.resize)
+        variances = None
+    if section.distance == "normalised":
+        return NormalisedDistance(network).to(images.device)
+    if variances is None:
+        variances = feature_variances(network.to(images.device), images)
+    return PerceptualDistance(network, variances).to(images.device)
+
+
+def lpips_distance(loss: LossConfig, device: torch.device) -> NormalisedDistance | None:
+    """LPIPS times D = height * width * channels; None where its weight is 0.
+
+    Raises:
+        UserError: weights are missing, damaged, or of another network.
+    """
+    if loss.weights.lpips == 0:
+        return None
+    kind = loss.lpips.network
+    network = ImageNetFeatures(
+        LPIPS_TRUNKS[kind], _lpips_weights(loss), LAYERS[kind], key=_LPIPS_KEY
+    )
+    return NormalisedDistance(network, channel_weights(kind)).to(device)
+
+
+def weight_files(loss: LossConfig) -> list[Path]:
+    """Files of pretrained weights that this objective computes with.
+
+    Raises:
+        UserError: one is missing.
+    """
+    files = []
+    if loss.weights.perceptual > 0 and loss.perceptual.network != "critic":
+        files.append(_perceptual_weights(loss))
+    if loss.weights.lpips > 0:
+        files.append(_lpips_weights(loss))
+    return files
+
+
+def _perceptual_weights(loss: LossConfig) -> Path:
+    section = loss.perceptual
+    key, instead = "loss.perceptual.weights", "set loss.perceptual.network: critic"
+    return find(section.network, section.weights, key, instead)
+
+
+def _lpips_weights(loss: LossConfig) -> Path:
+    trunk = LPIPS_TRUNKS[loss.lpips.network]
+    return find(trunk, loss.lpips.weights, _LPIPS_KEY, "set loss.weights.lpips: 0")
 
 
 def build(

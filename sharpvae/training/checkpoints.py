@@ -15,8 +15,7 @@ from typing import IO, Any, cast
 
 import torch
 
-from sharpvae.artefacts import force
-from sharpvae.locking import locked
+from sharpvae.core.files import force, locked
 
 _KEPT = 2  # the newest, and the one before it in case that is damaged
 _NAME = re.compile(r"(?P<step>\d{12})-(?P<digest>[0-9a-f]{64})\.pt")

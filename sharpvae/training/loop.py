@@ -1,30 +1,134 @@
-"""The training loop: a generator that yields what happened, and leaves showing it to others."""
+"""Epochs, and what they yield."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sharpvae import processes
-from sharpvae.config.schema import TrainConfig
-from sharpvae.datasets.batches import Batch, Feed
-from sharpvae.errors import UserError
-from sharpvae.networks.synchronised import synchronise
-from sharpvae.networks.vae import VAE
+from sharpvae.core.errors import UserError
+from sharpvae.distributed import processes
+from sharpvae.distributed.processes import synchronise
+from sharpvae.images.feed import Batch, Feed
+from sharpvae.objective.adversary import Adversary
 from sharpvae.objective.objective import Objective
-from sharpvae.training.adversary import Adversary
-from sharpvae.training.average import Average
-from sharpvae.training.guard import FiniteGuard, NotFinite
-from sharpvae.training.measuring import Terms, Validation, validate
-from sharpvae.training.records import Epoch, Step
-from sharpvae.training.selection import Best
-from sharpvae.training.update import Updater
+from sharpvae.training.config import TrainConfig
+from sharpvae.training.faults import FiniteGuard, NotFinite
+from sharpvae.training.update import Average, Updater
+from sharpvae.training.validate import Terms, Validation, validate
+from sharpvae.vae.vae import VAE
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update is done.
+
+    Attributes:
+        epoch: counted from 1.
+        done, of: updates done in this epoch, and how many it has.
+        step: updates done since the start.
+        images: images seen by this update, by all processes together.
+        numbers: at every `logging.every`-th update, mean over its images of each term and `loss`,
+            with `beta`, `lr` and `gradient`, the norm before clipping; None at the others, where
+            nobody waits for the device.
+    """
+
+    epoch: int
+    done: int
+    of: int
+    step: int
+    images: int
+    numbers: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch is done, and validated.
+
+    Attributes:
+        epoch: counted from 1.
+        step: updates done since the start.
+        train, validation: mean over images of each term, summed over pixels or latent dimensions,
+            and `loss`, the weighted total; validation at the final beta.
+        kl_per_dimension: nats of each latent dimension, mean over the validation images.
+        active_units: latent dimensions whose posterior mean varies by more than 0.01 over the
+            validation images (Burda et al. 2016, Importance weighted autoencoders, section 5).
+        fid: of prior samples against the validation images; None where it was not measured.
+        beta, lr: as of the last update.
+        gradient: norm of the gradient before clipping, mean over the updates where it was looked
+            at.
+        best: whether this is the best value so far of what `train.best_by` names.
+        last: whether training ends here.
+        stopped_early: whether it ends because that value stopped getting better.
+    """
+
+    epoch: int
+    step: int
+    train: dict[str, float]
+    validation: dict[str, float]
+    kl_per_dimension: list[float]
+    active_units: int
+    fid: float | None
+    beta: float
+    lr: float
+    gradient: float
+    best: bool
+    last: bool
+    stopped_early: bool
+
+    def rows(self) -> list[tuple[int, int, str, str, float]]:
+        """The record as rows of history.csv: epoch, step, split, term, value."""
+        validation = {**self.validation, "active_units": self.active_units}
+        if self.fid is not None:
+            validation["fid"] = self.fid
+        splits = {
+            "train": {**self.train, "gradient": self.gradient},
+            "validation": validation,
+            "schedule": {"beta": self.beta, "lr": self.lr},
+        }
+        return [
+            (self.epoch, self.step, split, term, value)
+            for split, terms in splits.items()
+            for term, value in terms.items()
+        ]
+
+
+class Best:
+    """The lowest value so far, and the weights that had it.
+
+    Args:
+        patience: epochs without a better value after which training may stop; 0: never.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.epoch, self.value = 0, math.inf
+        self.state: dict[str, Tensor] = {}
+
+    def offer(self, epoch: int, value: float, network: nn.Module) -> bool:
+        """Take the weights of `network` if `value` is the lowest so far; whether it is."""
+        if not value < self.value:
+            return False
+        self.epoch, self.value = epoch, value
+        self.state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        return True
+
+    def hopeless(self, epoch: int) -> bool:
+        """Whether patience has run out by `epoch`."""
+        return 0 < self.patience <= epoch - self.epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs."""
+        return {"epoch": self.epoch, "value": self.value, "state": self.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.epoch, self.value, self.state = state["epoch"], state["value"], state["state"]
 
 
 class Trainer:

@@ -8,7 +8,7 @@ import pytest
 
 from apps import checkpoints as app
 from sharpvae.training.checkpoints import Checkpoints
-from sharpvae.training.ticket import new_ticket, write_ticket
+from sharpvae.training.resume import new_ticket, write_ticket
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from apps import study as app
-from sharpvae.config.studies import Studies
+from sharpvae.config.names import Studies
 from tests.datasets.samples import REPOSITORY
 
 NAMES = list(Studies(REPOSITORY / "studies"))

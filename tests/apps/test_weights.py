@@ -11,7 +11,7 @@ import pytest
 
 from apps import weights as app
 from sharpvae.datasets import download
-from sharpvae.pretrained import PRETRAINED, cache
+from sharpvae.perception.pretrained import PRETRAINED, cache
 from tests.datasets.samples import Server
 from tests.processes import printed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sharpvae.config.dotted import flatten, text
+from sharpvae.core.config import flatten, text
 
 
 def test_nested_keys_are_joined_in_order() -> None:

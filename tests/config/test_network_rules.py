@@ -10,14 +10,12 @@ import pytest
 import torch
 from torchvision import models
 
-from sharpvae.config.network_rules import LENGTH, LPIPS_SMALLEST, POOLS
+from sharpvae.config.names import Studies, read_params
 from sharpvae.config.resolve import resolve
-from sharpvae.config.rules import check
-from sharpvae.config.studies import Studies
-from sharpvae.config.yaml_file import read_params
-from sharpvae.errors import UserErrors
-from sharpvae.networks.lpips import LAYERS
-from sharpvae.pretrained import LPIPS_TRUNKS, PRETRAINED, cache
+from sharpvae.config.rules import LENGTH, LPIPS_SMALLEST, POOLS, check
+from sharpvae.core.errors import UserErrors
+from sharpvae.perception.distances import LAYERS
+from sharpvae.perception.pretrained import LPIPS_TRUNKS, PRETRAINED, cache
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = read_params(REPOSITORY / "params.yaml")

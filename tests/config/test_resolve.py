@@ -12,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharpvae.config import resolve as resolving
-from sharpvae.config.dotted import flatten
+from sharpvae.config.names import Studies, read_params
 from sharpvae.config.resolve import Resolved
 from sharpvae.config.rules import check
-from sharpvae.config.studies import Studies
-from sharpvae.config.yaml_file import read_params
-from sharpvae.errors import UserError, UserErrors
-from sharpvae.pretrained import PRETRAINED, cache
+from sharpvae.core.config import flatten
+from sharpvae.core.errors import UserError, UserErrors
+from sharpvae.perception.pretrained import PRETRAINED, cache
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = read_params(REPOSITORY / "params.yaml")

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sharpvae.config.experiment import stage_files
 from sharpvae.config.resolve import resolve_file
-from sharpvae.config.stage_files import TrainStage, load_stage, stage_files
-from sharpvae.errors import UserError
+from sharpvae.core.config import load_stage
+from sharpvae.core.errors import UserError
+from sharpvae.training.config import TrainStage
 
 EXPERIMENT = resolve_file(Path(__file__).parents[2] / "params.yaml").experiment
 

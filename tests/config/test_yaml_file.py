@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sharpvae.config.yaml_file import read_params
-from sharpvae.errors import UserError
+from sharpvae.config.names import read_params
+from sharpvae.core.errors import UserError
 
 
 def read(tmp_path: Path, text: str) -> dict[str, object]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sharpvae.config.schema import DataConfig
 from sharpvae.datasets import download
+from sharpvae.datasets.config import DataConfig
 from tests.datasets.samples import Config, Record, Server, TinyDigits
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sharpvae.datasets.batches import Feed
-from sharpvae.datasets.packed import load_split, write_images
+from sharpvae.images.feed import Feed
+from sharpvae.images.packed import load_split, write_images
 
 SIDE = 64
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sharpvae.config.schema import DataConfig
-from sharpvae.config.stage_files import Minimum
+from sharpvae.core.console import Silent
+from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.pack import prepare
-from sharpvae.datasets.progress import Silent
 
 with tempfile.TemporaryDirectory() as name:
     top = Path(name)

@@ -18,13 +18,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sharpvae.config.schema import DataConfig
-from sharpvae.config.stage_files import Minimum
-from sharpvae.datasets.entry import Entry, File
+from sharpvae.core.console import Silent, Unit
+from sharpvae.core.errors import UserError
+from sharpvae.datasets.catalogue import Entry, File
+from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.pack import prepare
-from sharpvae.datasets.packed import Card
-from sharpvae.datasets.progress import Silent, Unit
-from sharpvae.errors import UserError
+from sharpvae.images.packed import Card
 
 REPOSITORY = Path(__file__).parents[2]
 MIRROR = REPOSITORY.parent / "shared" / "mirror"

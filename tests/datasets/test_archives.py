@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sharpvae.core.errors import UserError
 from sharpvae.datasets import archives
 from sharpvae.datasets.archives import unpacked
-from sharpvae.errors import UserError
 from tests.datasets.samples import Record, small_disk
 from tests.processes import running, told
 

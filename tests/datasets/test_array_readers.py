@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from sharpvae.core.errors import UserError
 from sharpvae.datasets import catalogue
-from sharpvae.datasets.entry import Entry, File
-from sharpvae.datasets.packed import SPLITS, load_split
-from sharpvae.errors import UserError
+from sharpvae.datasets.catalogue import Entry, File
+from sharpvae.images.packed import SPLITS, load_split
 from tests.datasets.samples import Config, Server, packed, refusal
 
 RNG = np.random.default_rng(0)

@@ -13,9 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpvae.datasets.batches import Batch, Feed, to_float, to_uint8
-from sharpvae.datasets.packed import Split, load_split, write_images
-from sharpvae.datasets.sources import chunks, fits
+from sharpvae.images.feed import Batch, Feed, chunks, fits, to_float, to_uint8
+from sharpvae.images.packed import Split, load_split, write_images
 
 REPOSITORY = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -214,7 +213,7 @@ def test_a_memory_map_is_read_and_left_alone(tmp_path: Path, resident: bool) -> 
 
 
 def test_arrays_larger_than_the_buffer_become_resident_whole(monkeypatch) -> None:
-    monkeypatch.setattr("sharpvae.datasets.sources._CHUNK_BYTES", 100)
+    monkeypatch.setattr("sharpvae.images.feed._CHUNK_BYTES", 100)
     split = numbered(50, 3)
     assert same(feed(split, True).in_order(7), feed(split, False).in_order(7))
 

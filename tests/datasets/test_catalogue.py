@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from sharpvae.core.errors import UserError
 from sharpvae.datasets.catalogue import CATALOGUE, check_name, entry, names
-from sharpvae.errors import UserError
 from tests.datasets.samples import REPOSITORY
 
 

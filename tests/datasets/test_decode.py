@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sharpvae.datasets.decode import UnusableImageError, decode
-from sharpvae.datasets.resize import fit_square
+from sharpvae.datasets.decode import UnusableImageError, decode, fit_square
 from tests.datasets.samples import colourful, encoded, smooth
 
 

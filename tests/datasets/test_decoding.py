@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sharpvae.datasets import parallel
-from sharpvae.datasets.decode import Pixels, UnusableImageError
-from sharpvae.datasets.decoding import decoded
-from sharpvae.datasets.duplicates import fingerprints
-from sharpvae.datasets.resize import fit_square
+from sharpvae.datasets import decode as parallel
+from sharpvae.datasets.decode import Pixels, UnusableImageError, decoded, fingerprints, fit_square
 from tests.datasets.samples import colourful
 
 SIZES = [(20, 20), (20, 20), (31, 9), (8, 8), (1200, 1000)]

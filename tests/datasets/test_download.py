@@ -21,12 +21,12 @@ from pathlib import Path
 
 import pytest
 
+from sharpvae.core.errors import UserError
 from sharpvae.datasets import download as module
-from sharpvae.datasets import network_errors
+from sharpvae.datasets import download as network_errors
+from sharpvae.datasets.catalogue import Entry, File
 from sharpvae.datasets.download import DownloadError, download
-from sharpvae.datasets.entry import Entry, File
 from sharpvae.datasets.fetch import obtain, places
-from sharpvae.errors import UserError
 from tests.datasets.samples import Answer, Record, Resumable, Server, in_turn, small_disk
 from tests.processes import running, told
 
@@ -38,7 +38,7 @@ ANY = File("a.bin", None, None)  # nobody states its hash
 OBTAIN = """
 import sys
 from pathlib import Path
-from sharpvae.datasets.entry import Entry, File
+from sharpvae.datasets.catalogue import Entry, File
 from sharpvae.datasets.fetch import obtain, places
 class Told:
     def step(self, title, done, total, unit="images"):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sharpvae.datasets.duplicates import fingerprints, identities
+from sharpvae.datasets.choose import identities
+from sharpvae.datasets.decode import fingerprints
 
 
 @given(arrays.arrays(np.uint8, (4, 5, 5, 3)), st.integers(0, 74), st.integers(1, 255))

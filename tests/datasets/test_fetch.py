@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from sharpvae.core.errors import UserError
 from sharpvae.datasets import download
 from sharpvae.datasets.catalogue import entry
-from sharpvae.datasets.checksum import fault
+from sharpvae.datasets.download import fault, reason
 from sharpvae.datasets.fetch import obtain, places
-from sharpvae.datasets.network_errors import reason
-from sharpvae.errors import UserError
 from tests.datasets.samples import MIRROR, Record, Server, TinyDigits
 
 IMAGES = "train-images-idx3-ubyte.gz"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sharpvae.datasets.idx import parse_idx, read_idx
-from sharpvae.errors import UserError
+from sharpvae.core.errors import UserError
+from sharpvae.datasets.arrays import parse_idx, read_idx
 from tests.datasets.samples import idx_bytes
 
 

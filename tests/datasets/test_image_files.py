@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sharpvae.datasets import image_files
+from sharpvae.core.errors import UserError
+from sharpvae.datasets import files as image_files
 from sharpvae.datasets.decode import UnusableImageError
-from sharpvae.datasets.image_files import clean, layout, open_files
-from sharpvae.errors import UserError
+from sharpvae.datasets.files import clean, layout, open_files
 from tests.datasets.samples import REPOSITORY, colourful, encoded, fill
 
 
@@ -235,8 +235,8 @@ AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from sharpvae.datasets.decode import UnusableImageError
-from sharpvae.datasets.image_files import open_files
-from sharpvae.errors import UserError
+from sharpvae.datasets.files import open_files
+from sharpvae.core.errors import UserError
 top = Path(sys.argv[1])
 (top / "secret.png").chmod(0)
 files = open_files(top)

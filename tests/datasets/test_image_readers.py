@@ -14,7 +14,7 @@ from scipy.io import savemat
 
 from sharpvae.datasets import catalogue
 from sharpvae.datasets.decode import decode
-from sharpvae.datasets.packed import SPLITS, load_split
+from sharpvae.images.packed import SPLITS, load_split
 from tests.datasets.samples import Config, Server, colourful, encoded, packed, refusal
 from tests.datasets.test_array_readers import md5, publish
 

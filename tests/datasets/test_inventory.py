@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from sharpvae.datasets.catalogue import entry
-from sharpvae.datasets.fetch import places
-from sharpvae.datasets.inventory import Holding, holding
+from sharpvae.datasets.fetch import Holding, holding, places
 from tests.datasets.samples import TinyDigits
 
 

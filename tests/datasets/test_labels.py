@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from sharpvae.config.names import Studies, read_params
 from sharpvae.config.resolve import Resolved, resolve
-from sharpvae.config.studies import Studies
-from sharpvae.config.yaml_file import read_params
-from sharpvae.datasets.labels import check_arithmetic, check_conditional, class_count
-from sharpvae.errors import UserError, UserErrors
+from sharpvae.config.rules import check_arithmetic, check_conditional
+from sharpvae.core.errors import UserError, UserErrors
+from sharpvae.datasets.choose import class_count
 from tests.datasets.samples import REPOSITORY, fill
 
 PARAMS = read_params(REPOSITORY / "params.yaml")

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sharpvae.artefacts import fresh_directory
-from sharpvae.config.stage_files import Minimum
+from sharpvae.core.console import Silent
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import fresh_directory
 from sharpvae.datasets import catalogue
+from sharpvae.datasets.config import Minimum
 from sharpvae.datasets.pack import prepare
-from sharpvae.datasets.packed import SPLITS, Card, load_card, load_split
-from sharpvae.datasets.progress import Silent
-from sharpvae.errors import UserError
+from sharpvae.images.packed import SPLITS, Card, load_card, load_split
 from tests.datasets.samples import (
     FEW,
     MIRROR,

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sharpvae.datasets.packed import (
+from sharpvae.core.errors import UserError
+from sharpvae.images.packed import (
     Card,
     Skipped,
     load_card,
@@ -18,7 +19,6 @@ from sharpvae.datasets.packed import (
     write_images,
     write_labels,
 )
-from sharpvae.errors import UserError
 
 CARD = Card(
     name="folder", title="Äpfel", licence="none", citation="", source="fruit", image_size=16,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sharpvae.datasets import parallel
-from sharpvae.datasets.parallel import cores, on_all_cores
+from sharpvae.datasets import decode as parallel
+from sharpvae.datasets.decode import cores, on_all_cores
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpvae.datasets.prefetch import prefetch
+from sharpvae.images.feed import prefetch
 
 TOP = Path(__file__).parents[2]
 
@@ -178,7 +178,7 @@ def test_the_collector_may_drop_it_in_its_own_thread() -> None:
 
 def test_a_program_ends_though_it_holds_one() -> None:
     code = (
-        "import itertools; from sharpvae.datasets.prefetch import prefetch; "
+        "import itertools; from sharpvae.images.feed import prefetch; "
         "items = prefetch(itertools.count(), 3); next(items)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=30, cwd=TOP)

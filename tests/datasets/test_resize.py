@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from sharpvae.datasets.resize import Fit, centre, fit_square
+from sharpvae.datasets.decode import Fit, centre, fit_square
 from tests.datasets.samples import colourful, smooth
 
 sides = st.integers(1, 40)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sharpvae.datasets import scratch as module
-from sharpvae.datasets.scratch import Scratch, write_all
+from sharpvae.datasets import pack as module
+from sharpvae.datasets.pack import Scratch, write_all
 
 
 @given(

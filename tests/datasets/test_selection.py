@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpvae.datasets.packed import SPLITS
-from sharpvae.datasets.selection import (
+from sharpvae.datasets.choose import (
     apportion,
     assign_splits,
     drop_straddling,
@@ -18,6 +17,7 @@ from sharpvae.datasets.selection import (
     round_half_up,
     subset_count,
 )
+from sharpvae.images.packed import SPLITS
 
 names = st.lists(st.text(max_size=6), unique=True, max_size=40)
 sizes = st.dictionaries(st.integers(0, 9), st.integers(0, 60), min_size=1)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sharpvae.datasets.packed import load_split
-from sharpvae.errors import UserError
+from sharpvae.core.errors import UserError
+from sharpvae.images.packed import load_split
 from tests.datasets.samples import Config, fill, packed, refusal
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sharpvae.datasets.statistics import Moments, glance, summary
-from sharpvae.metrics.image_statistics import exposure, laplacian_variance
+from sharpvae.datasets.pack import Moments, glance, summary
+from sharpvae.scoring.measures import exposure, laplacian_variance
 
 images_of_any_shape = arrays.arrays(
     np.uint8, st.tuples(*[st.integers(1, 5)] * 3, st.sampled_from([1, 3]))

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
+from sharpvae.config.names import Studies, read_params
 from sharpvae.config.resolve import Resolved, resolve
-from sharpvae.config.studies import Studies
-from sharpvae.config.yaml_file import read_params
-from sharpvae.datasets.steps import check_starts, most_steps
-from sharpvae.errors import UserErrors
+from sharpvae.config.rules import check_starts, most_steps
+from sharpvae.core.errors import UserErrors
 from tests.datasets.samples import REPOSITORY
 
 PARAMS = read_params(REPOSITORY / "params.yaml")

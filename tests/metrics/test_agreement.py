@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sharpvae.metrics.agreement import class_agreement, judged_agreement
-from sharpvae.metrics.judge import Judge, classify, save_judge
+from sharpvae.scoring.judge import Judge, class_agreement, classify, judged_agreement, save_judge
 
 CPU = torch.device("cpu")
 

@@ -11,11 +11,10 @@ import torch
 from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
 
-from sharpvae.config.schema import MetricsConfig
-from sharpvae.errors import UserError
-from sharpvae.metrics.features import extract, load_extractor
-from sharpvae.metrics.fidelity import fid, kid
-from sharpvae.metrics.judge import NAME, Judge, load_judge, save_judge
+from sharpvae.core.errors import UserError
+from sharpvae.perception.fidelity import fid, kid
+from sharpvae.scoring.config import MetricsConfig
+from sharpvae.scoring.judge import NAME, Judge, extract, load_extractor, load_judge, save_judge
 
 CPU = torch.device("cpu")
 METRICS = MetricsConfig(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from sharpvae.errors import UserError
-from sharpvae.metrics.fidelity import fid, kid
+from sharpvae.core.errors import UserError
+from sharpvae.perception.fidelity import fid, kid
 
 RANDOM = np.random.default_rng(0)
 SET = RANDOM.normal(size=(200, 6))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import convolve
 
-from sharpvae.metrics.image_statistics import blurred, exposure, grey, laplacian_variance
+from sharpvae.scoring.measures import blurred, exposure, grey, laplacian_variance
 
 NOISE = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), dtype=np.uint8)
 IMAGES = arrays(np.uint8, st.tuples(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from sharpvae.metrics.latent import active_units, kl_per_dimension
+from sharpvae.scoring.measures import active_units, kl_per_dimension
 
 
 def test_a_collapsed_posterior_has_no_active_unit_and_no_kl() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from sharpvae.metrics.reconstruction import psnr, ssim
+from sharpvae.scoring.measures import psnr, ssim
 
 RANDOM = np.random.default_rng(0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sharpvae.networks.vae import VAE, one_hot
+from sharpvae.vae.vae import VAE, one_hot
 
 LABELS = torch.tensor([0, 1, 2, 2])
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sharpvae.networks.discriminator import PatchDiscriminator
+from sharpvae.objective.adversary import PatchDiscriminator
 from tests.conftest import IMPROVED
 
 NORMS = ["none", "batch", "group", "spectral"]

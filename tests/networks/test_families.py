@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sharpvae.networks.layers import SILU_GAIN, Residual, groups, initialise, weighted
-from sharpvae.networks.vae import VAE
+from sharpvae.vae.layers import SILU_GAIN, Residual, groups, initialise, weighted
+from sharpvae.vae.vae import VAE
 
 KINDS = [
     {"family": "conv", "blocks": "plain", "upsampling": "transposed"},

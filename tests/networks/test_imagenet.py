@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from sharpvae.errors import UserError
-from sharpvae.networks.imagenet import ImageNetFeatures
-from sharpvae.networks.lpips import LAYERS, channel_weights
-from sharpvae.objective.perceptual import NormalisedDistance
-from sharpvae.pretrained import LPIPS_TRUNKS
+from sharpvae.core.errors import UserError
+from sharpvae.perception.distances import (
+    LAYERS,
+    ImageNetFeatures,
+    NormalisedDistance,
+    channel_weights,
+)
+from sharpvae.perception.pretrained import LPIPS_TRUNKS
 from tests.published_weights import save_published
 
 
@@ -168,6 +171,6 @@ def test_the_packages_weights_are_none_below_zero() -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sharpvae.networks.lpips.find_spec", lambda name: None)
+    monkeypatch.setattr("sharpvae.perception.distances.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"loss\.lpips"):
         channel_weights("alex")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sharpvae.networks.vae import VAE
+from sharpvae.vae.vae import VAE
 
 
 def update(vae: VAE) -> tuple[list[Tensor], int]:

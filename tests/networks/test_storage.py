@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sharpvae.errors import UserError
-from sharpvae.networks.storage import load_vae, save_vae
-from sharpvae.networks.vae import VAE
+from sharpvae.core.errors import UserError
+from sharpvae.vae.vae import VAE, load_vae, save_vae
 
 CPU = torch.device("cpu")
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sharpvae.networks.discriminator import PatchDiscriminator
-from sharpvae.networks.summary import discriminator_layers, layers
-from sharpvae.networks.vae import VAE
+from apps.describe import discriminator_layers, layers
+from sharpvae.objective.adversary import PatchDiscriminator
+from sharpvae.vae.vae import VAE
 
 
 @pytest.mark.parametrize("upsampling", ["transposed", "nearest"])

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sharpvae import processes
-from sharpvae.networks.synchronised import BatchNormOfAll, synchronise
-from sharpvae.processes import rows
+from sharpvae.distributed import processes
+from sharpvae.distributed.processes import BatchNormOfAll, rows, synchronise
 from tests.peers import WORLD, together
 
 KINDS = ("maps", "vectors", "cumulative", "plain", "bf16")

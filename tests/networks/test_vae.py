@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from sharpvae.networks.layers import initialise, upsample
-from sharpvae.networks.vae import VAE, Posterior
+from sharpvae.vae.layers import initialise, upsample
+from sharpvae.vae.vae import VAE, Posterior
 
 
 @pytest.mark.parametrize("kernel", [3, 4])

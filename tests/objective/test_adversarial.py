@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpvae.objective.adversarial import adaptive_weight, deception, discrimination
+from sharpvae.objective.adversary import adaptive_weight, deception, discrimination
 
 
 def test_deception_is_per_image_over_patches() -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpvae.objective.control import LARGEST_CHANGE, LEAST, next_beta
+from sharpvae.objective.objective import LARGEST_CHANGE, LEAST, next_beta
 
 
 def share_of_linear_vae(beta: float, variances: torch.Tensor) -> float:

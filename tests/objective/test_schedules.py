@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sharpvae.config.loss_schema import ScheduleConfig
+from sharpvae.objective.config import ScheduleConfig
 from sharpvae.objective.schedules import Span, fraction_of_full, lr_factor, never_starts
 
 SPAN = Span(epoch_steps=10, epochs=40)

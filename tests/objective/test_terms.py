@@ -8,12 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
-from sharpvae.networks.critic import Critic, CriticFeatures
 from sharpvae.objective import terms
-from sharpvae.objective.beta_sigma import beta_sigma
-from sharpvae.objective.objective import Objective
-from sharpvae.objective.perceptual import NormalisedDistance, PerceptualDistance, feature_variances
+from sharpvae.objective.objective import Objective, beta_sigma
 from sharpvae.objective.schedules import Span
+from sharpvae.perception.critic import Critic, CriticFeatures
+from sharpvae.perception.distances import NormalisedDistance, PerceptualDistance, feature_variances
 
 
 @given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 9))

@@ -9,15 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sharpvae import processes
-from sharpvae.config.schema import ModelConfig
-from sharpvae.networks.discriminator import Norm, PatchDiscriminator
-from sharpvae.networks.synchronised import synchronise
-from sharpvae.networks.vae import VAE
-from sharpvae.objective.adversarial import adaptive_weight, deception, discrimination
-from sharpvae.objective.control import share_of_kl
+from sharpvae.distributed import processes
+from sharpvae.distributed.processes import rows, synchronise
+from sharpvae.objective.adversary import (
+    Norm,
+    PatchDiscriminator,
+    adaptive_weight,
+    deception,
+    discrimination,
+)
+from sharpvae.objective.objective import share_of_kl
 from sharpvae.objective.terms import gaussian_nll, kl_per_dimension, spared_kl
-from sharpvae.processes import rows
+from sharpvae.vae.config import ModelConfig
+from sharpvae.vae.vae import VAE
 from tests.conftest import IMPROVED
 from tests.peers import together
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from sharpvae.report.gaps import gap_table, reading
 from sharpvae.report.scores import Comparison, Estimate
+from sharpvae.report.tables import gap_table, reading
 from tests.report.tree import BLURRY
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sharpvae.report.charts import _log_edges, _share
-from sharpvae.report.palette import DARK, LIGHT
-from sharpvae.report.pictures import (
+from sharpvae.report.figures import DARK, LIGHT, _log_edges, _share
+from sharpvae.report.page import (
     LEAST,
     embedded,
     enlargement,

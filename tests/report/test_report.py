@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sharpvae.config.stage_files import ReportStage, load_stage
-from sharpvae.errors import UserError
-from sharpvae.report.build import Report, build_report, write_report
-from sharpvae.report.evidence import load_evidence, load_history
-from sharpvae.report.markdown import escape
+from sharpvae.core.config import load_stage
+from sharpvae.core.errors import UserError
+from sharpvae.report.evidence import ReportStage, load_evidence, load_history
+from sharpvae.report.page import Report, build_report, escape, write_report
 from tests.report.tree import BLURRY, SHARP, blobs, write_tree
 
 VOID = {"meta", "img", "br", "source", "link", "input", "hr"}

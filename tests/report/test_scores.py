@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sharpvae.errors import UserError
-from sharpvae.report.catalogue import BY_KEY, CONDITIONAL, HEADLINE, Goal
+from sharpvae.core.errors import UserError
+from sharpvae.report.metrics import BY_KEY, CONDITIONAL, HEADLINE, Goal
 from sharpvae.report.scores import (
     Comparison,
     Estimate,

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from sharpvae.config.schema import VariantConfig
-from sharpvae.report.catalogue import BY_KEY
-from sharpvae.report.differences import differences
+from sharpvae.config.experiment import VariantConfig
 from sharpvae.report.evidence import Card
-from sharpvae.report.numerals import decimals, fixed, join, percent, thousands
+from sharpvae.report.metrics import BY_KEY
 from sharpvae.report.provenance import card_rows
 from sharpvae.report.scores import Estimate
-from sharpvae.report.tables import standings
+from sharpvae.report.tables import decimals, differences, fixed, join, percent, standings, thousands
 from tests.report.tree import configuration
 
 
@@ -71,7 +69,9 @@ def test_differences() -> None:
         "improved": {"loss.weights.l1": 1.0, "model.widths": [16, 32], "train.weight_decay": 1e-4},
         "wide": {"model.norm": "batch"},
     }
-    configs = {n: VariantConfig.model_validate(configuration(c)) for n, c in variants.items()}
+    configs = {
+        n: VariantConfig.model_validate(configuration(c)).model_dump() for n, c in variants.items()
+    }
     assert {row.key: row.values for row in differences(configs)} == {
         "model.widths": ["[32, 32, 32, 32]", "[16, 32]", "[32, 32, 32, 32]"],
         "model.norm": ["none", "none", "batch"],

@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from sharpvae.config.schema import MixtureConfig
-from sharpvae.errors import UserError
-from sharpvae.randomness import generator
-from sharpvae.sampling.codes import Codes
-from sharpvae.sampling.mixture import Mixture, draws, fit_mixture, principal_axes
+from sharpvae.core.errors import UserError
+from sharpvae.core.seeds import generator
+from sharpvae.sampling.config import MixtureConfig
+from sharpvae.sampling.mixture import Codes, Mixture, draws, fit_mixture, principal_axes
 
 
 def config(**changes: object) -> MixtureConfig:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpvae.sampling.paths import along, interpolate, traverse
+from sharpvae.sampling.pictures import along, interpolate, traverse
 
 VECTOR = st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4).map(torch.tensor)
 

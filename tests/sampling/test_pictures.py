@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sharpvae.config.schema import SampleConfig
-from sharpvae.networks.vae import VAE
-from sharpvae.randomness import global_seed
-from sharpvae.sampling.codes import codes_of
-from sharpvae.sampling.draw import asked_labels, decode, encode, from_prior
+from sharpvae.core.seeds import global_seed
+from sharpvae.sampling.config import SampleConfig
+from sharpvae.sampling.mixture import codes_of
 from sharpvae.sampling.pictures import Explorer, Picture, default_arithmetic
+from sharpvae.vae.draw import asked_labels, decode, encode, from_prior
+from sharpvae.vae.vae import VAE
 from tests.conftest import IMPROVED
 from tests.feeds import feed_of
 

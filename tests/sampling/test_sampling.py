@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from sharpvae.networks.vae import VAE
-from sharpvae.randomness import global_seed
-from sharpvae.sampling.draw import asked_labels, encode, from_prior
-from sharpvae.sampling.film import Film
-from sharpvae.sampling.grid import grid, pairs
+from sharpvae.core.seeds import global_seed
+from sharpvae.images.tiles import grid, pairs
+from sharpvae.training.loggers import Film
+from sharpvae.vae.draw import asked_labels, encode, from_prior
+from sharpvae.vae.vae import VAE
 from tests.feeds import feed_of
 
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from sharpvae.artefacts import write_json
-from sharpvae.errors import UserError
-from sharpvae.metrics.fidelity import fid
-from sharpvae.networks.critic import Critic
-from sharpvae.networks.vae import VAE
-from sharpvae.randomness import global_seed
-from sharpvae.sampling.draw import from_prior
-from sharpvae.sampling.validation_fid import ValidationFID, features
-from sharpvae.weights import save_weights
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import write_json
+from sharpvae.core.seeds import global_seed
+from sharpvae.core.weights import save_weights
+from sharpvae.perception.critic import Critic
+from sharpvae.perception.fidelity import fid
+from sharpvae.training.validate import ValidationFID, features
+from sharpvae.vae.draw import from_prior
+from sharpvae.vae.vae import VAE
 from tests.feeds import feed_of
 
 COUNT = 60
@@ -61,7 +61,7 @@ def test_samples_that_are_the_images_score_zero(critic: Path, vae: VAE, monkeypa
     packed = reals.permute(0, 2, 3, 1).numpy()
     score = ValidationFID(critic, feed_of(reals), 16, seed=0)
     monkeypatch.setattr(
-        "sharpvae.sampling.validation_fid.from_prior", lambda *_: np.ascontiguousarray(packed)
+        "sharpvae.training.validate.from_prior", lambda *_: np.ascontiguousarray(packed)
     )
     assert score(vae) == pytest.approx(0, abs=1e-6)
 

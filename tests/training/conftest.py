@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sharpvae.networks.discriminator import PatchDiscriminator
-from sharpvae.networks.vae import VAE
+from sharpvae.core.seeds import global_seed
+from sharpvae.objective.adversary import Adversary, PatchDiscriminator
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.schedules import Span
-from sharpvae.randomness import global_seed
-from sharpvae.training.adversary import Adversary
 from sharpvae.training.loop import Trainer
+from sharpvae.vae.vae import VAE
 from tests.feeds import feed_of
 
 

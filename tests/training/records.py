@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sharpvae.training.records import Epoch, Step
+from sharpvae.training.loop import Epoch, Step
 
 
 def epoch_record(epoch: int, steps: int = 4, **changes: object) -> Epoch:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from sharpvae.errors import UserError
-from sharpvae.processes import joined, launched, rank, total, world
-from sharpvae.training.launch import launch
-from stages.console import run
+from sharpvae.core.console import run
+from sharpvae.core.errors import UserError
+from sharpvae.distributed.launch import launch
+from sharpvae.distributed.processes import joined, launched, rank, total, world
 
 
 def main(what: str, nodes: str) -> None:

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sharpvae.networks.discriminator import PatchDiscriminator
-from sharpvae.randomness import global_seed
-from sharpvae.training.adversary import Adversary
+from sharpvae.core.seeds import global_seed
+from sharpvae.objective.adversary import Adversary, PatchDiscriminator
 from tests.conftest import IMPROVED
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sharpvae.training.records import Epoch
+from sharpvae.training.loop import Epoch
 
 
 def test_it_follows_the_weights_by_its_definition(trainer) -> None:

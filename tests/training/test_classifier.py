@@ -7,10 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpvae.config.schema import ClassifierConfig
-from sharpvae.metrics.judge import Judge
-from sharpvae.networks.critic import Critic
-from sharpvae.training.classifier import (
+from sharpvae.perception.config import ClassifierConfig
+from sharpvae.perception.critic import (
+    Critic,
     Task,
     accuracy,
     halves,
@@ -18,6 +17,7 @@ from sharpvae.training.classifier import (
     task_for,
     train_classifier,
 )
+from sharpvae.scoring.judge import Judge
 from tests.feeds import feed_of
 
 CONFIG = ClassifierConfig(widths=[8, 8], epochs=15, lr=1e-2, batch_size=16, seed=0)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sharpvae.config.loss_schema import LossConfig
-from sharpvae.training.collapse import CollapseWatch
-from sharpvae.training.records import Epoch
+from sharpvae.objective.config import LossConfig
+from sharpvae.training.loop import Epoch
+from sharpvae.training.watch import CollapseWatch
 from tests.training.records import epoch_record
 
 Configured = Callable[..., LossConfig]

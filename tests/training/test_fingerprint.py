@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from sharpvae.config.experiment import stage_files
 from sharpvae.config.resolve import resolve_file
-from sharpvae.config.stage_files import TrainStage, stage_files
-from sharpvae.training.fingerprint import fingerprint, identity
+from sharpvae.training.config import TrainStage
+from sharpvae.training.resume import fingerprint, identity
 
 REPOSITORY = Path(__file__).parents[2]
 EXPERIMENT = resolve_file(REPOSITORY / "params.yaml").experiment

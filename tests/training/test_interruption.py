@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from sharpvae.processes import VARIABLES
-from sharpvae.training.interruption import SIGNALS, put_off
+from sharpvae.distributed.processes import VARIABLES
+from sharpvae.training.run import SIGNALS, put_off
 
 
 @pytest.fixture(autouse=True)

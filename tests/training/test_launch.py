@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sharpvae.errors import UserError
-from sharpvae.processes import ABANDONED
-from sharpvae.training.launch import INTERRUPTED, _verdict, launch
+from sharpvae.core.errors import UserError
+from sharpvae.distributed.launch import INTERRUPTED, _verdict, launch
+from sharpvae.distributed.processes import ABANDONED
 from tests.processes import REPOSITORY, interruptible
 
 TRAIN = [sys.executable, "-m", "stages.train", "improved", "0"]

@@ -14,13 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sharpvae.config.schema import LoggingConfig
-from sharpvae.errors import UserError
-from sharpvae.training.dvclive_logger import DvcLiveLogger
-from sharpvae.training.loggers import Logger, Places, Run, open_loggers
-from sharpvae.training.records import Epoch
-from sharpvae.training.tensorboard_logger import TensorBoardLogger
-from sharpvae.training.wandb_logger import WandbLogger
+from sharpvae.core.errors import UserError
+from sharpvae.training.config import LoggingConfig
+from sharpvae.training.loggers import DvcLiveLogger, Logger, Places, Run, open_loggers
+from sharpvae.training.loop import Epoch
+from sharpvae.training.services import TensorBoardLogger, WandbLogger
 from tests.training.records import epoch_record, training
 from tests.training.wandb_file import records
 
@@ -203,8 +201,8 @@ def test_tensorboard_starts_anew_without_the_curves_of_the_last_training(tmp_pat
 _OFFLINE = """
 import sys
 from pathlib import Path
-from sharpvae.training.wandb_logger import WandbLogger
-from sharpvae.training.records import Epoch, Step
+from sharpvae.training.services import WandbLogger
+from sharpvae.training.loop import Epoch, Step
 place, picture = Path(sys.argv[1]), Path(sys.argv[2])
 logger = WandbLogger(place, "offline", "an-id", "improved-0", {"loss.beta": 0.5, "widths": [1, 2]})
 logger.pictures(0, 0, picture, picture)
@@ -251,7 +249,7 @@ def test_wandb_offline_needs_neither_network_nor_login_and_is_told_everything(
 
 def test_wandb_online_without_a_login_says_so_and_asks_nobody(tmp_path: Path) -> None:
     code = "from pathlib import Path\n" + _OFFLINE.replace('"offline"', '"online"').replace(
-        "from sharpvae", "from sharpvae.errors import UserError\nfrom sharpvae", 1
+        "from sharpvae", "from sharpvae.core.errors import UserError\nfrom sharpvae", 1
     ).replace("logger = ", "try: logger = ").replace(
         "logger.pictures", "except UserError as e: print(e); raise SystemExit(3)\nlogger.pictures"
     )
@@ -360,7 +358,7 @@ def test_a_missing_package_names_its_key_and_its_installation(
 def test_what_is_off_is_not_imported(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from sharpvae.training.loggers import *\n"
-        "from sharpvae.config.schema import LoggingConfig\n"
+        "from sharpvae.datasets.config import LoggingConfig\n"
         "off = LoggingConfig(every=1, dvclive=False, tensorboard=False, wandb=None)\n"
         "with open_loggers(off, Run('v', 0, 'id'), Places(Path(), Path(), Path())): pass\n"
         "print(sorted({'dvclive', 'tensorboard', 'wandb', 'torch'} & set(sys.modules)))"

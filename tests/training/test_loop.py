@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sharpvae.datasets.batches import Batch
-from sharpvae.errors import UserError
+from sharpvae.core.errors import UserError
+from sharpvae.images.feed import Batch
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.schedules import Span, lr_factor
 from sharpvae.training import loop
-from sharpvae.training.loop import Trainer
-from sharpvae.training.measuring import Validation, measure, validate
-from sharpvae.training.records import Epoch, Step
+from sharpvae.training.loop import Epoch, Step, Trainer
+from sharpvae.training.validate import Validation, measure, validate
 
 WARMUP = {"shape": "linear", "length": 10.0}
 

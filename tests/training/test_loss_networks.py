@@ -7,16 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sharpvae.artefacts import write_json
-from sharpvae.errors import UserError
-from sharpvae.networks.critic import Critic, CriticFeatures
-from sharpvae.objective.perceptual import (
-    NormalisedDistance,
-    PerceptualDistance,
-    feature_variances,
-)
-from sharpvae.training.loss_networks import lpips_distance, perceptual_distance
-from sharpvae.weights import save_weights
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import write_json
+from sharpvae.core.weights import save_weights
+from sharpvae.perception.critic import Critic, CriticFeatures
+from sharpvae.perception.distances import NormalisedDistance, PerceptualDistance, feature_variances
+from sharpvae.training.build import lpips_distance, perceptual_distance
 from tests.published_weights import save_published
 
 IMAGES = torch.rand(8, 1, 32, 32, generator=torch.Generator().manual_seed(0))

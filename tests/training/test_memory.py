@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sharpvae.config.stage_files import TrainStage
-from sharpvae.networks.vae import VAE
-from sharpvae.training.memory import activations, is_out_of_memory, out_of_memory
+from sharpvae.training.config import TrainStage
+from sharpvae.training.faults import activations, is_out_of_memory, out_of_memory
+from sharpvae.vae.vae import VAE
 from tests.conftest import IMPROVED
 
 

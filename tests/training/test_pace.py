@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpvae.training.pace import Pace
-from sharpvae.training.records import Epoch, Step
+from sharpvae.training.loop import Epoch, Step
+from sharpvae.training.watch import Pace
 from tests.training.records import training
 
 

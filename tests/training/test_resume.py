@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from sharpvae.training.loop import Trainer
-from sharpvae.training.records import Epoch
+from sharpvae.training.loop import Epoch, Trainer
 
 MLP = {"family": "mlp", "widths": [16, 8], "dropout": 0.5}
 ADVERSARIAL = {"weights": {"adversarial": 0.1}, "schedules": {"adversarial": {"start": 1.0}},

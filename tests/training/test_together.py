@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 import torch
 
-from sharpvae import processes
-from sharpvae.config.loss_schema import LossConfig
-from sharpvae.config.schema import ModelConfig, TrainConfig
-from sharpvae.errors import UserError
-from sharpvae.networks.discriminator import PatchDiscriminator
-from sharpvae.networks.vae import VAE
+from sharpvae.core.errors import UserError
+from sharpvae.core.seeds import global_seed
+from sharpvae.distributed import processes
+from sharpvae.objective.adversary import Adversary, PatchDiscriminator
+from sharpvae.objective.config import LossConfig
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.schedules import Span
-from sharpvae.randomness import global_seed
-from sharpvae.training.adversary import Adversary
+from sharpvae.training.config import TrainConfig
 from sharpvae.training.loop import Trainer
+from sharpvae.vae.config import ModelConfig
+from sharpvae.vae.vae import VAE
 from tests.conftest import toy_loss, toy_model, toy_train
 from tests.feeds import feed_of
 from tests.peers import together

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sharpvae.datasets.batches import Batch
+from sharpvae.images.feed import Batch
 from sharpvae.training.loop import Trainer
-from sharpvae.training.measuring import measure
+from sharpvae.training.validate import measure
 
 GROUP = {"norm": "group"}
 

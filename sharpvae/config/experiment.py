@@ -1,0 +1,144 @@
+"""The typed schema of params.yaml: every section, every key, its type and its range.
+
+No key has a hidden default: what a run uses stands in params.yaml, in a preset, in the shared
+section or in the variant. `None` (YAML `null`) is allowed only where the type says so.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from sharpvae.core.config import Section
+from sharpvae.datasets.config import DataConfig, Minimum, PrepareStage
+from sharpvae.objective.config import LossConfig
+from sharpvae.perception.config import ClassifierConfig, CriticStage
+from sharpvae.report.evidence import ReportStage
+from sharpvae.sampling.config import SampleConfig, SampleStage
+from sharpvae.scoring.config import EvaluateStage, MetricsConfig, ReferenceStage
+from sharpvae.training.config import LoggingConfig, TrainConfig, TrainStage
+from sharpvae.vae.config import ModelConfig
+
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+class VariantConfig(Section):
+    """Everything in which one variant may differ from another."""
+
+    model: ModelConfig
+    loss: LossConfig
+    train: TrainConfig
+    sample: SampleConfig
+
+
+class Experiment(Section):
+    """params.yaml, resolved: what every stage together will do."""
+
+    preset: str
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    device: str
+    data: DataConfig
+    judge: ClassifierConfig
+    critic: ClassifierConfig
+    metrics: MetricsConfig
+    logging: LoggingConfig
+    variants: Annotated[dict[str, VariantConfig], Field(min_length=1)]
+
+    @field_validator("seeds")
+    @classmethod
+    def _no_seed_twice(cls, value: list[int]) -> list[int]:
+        if len(set(value)) != len(value):
+            raise ValueError("a list of different integers, such as [0, 1, 2]")
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not DEVICE.fullmatch(value):
+            raise ValueError("auto, cpu, mps, cuda or cuda:<index>")
+        return value
+
+
+SHARED_SECTIONS: dict[str, type[Section]] = {
+    "data": DataConfig,
+    "judge": ClassifierConfig,
+    "critic": ClassifierConfig,
+    "metrics": MetricsConfig,
+    "logging": LoggingConfig,
+}
+
+
+VARIANT_SECTIONS: dict[str, type[Section]] = {
+    "model": ModelConfig,
+    "loss": LossConfig,
+    "train": TrainConfig,
+    "sample": SampleConfig,
+}
+
+
+SECTIONS = SHARED_SECTIONS | VARIANT_SECTIONS
+
+
+PRESET_SECTIONS = {name: SECTIONS[name] for name in ("data", "model", "loss", "train")}
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether `name` can serve as a variant: part of a path and of a DVC stage's name."""
+    return (
+        isinstance(name, str)
+        and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) is not None
+        and PurePath(name).name == name
+    )
+
+
+def stage_files(experiment: Experiment) -> dict[str, Section]:
+    """Relative file name under configs/ -> what that stage is to do."""
+    device = experiment.device
+    files: dict[str, Section] = {
+        "prepare.json": PrepareStage(data=experiment.data, minimum=_minimum(experiment)),
+        "critic.json": CriticStage(critic=experiment.critic, device=device),
+        "reference.json": ReferenceStage(
+            judge=experiment.judge, metrics=experiment.metrics, device=device
+        ),
+        "report.json": ReportStage(
+            preset=experiment.preset,
+            seeds=experiment.seeds,
+            data=experiment.data.model_dump(),
+            metrics=experiment.metrics.model_dump(),
+            variants={name: v.model_dump() for name, v in experiment.variants.items()},
+        ),
+    }
+    for name, variant in experiment.variants.items():
+        files[f"{name}/train.json"] = TrainStage(
+            variant=name,
+            model=variant.model,
+            loss=variant.loss,
+            train=variant.train,
+            logging=experiment.logging,
+            device=device,
+        )
+        files[f"{name}/sample.json"] = SampleStage(
+            variant=name, sample=variant.sample, device=device
+        )
+        files[f"{name}/evaluate.json"] = EvaluateStage(
+            variant=name, metrics=experiment.metrics, device=device
+        )
+    return files
+
+
+def _minimum(experiment: Experiment) -> Minimum:
+    """A full batch to train on, an image to validate on (two for a FID), a KID subset to test on.
+
+    The judge and the critic each see half of the training split, and the floor of the FID
+    compares as many training images with the test split as one KID subset holds.
+    """
+    batches = [variant.train.batch_size for variant in experiment.variants.values()]
+    batches += [2 * experiment.judge.batch_size, 2 * experiment.critic.batch_size]
+    return Minimum(
+        train=max(*batches, experiment.metrics.kid_subset_size),
+        validation=2 if any(v.train.best_by == "fid" for v in experiment.variants.values()) else 1,
+        test=experiment.metrics.kid_subset_size,
+    )

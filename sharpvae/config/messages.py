@@ -1,0 +1,95 @@
+"""Pydantic's findings in the project's own words: dotted key, expected, found, what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sharpvae.core.errors import UserError, nearest
+
+_EXPECTED = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "missing": "a value",
+    "finite_number": "a finite number",
+}
+_RANGE = {
+    "greater_than": ">",
+    "greater_than_equal": ">=",
+    "less_than": "<",
+    "less_than_equal": "<=",
+}
+_LIMIT = {
+    "greater_than": "gt",
+    "greater_than_equal": "ge",
+    "less_than": "lt",
+    "less_than_equal": "le",
+}
+
+
+def describe(finding: Any, sources: dict[str, str]) -> UserError:
+    """Turn one pydantic finding (an entry of `ValidationError.errors()`) into a UserError.
+
+    Args:
+        finding: the entry; its `loc` is the path in the resolved configuration.
+        sources: resolved dotted key -> dotted key in params.yaml.
+    """
+    dotted, index = _known_prefix(finding["loc"], sources)
+    where = sources.get(dotted, dotted) + index
+    if finding["input"] is None:
+        return UserError(
+            where,
+            "a value",
+            "null in the variant, in the shared section and in the preset",
+            f"set {dotted} or the shared key of the same name",
+        )
+    found = f"{finding['input']!r} ({type(finding['input']).__name__})"
+    if finding["type"] in ("value_error", "dict_type") and isinstance(finding["input"], dict):
+        plain = {k: v for k, v in finding["input"].items() if not isinstance(v, dict)}
+        found = ", ".join(f"{key} {value}" for key, value in plain.items()) or "none"
+        where = _section_source(dotted, sources)
+    return UserError(where, _expected(finding), found, _fix(finding))
+
+
+def _section_source(dotted: str, sources: dict[str, str]) -> str:
+    """Where all keys of a section stand, if they stand together; else its resolved name."""
+    keys = [source for key, source in sources.items() if key.startswith(f"{dotted}.")]
+    places = {source.rpartition(".")[0] for source in keys}
+    return places.pop() if len(places) == 1 else dotted
+
+
+def _known_prefix(location: tuple[Any, ...], sources: dict[str, str]) -> tuple[str, str]:
+    """The dotted key of `location`, and the index within it where the key holds a list.
+
+    Beyond the key pydantic also names the arm of a union that it tried; that is left out.
+    """
+    for length in range(len(location), 0, -1):
+        dotted = ".".join(map(str, location[:length]))
+        if dotted in sources:
+            rest = [f"[{part}]" for part in location[length:] if isinstance(part, int)]
+            return dotted, "".join(rest)
+    return ".".join(map(str, location)), ""
+
+
+def _expected(finding: Any) -> str:
+    kind, context = finding["type"], finding.get("ctx", {})
+    if kind in _RANGE:
+        return f"a number {_RANGE[kind]} {context[_LIMIT[kind]]:g}"
+    if kind == "literal_error":
+        return f"one of {context['expected']}"
+    if kind == "too_short":
+        return f"at least {context['min_length']} entry"
+    if kind == "value_error":
+        return str(context["error"])
+    return _EXPECTED.get(kind, finding["msg"])
+
+
+def _fix(finding: Any) -> str:
+    if finding["type"] == "literal_error":
+        valid = re.findall(r"'([^']*)'", finding["ctx"]["expected"])
+        return nearest(str(finding["input"]), valid) if valid else ""
+    return ""

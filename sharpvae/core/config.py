@@ -1,0 +1,69 @@
+"""What every section of params.yaml is made of, and how a stage reads its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import read_json
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Widths = Annotated[list[Count], Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """One section of params.yaml: strict types, no unknown keys, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def nested_section(section: type[Section], key: str) -> type[Section] | None:
+    """The Section class of `key` within `section`, or None where `key` is a plain value."""
+    annotation = section.model_fields[key].annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"loss": {"beta": 1.0}} -> {"loss.beta": 1.0}, in the order of `tree`."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        dotted = f"{prefix}{key}"
+        flat |= flatten(value, f"{dotted}.") if isinstance(value, dict) else {dotted: value}
+    return flat
+
+
+def text(value: Any) -> str:
+    """A value as one reads it: null, true, 0.5, [1, 2]; text without quotes."""
+    if isinstance(value, str):
+        return value
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
+
+
+Stage = TypeVar("Stage", bound=Section)
+
+
+def load_stage(path: Path, stage: type[Stage]) -> Stage:
+    """Read what `configure` wrote for one stage.
+
+    Raises:
+        UserError: the file is missing or does not fit, as after an update of the code.
+    """
+    try:
+        return stage.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(
+            str(path),
+            f"the file that `configure` writes for {stage.__name__}",
+            f"{key}: {first['msg']}",
+            "write it anew: dvc repro configure",
+        ) from None

@@ -1,0 +1,208 @@
+"""How a command talks and ends: progress, one message for a mistake, one exit code an ending."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+from sharpvae.core.errors import UserError
+
+QUIET_SECONDS = 10.0  # without a terminal, at most one line of progress in this time
+
+
+class Bar:
+    """A count of `total` things done (0 where unknown), with a note beside it.
+
+    Args:
+        unit: `bytes`, or what the things are called; then amount, rate and time left are shown.
+        start: what was done before, and so is no part of the rate.
+    """
+
+    def __init__(self, title: str, total: int, unit: str = "", start: int = 0) -> None:
+        self.title, self.total, self.unit, self.done, self.note = title, total, unit, start, ""
+
+    def advance(self, count: int = 1, note: str | None = None) -> None:
+        """Count `count` more, and change the note where one is given."""
+        self.done += count
+        self.note = self.note if note is None else note
+        self._show()
+
+    def line(self, text: str) -> None:
+        """Print one line that stays."""
+        print(text, flush=True)
+
+    def _show(self) -> None:
+        raise NotImplementedError
+
+
+class _TerminalBar(Bar):
+    def __init__(
+        self, title: str, total: int, unit: str, start: int, progress: RichProgress
+    ) -> None:
+        super().__init__(title, total, unit, start)
+        self.progress = progress
+        self.task = progress.add_task(title, total=total or None, completed=start, note="")
+
+    def line(self, text: str) -> None:
+        self.progress.console.print(text, markup=False, highlight=False)
+
+    def _show(self) -> None:
+        self.progress.update(self.task, completed=self.done, note=self.note)
+
+
+class _PlainBar(Bar):
+    def __init__(self, title: str, total: int, unit: str, start: int) -> None:
+        super().__init__(title, total, unit, start)
+        self.start, self.began = start, time.monotonic()
+        self.shown = self.began
+
+    def line(self, text: str) -> None:
+        self.shown = time.monotonic()
+        super().line(text)
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self.shown >= QUIET_SECONDS:
+            pace = _pace(self, (self.done - self.start) / max(now - self.began, 1e-9))
+            self.line(f"{self.title}  {pace}  {self.note}".rstrip())
+
+
+def _pace(bar: Bar, rate: float) -> str:
+    """How much is done, and where the unit is known, how fast, and how long it still takes."""
+    if bar.unit == "bytes":
+        of = f"/{bar.total / 1e6:.1f}" if bar.total else ""
+        text = f"{bar.done / 1e6:.1f}{of} MB  {rate / 1e6:.1f} MB/s"
+    elif bar.unit:
+        text = f"{bar.done}{f'/{bar.total}' if bar.total else ''}  {_speed(rate, bar.unit)}"
+    else:
+        return f"{bar.done}/{bar.total}"
+    return text + (f"  {clock((bar.total - bar.done) / rate)} left" if bar.total and rate else "")
+
+
+def _speed(rate: float, unit: str) -> str:
+    return f"{rate:.{0 if rate >= 10 else 1}f} {unit}/s"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `m:ss`, or `h:mm:ss`."""
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class _RateColumn(ProgressColumn):
+    """Things a second, as rich has it for bytes alone."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text("" if not task.speed else _speed(task.speed, self.unit), "progress.data.speed")
+
+
+def _columns(unit: str, left: bool) -> tuple[ProgressColumn, ...]:
+    """What a terminal shows of a bar, from left to right."""
+    amount: tuple[ProgressColumn, ...] = (TextColumn("{task.fields[note]}"),)
+    if unit == "bytes":
+        amount = (DownloadColumn(), TransferSpeedColumn())
+    elif unit:
+        amount = (MofNCompleteColumn(), _RateColumn(unit))
+    return (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        *amount,
+        *([TimeRemainingColumn(compact=True)] if left else []),
+    )
+
+
+@contextmanager
+def bar(title: str, total: int, unit: str = "", start: int = 0, left: bool = True) -> Iterator[Bar]:
+    """A bar for the block: rich where stdout is a terminal, lines where it is not.
+
+    The arguments are those of `Bar`, and
+
+    Args:
+        left: whether a terminal shows the time left; false where the note has it.
+    """
+    if not sys.stdout.isatty():
+        yield _PlainBar(title, total, unit, start)
+        return
+    with RichProgress(*_columns(unit, left), console=Console(), transient=True) as progress:
+        yield _TerminalBar(title, total, unit, start, progress)
+
+
+INTERRUPTED = 130  # as a shell reports Ctrl-C; never 0, or DVC would cache a cut-off output
+
+
+def run(stage: Callable[..., None], arguments: Sequence[str], *names: str) -> None:
+    """Call `stage` with the arguments of its command line and exit as DVC needs it to.
+
+    A UserError prints its message and exits 1; Ctrl-C exits 130; any other exception is a fault
+    of the program and keeps its traceback.
+
+    Args:
+        stage: takes one string for each of `names`.
+        arguments: the program as it was called, and what stands after it.
+        names: of the arguments, as the usage line shows them.
+    """
+    program, *given = arguments
+    if len(given) != len(names):
+        usage = ["usage: python -m", f"stages.{Path(program).stem}", *(f"<{n}>" for n in names)]
+        print(" ".join(usage), file=sys.stderr)
+        sys.exit(2)
+    try:
+        stage(*given)
+    except UserError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt as interruption:
+        print(f"interrupted: {interruption or 'no output was written'}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+Unit = Literal["bytes", "images"]
+
+
+class Progress(Protocol):
+    """What the caller of long work may show."""
+
+    def step(self, title: str, done: int, total: int, unit: Unit = "images") -> None:
+        """`done` of `total` of the work called `title`; a total of 0 where unknown.
+
+        What the first step of a title calls done was there before, and took none of its time.
+        """
+
+    def note(self, text: str) -> None:
+        """One sentence that is worth keeping."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def step(self, title: str, done: int, total: int, unit: Unit = "images") -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""

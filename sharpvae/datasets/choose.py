@@ -1,0 +1,450 @@
+"""Which images, in which split."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpvae.core.console import Progress
+from sharpvae.core.errors import UserError, UserErrors, nearest
+from sharpvae.datasets.catalogue import entry
+from sharpvae.datasets.config import DataConfig, Minimum
+from sharpvae.datasets.decode import Pool, UnusableImageError
+from sharpvae.datasets.files import clean
+from sharpvae.images.packed import SPLITS, Skipped, SplitName
+
+
+def class_count(data: DataConfig) -> int | None:
+    """Classes that `prepare` will find: 0 without labels, None where only the files can tell.
+
+    Raises:
+        UserError: `data.classes` names a class that is not there, or `data.path` is no folder or
+            archive of images.
+    """
+    dataset = entry(data.name)
+    if not dataset.labelled:
+        return 0
+    own = dataset.reader == "folder"
+    if own and data.path is None:
+        return None
+    names = _own_classes(data) if own else dataset.class_names
+    if names is None:
+        return 0 if own else None
+    from sharpvae.datasets.choose import chosen_classes
+
+    return len(chosen_classes(names, data, f"data.name: {data.name}") or ())
+
+
+def _own_classes(data: DataConfig) -> tuple[str, ...] | None:
+    """The class folders of one's own images, found as `prepare` finds them."""
+    from sharpvae.datasets.files import layout, open_files, sort_out
+
+    path = Path(data.path or "").expanduser()
+    files = open_files(path)
+    try:
+        return sort_out(layout(files, path), str(path)).class_names
+    finally:
+        files.close()
+
+
+def too_few_classes(where: str, data: DataConfig, count: int) -> UserError:
+    """The mistake of a conditional variant on images of fewer than two classes."""
+    own = entry(data.name).reader == "folder"
+    place = f"data.path: {data.path}" if own else f"data.name: {data.name}"
+    classes = "" if data.classes is None else ", data.classes"
+    return UserError(
+        where,
+        "images of at least two classes, for the network to be told which",
+        f"one class, of {place}{classes}" if count else f"{place} has no labels",
+        "set it to false, or choose other data (data.name, data.path, data.classes)",
+    )
+
+
+_NEEDED_BY = {
+    "train": "a batch of every network: train.batch_size, twice judge.batch_size and twice "
+    "critic.batch_size, and metrics.kid_subset_size",
+    "validation": "the validation loss",
+    "test": "one KID subset: metrics.kid_subset_size",
+}
+_SHOWN = 5
+
+
+def chosen_classes(
+    class_names: tuple[str, ...] | None, config: DataConfig, place: str
+) -> list[int] | None:
+    """Labels that `data.classes` picks, ascending; all where it is null; None without labels.
+
+    Raises:
+        UserError: an unknown class, or classes asked of data that has none.
+    """
+    if config.classes is None:
+        return None if class_names is None else list(range(len(class_names)))
+    if class_names is None:
+        raise UserError(
+            "data.classes", "null, for there are no class folders", repr(config.classes),
+            f"set data.classes: null, or sort the images of {place} into one folder a class",
+        )  # fmt: skip
+    asked = [clean(name) for name in config.classes]  # one spelling, as the folders have it
+    unknown = [name for name in asked if name not in class_names]
+    if unknown:
+        raise UserErrors([
+            UserError("data.classes", f"a class of {place}", repr(name), nearest(name, class_names))
+            for name in unknown
+        ])  # fmt: skip
+    return [label for label, name in enumerate(class_names) if name in asked]
+
+
+def require_possible(config: DataConfig, minimum: Minimum) -> None:
+    """What needs no data to be refused, so that nothing is downloaded in vain.
+
+    Raises:
+        UserError: `data.subset` is a count below what the splits need together.
+    """
+    needed = minimum.train + minimum.validation + minimum.test
+    if isinstance(config.subset, int) and config.subset < needed:
+        raise UserError(
+            "data.subset",
+            f"at least {needed} images: {minimum.train} train, {minimum.validation} validation, "
+            f"{minimum.test} test",
+            str(config.subset),
+            "raise data.subset, or lower metrics.kid_subset_size and the batch sizes",
+        )
+
+
+def require(
+    counts: Mapping[SplitName, int],
+    minimum: Minimum,
+    config: DataConfig,
+    own_splits: frozenset[SplitName],
+    lost: str = "",
+) -> None:
+    """Every split holds enough images for the later stages.
+
+    Args:
+        counts: images in each split.
+        own_splits: the splits that the publishers set apart.
+        lost: what became of others, if that is known.
+
+    Raises:
+        UserErrors: one for each split that does not, naming the keys that would change it.
+    """
+    listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
+    listed += f"; {lost}" if lost else ""
+    errors = []
+    for split in SPLITS:
+        needed: int = getattr(minimum, split)
+        if counts[split] < needed:
+            key = _key(split, config, own_splits)
+            errors.append(UserError(
+                key, f"at least {needed} {split} images, for {_NEEDED_BY[split]}",
+                f"{counts[split]} (the splits hold {listed})",
+                f"{_remedy(split, config, own_splits)}, or lower the keys named above",
+            ))  # fmt: skip
+    if errors:
+        raise UserErrors(errors)
+
+
+def _key(split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]) -> str:
+    if config.subset is not None:
+        return "data.subset"
+    if config.classes is not None:
+        return "data.classes"
+    if split != "train" and split not in own_splits:
+        return f"data.{split}_fraction"
+    return "data.path" if config.name in ("folder", "zip") else "data.name"
+
+
+def _remedy(split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]) -> str:
+    remedies = []
+    if config.subset is not None:
+        remedies.append("raise data.subset")
+    if config.classes is not None:
+        remedies.append("name more data.classes")
+    if split != "train" and split not in own_splits:
+        remedies.append(f"raise data.{split}_fraction")
+    if config.name in ("folder", "zip"):
+        remedies.append("add images to data.path")
+    return ", ".join(remedies or ["choose a larger dataset as data.name"])
+
+
+def require_all_usable(place: str, skipped: Sequence[Skipped]) -> None:
+    """What `data.strict` asks for: no file was passed over.
+
+    Raises:
+        UserError: some were; names the first few.
+    """
+    if skipped:
+        raise UserError(
+            place, "nothing but usable images, for data.strict is true",
+            f"{len(skipped)} files that are none ({_few(skipped)})",
+            "mend or remove them, or set data.strict: false, which skips and lists them",
+        )  # fmt: skip
+
+
+def no_usable_image(folder: str, skipped: Sequence[Skipped]) -> UserError:
+    """The error for a folder all of whose files had to be skipped."""
+    return UserError(
+        folder, "at least one image", f"none usable of {len(skipped)} files ({_few(skipped)})",
+        "put images there, or leave it out: change data.path or data.classes",
+    )  # fmt: skip
+
+
+def _few(skipped: Sequence[Skipped]) -> str:
+    listed = "; ".join(f"{item.file}: {item.reason}" for item in skipped[:_SHOWN])
+    return listed + (f"; and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else "")
+
+
+def identities(found: Sequence[int], content: Callable[[int], bytes]) -> list[int]:
+    """Equal numbers for equal images, and for no others.
+
+    Args:
+        found: [N] the fingerprint of each image.
+        content: position -> all there is to the image; asked only where fingerprints agree.
+
+    Returns:
+        [N] the position of the first image that is equal to each.
+    """
+    numbers = np.array(found, dtype=np.uint64)
+    _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    first: dict[tuple[int, bytes], int] = {}
+    same = list(range(len(found)))
+    for position in np.flatnonzero(counts[inverse] > 1).tolist():
+        key = (int(inverse[position]), hashlib.sha256(content(position)).digest())
+        same[position] = first.setdefault(key, position)
+    return same
+
+
+Key = TypeVar("Key", bound=Hashable)
+Indices = NDArray[np.int64]
+
+
+def ranking(names: Sequence[str], seed: int) -> Indices:
+    """A random order of `names` that depends on the set of names and the seed alone.
+
+    Returns:
+        int64 [N]: indices into `names`, first taken first.
+    """
+    rank = [hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in names]
+    return np.array(sorted(range(len(names)), key=rank.__getitem__), dtype=np.int64)
+
+
+def apportion(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
+    """Share `total` among strata in proportion to their sizes, by largest remainder.
+
+    The shares add up to `total`, each is within 1 of its exact proportion, and none is larger
+    than its stratum. Ties go to the stratum that `sizes` names first.
+
+    Raises:
+        ValueError: `total` is not in 0..sum of sizes.
+    """
+    whole = sum(sizes.values())
+    if not 0 <= total <= whole:
+        raise ValueError(f"cannot take {total} of {whole}")
+    if whole == 0:
+        return dict.fromkeys(sizes, 0)
+    shares = {key: total * size // whole for key, size in sizes.items()}
+    by_remainder = sorted(sizes, key=lambda key: -(total * sizes[key] % whole))
+    for key in by_remainder[: total - sum(shares.values())]:
+        shares[key] += 1
+    return shares
+
+
+def quotas(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
+    """Share `total` among strata in proportion to their sizes, by the method of Sainte-Lague.
+
+    Unlike the largest remainder, one more in all is never one fewer for any stratum, so that a
+    larger subset contains the smaller ones.
+
+    Raises:
+        ValueError: `total` is not in 0..sum of sizes.
+    """
+    if not 0 <= total <= sum(sizes.values()):
+        raise ValueError(f"cannot take {total} of {sum(sizes.values())}")
+    strata = np.repeat(np.arange(len(sizes)), list(sizes.values()))
+    turns = [(np.arange(size) + 0.5) / size for size in sizes.values() if size]
+    order = np.argsort(np.concatenate(turns), kind="stable") if turns else np.zeros(0, np.int64)
+    counts = np.bincount(strata[order[:total]], minlength=len(sizes))
+    return dict(zip(sizes, counts.tolist(), strict=True))
+
+
+def subset_count(subset: int | float | None, available: int) -> int:
+    """How many images `data.subset` asks for: a count (int), a fraction (float), None for all."""
+    if subset is None:
+        return available
+    if isinstance(subset, float):
+        return round_half_up(subset * available)
+    return min(subset, available)
+
+
+def round_half_up(value: float) -> int:
+    """Nearest integer; halves go up, so that no split depends on whether a number is even."""
+    return math.floor(value + 0.5)
+
+
+def assign_splits(
+    strata: Sequence[int] | Indices,
+    own_split: NDArray[np.int8] | None,
+    own_splits: frozenset[SplitName],
+    test_fraction: float,
+    validation_fraction: float,
+) -> NDArray[np.str_]:
+    """Split images that stand in random order, stratified.
+
+    Args:
+        strata: [N] the class of each image (all 0 where there are no labels).
+        own_split: int8 [N], the publishers' split as a position in SPLITS, or None.
+        own_splits: the splits that they set apart; for another one the fraction decides.
+        test_fraction: of all images.
+        validation_fraction: of the images that are not test.
+
+    Returns:
+        str [N] of "train", "validation" and "test".
+    """
+    classes = np.asarray(strata, dtype=np.int64)
+    own = np.zeros(len(classes), dtype=np.int8) if own_split is None else own_split
+    splits = np.array(SPLITS, dtype="<U10")[own]
+    if "test" not in own_splits:
+        rest = np.flatnonzero(splits == "train")
+        splits[rest[_first_of_each(classes[rest], test_fraction)]] = "test"
+    if "validation" not in own_splits:
+        rest = np.flatnonzero(splits == "train")
+        splits[rest[_first_of_each(classes[rest], validation_fraction)]] = "validation"
+    return splits
+
+
+def _first_of_each(classes: Indices, fraction: float) -> Indices:
+    """Indices of the leading images of each class that make up `fraction` of all."""
+    values, counts = np.unique(classes, return_counts=True)
+    sizes = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    shares = apportion(round_half_up(fraction * len(classes)), sizes)
+    taken = [np.flatnonzero(classes == value)[:share] for value, share in shares.items()]
+    return np.concatenate(taken) if taken else np.zeros(0, dtype=np.int64)
+
+
+def drop_straddling(splits: NDArray[np.str_], identities: Sequence[Hashable]) -> NDArray[np.bool_]:
+    """Which images stay so that no two equal ones lie in different splits.
+
+    Of equal images those in test stay, then those in validation; equal images within one split
+    stay, for they are part of what the data is.
+
+    Args:
+        splits: str [N] as `assign_splits` gives.
+        identities: [N] equal for equal images, and for no others.
+
+    Returns:
+        bool [N], True for an image that stays.
+    """
+    stays = np.ones(len(splits), dtype=np.bool_)
+    taken: set[Hashable] = set()
+    for split in ("test", "validation", "train"):
+        members = np.flatnonzero(splits == split).tolist()
+        for index in members:
+            stays[index] = identities[index] not in taken
+        taken |= {identities[index] for index in members}
+    return stays
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which images are wanted, before any is decoded.
+
+    Attributes:
+        order: int64, indices into the pool, of the chosen classes, in random order.
+        quotas: stratum -> how many images of it are wanted.
+        classes: int64 [N of the pool], 0..K-1 among the chosen classes; -1 for others.
+        class_names: of the chosen classes, or None.
+        strata: int64 [N of the pool]: thrice the class, plus the publishers' own split.
+    """
+
+    order: NDArray[np.int64]
+    quotas: dict[int, int]
+    classes: NDArray[np.int64]
+    class_names: list[str] | None
+    strata: NDArray[np.int64]
+
+    def wanted(self) -> Iterator[tuple[int, int]]:
+        """(index into the pool, its stratum) of each candidate, best first, spares included."""
+        return zip(self.order.tolist(), self.strata[self.order].tolist(), strict=True)
+
+
+def make_plan(pool: Pool, config: DataConfig, progress: Progress) -> Plan:
+    """Rank the images of the chosen classes, and share the subset out among them.
+
+    Raises:
+        UserError: `data.classes` names a class that is not there.
+    """
+    kept = chosen_classes(pool.class_names, config, pool.place)
+    classes = np.zeros(len(pool.names), dtype=np.int64)
+    if pool.labels is not None and pool.class_names is not None and kept is not None:
+        position = np.full(len(pool.class_names), -1, dtype=np.int64)
+        position[kept] = np.arange(len(kept))
+        classes = position[pool.labels]
+    strata = len(SPLITS) * classes + (0 if pool.own_split is None else pool.own_split)
+    order = ranking(pool.names, config.seed)
+    order = order[classes[order] >= 0]
+    values, sizes = np.unique(strata[order], return_counts=True)
+    available = dict(zip(values.tolist(), sizes.tolist(), strict=True))
+    if isinstance(config.subset, int) and config.subset > len(order):
+        progress.note(f"data.subset asks for {config.subset} images; all {len(order)} are taken")
+    return Plan(
+        order=order,
+        quotas=quotas(subset_count(config.subset, len(order)), available),
+        classes=classes,
+        class_names=None if kept is None else [(pool.class_names or ())[label] for label in kept],
+        strata=strata,
+    )
+
+
+def require_enough(plan: Plan, pool: Pool, config: DataConfig, minimum: Minimum) -> None:
+    """Refuse too small a dataset before decoding it, as if every file were usable."""
+    strata = np.repeat(list(plan.quotas), list(plan.quotas.values())).astype(np.int64)
+    splits = split_strata(strata, pool, config)
+    counts: dict[SplitName, int] = {split: int((splits == split).sum()) for split in SPLITS}
+    require(counts, minimum, config, pool.own_splits)
+
+
+def require_usable(plan: Plan, pool: Pool) -> None:
+    """Refuse a folder of broken files before decoding all others: one image a class will do."""
+    searched: dict[int, list[Skipped]] = {
+        _class(stratum): [] for stratum in sorted(plan.quotas) if plan.quotas[stratum]
+    }
+    missing = set(searched)
+    for index, stratum in plan.wanted():
+        if _class(stratum) in missing:
+            try:
+                pool.image(index)
+                missing.remove(_class(stratum))
+            except UnusableImageError as error:
+                searched[_class(stratum)].append(Skipped(pool.names[index], str(error)))
+        if not missing:
+            return
+    broken = [skipped for label, skipped in searched.items() if label in missing]
+    if plan.class_names is None or len(missing) == len(searched):
+        raise no_usable_image(pool.place, list(chain.from_iterable(broken)))
+    raise UserErrors([
+        no_usable_image(f"{pool.place}/{plan.class_names[label]}", searched[label])
+        for label in sorted(missing)
+    ])  # fmt: skip
+
+
+def split_strata(strata: NDArray[np.int64], pool: Pool, config: DataConfig) -> NDArray[np.str_]:
+    """The split of images of these strata, which stand in random order; str [n]"""
+    return assign_splits(
+        strata // len(SPLITS),
+        None if pool.own_split is None else (strata % len(SPLITS)).astype(np.int8),
+        pool.own_splits,
+        config.test_fraction,
+        config.validation_fraction,
+    )
+
+
+def _class(stratum: int) -> int:
+    return stratum // len(SPLITS)

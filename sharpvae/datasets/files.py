@@ -1,0 +1,343 @@
+"""Image files in folders and archives, and what their folders say."""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpvae.core.errors import UserError
+from sharpvae.datasets.decode import TEST, TRAIN, VALIDATION, UnusableImageError
+
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+_FIRST = 1 << 16  # bytes of a file that are read before anything else is asked
+MAX_FILE = 1 << 28  # bytes; no photograph is larger than 256 MiB
+MAX_RATIO = 100  # an archive of images hardly shrinks; one that grows more than this is a bomb
+_SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
+    ".tiff", ".webp",
+)  # fmt: skip
+FREE_SIZE = 1 << 30  # bytes unpacked below which no archive is suspected
+
+
+class Files(Protocol):
+    """Image files that lie somewhere.
+
+    Attributes:
+        files: clean names relative to the top, with `/`, sorted by code point.
+        folders: clean names of all folders, the empty ones too, sorted.
+        outside: names that point out of the archive; nothing is read from there.
+    """
+
+    files: list[str]
+    folders: list[str]
+    outside: list[str]
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file. Raises: UnusableImageError: they cannot be had."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+def open_files(path: Path) -> Files:
+    """List a folder or a zip archive; hidden files and `__MACOSX` are left out.
+
+    Raises:
+        UserError: no such path, neither folder nor zip, not readable, or a zip bomb.
+    """
+    if path.is_dir():
+        return FolderFiles(path)
+    if not path.exists():
+        raise UserError(
+            "data.path", "a folder or .zip of images", f"no such file or folder: {path}"
+        )
+    return ZipFiles(path)
+
+
+class FolderFiles:
+    """All files below a folder; links are followed, but for those that lead back up."""
+
+    def __init__(self, top: Path) -> None:
+        self._paths: dict[str, str] = {}
+        self._names: set[str] = set()
+        self.folders: list[str] = []
+        self.outside: list[str] = []
+        self._walk(top, "", set())
+        self.files = sorted(self._paths)
+        self.folders.sort()
+
+    def _walk(self, folder: Path, prefix: str, seen: set[str]) -> None:
+        seen = seen | {os.path.realpath(folder)}  # of the way down: a link back up is a loop
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            raise UserError(
+                str(folder), "a folder that can be read", str(error.strerror),
+                "change its permissions, or move it out of data.path",
+            ) from None  # fmt: skip
+        for entry in entries:
+            name = prefix + clean(entry.name)
+            if hidden(entry.name):
+                continue
+            if name in self._names:
+                raise _twice(entry.path, name)
+            if not _is_folder(entry):
+                self._paths[name] = entry.path
+            elif os.path.realpath(entry.path) in seen:
+                continue
+            else:
+                self.folders.append(name)
+                self._walk(Path(entry.path), name + "/", seen)
+            self._names.add(name)
+
+    def read(self, name: str) -> bytes:
+        return read_image_file(self._paths[name])
+
+    def close(self) -> None:
+        pass
+
+
+def read_image_file(path: str | Path) -> bytes:
+    """The bytes of a regular file of at most MAX_FILE bytes.
+
+    Raises:
+        UnusableImageError: it is another thing, larger, or cannot be read.
+    """
+    try:
+        # Non-blocking: a pipe would wait for whoever writes into it.
+        opened = os.open(path, _READ)
+        try:
+            first = min(_FIRST, MAX_FILE)
+            data = os.read(opened, first)
+            if 0 < len(data) < first:  # all of a small file, which saves a look at it
+                return data
+            found = os.fstat(opened)
+            if not stat.S_ISREG(found.st_mode):
+                raise UnusableImageError("not a regular file")
+            if found.st_size > MAX_FILE:
+                raise UnusableImageError(f"larger than {MAX_FILE >> 20} MiB")
+            return data + os.read(opened, max(0, found.st_size - len(data)))
+        finally:
+            os.close(opened)
+    except OSError as error:
+        raise UnusableImageError(f"cannot be read: {error.strerror}") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; reading it as a file will say so
+        return False
+
+
+def _twice(path: str, name: str) -> UserError:
+    return UserError(
+        path, "names that differ in more than the spelling of their Unicode",
+        f"another {name!r} beside it", "rename one of the two",
+    )  # fmt: skip
+
+
+class ZipFiles:
+    """Members of a zip archive, read in memory one at a time; nothing is ever extracted."""
+
+    def __init__(self, path: Path) -> None:
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        self.outside: list[str] = []
+        folders: set[str] = set()
+        try:
+            self._archive = zipfile.ZipFile(path)
+            packed_size = path.stat().st_size
+        except (zipfile.BadZipFile, OSError, EOFError) as error:
+            raise UserError(
+                str(path), "a folder, or a whole .zip archive", str(error),
+                "if the archive was downloaded, download it again",
+            ) from None  # fmt: skip
+        for member in self._archive.infolist():
+            whole = clean(member.filename.replace("\\", "/"))
+            parts = [part for part in whole.split("/") if part not in ("", ".")]
+            if ".." in parts:
+                self.outside.append(whole)
+                continue
+            if not parts or any(hidden(part) for part in parts):
+                continue
+            name = "/".join(parts)
+            if not member.is_dir():
+                if name in self._members:
+                    raise _twice(f"{path}/{member.filename}", name)
+                self._members[name] = member
+            parts = parts[: None if member.is_dir() else -1]
+            folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
+        self.files, self.folders = sorted(self._members), sorted(folders)
+        self._refuse_bomb(path, packed_size)
+
+    def _refuse_bomb(self, path: Path, packed_size: int) -> None:
+        size = sum(member.file_size for member in self._members.values())
+        if size > max(FREE_SIZE, MAX_RATIO * packed_size):
+            self.close()
+            raise UserError(
+                str(path),
+                f"an archive of images, at most {MAX_RATIO} times smaller than what it holds",
+                f"{packed_size} bytes that unpack to {size}: a zip bomb?",
+                "if the images are what you want, unpack it and set data.path to the folder",
+            )
+
+    def read(self, name: str) -> bytes:
+        member = self._members[name]
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise UnusableImageError("a symbolic link")
+        if member.file_size > MAX_FILE:
+            raise UnusableImageError(f"larger than {MAX_FILE >> 20} MiB")
+        try:
+            return self._archive.read(member)
+        except RuntimeError:
+            raise UnusableImageError("encrypted") from None
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+            raise UnusableImageError(f"a damaged member of the archive: {error}") from None
+
+    def close(self) -> None:
+        self._archive.close()
+
+
+def clean(name: str) -> str:
+    """One spelling of a name on every system: composed Unicode that UTF-8 can say."""
+    if name.isascii():
+        return name
+    return unicodedata.normalize("NFC", name).encode("utf-8", "backslashreplace").decode()
+
+
+def hidden(name: str) -> bool:
+    """Names that file managers add: `.DS_Store`, `__MACOSX`, `Thumbs.db`."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How image files lie in their folders.
+
+    Attributes:
+        prefix: folders that hold everything, with a closing `/`; "" where there is none.
+        files: names below `prefix`, sorted.
+        class_names: the folders right below `prefix`, sorted; None where files have no classes.
+        stray: files that lie outside of the folders with the images, and are none by their names.
+    """
+
+    prefix: str
+    files: list[str]
+    class_names: list[str] | None
+    stray: list[str]
+
+
+def layout(files: Files, path: Path) -> Layout:
+    """Find out whether folders name classes.
+
+    They do where at least two folders lie side by side and no image beside them. A folder that
+    merely wraps everything is passed through, so that a zip of a folder means what the folder
+    means.
+
+    Raises:
+        UserError: nothing there, a class folder without files, or images beside class folders.
+    """
+    prefix = ""
+    while len(folders := _below(files.folders, prefix)) == 1 and not _images(files, prefix):
+        prefix += folders[0] + "/"
+    names = [name[len(prefix) :] for name in files.files if name.startswith(prefix)]
+    if not names:
+        raise UserError(str(path), "images", "no file in it", "put images there, or set data.path")
+    stray = [name for name in files.files if not name.startswith(prefix)]
+    if not folders:
+        return Layout(prefix, names, None, stray)
+    top = f"{path}/{prefix}".rstrip("/")
+    if loose := _images(files, prefix):
+        raise UserError(
+            top, "either images alone, or class folders alone",
+            f"folders ({_few(folders)}) and images beside them ({_few(loose)})",
+            "move the images into class folders, or all images into one folder",
+        )  # fmt: skip
+    filled = {name.split("/")[0] for name in names}
+    for folder in folders:
+        if folder not in filled:
+            raise UserError(
+                f"{top}/{folder}", "images of this class", "an empty folder",
+                "put images into it, or remove it",
+            )  # fmt: skip
+    stray += [name for name in names if "/" not in name]
+    return Layout(prefix, [name for name in names if "/" in name], folders, stray)
+
+
+def _below(names: list[str], prefix: str) -> list[str]:
+    """Those that lie right below `prefix`, without it."""
+    below = (name[len(prefix) :] for name in names if name.startswith(prefix))
+    return [name for name in below if "/" not in name]
+
+
+def _images(files: Files, prefix: str) -> list[str]:
+    """Files right below `prefix` that their names call images."""
+    return [name for name in _below(files.files, prefix) if name.lower().endswith(_SUFFIXES)]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+_MEANING = {
+    "train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION,
+    "validation": VALIDATION, "test": TEST, "testing": TEST,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """How the files of a layout are sorted.
+
+    Attributes:
+        class_names: of the folders within the splits, sorted; None where there are none.
+        labels: int64 [N], or None.
+        own_split: int8 [N], positions in SPLITS; None where no folder is named like a split.
+    """
+
+    class_names: tuple[str, ...] | None
+    labels: NDArray[np.int64] | None
+    own_split: NDArray[np.int8] | None
+
+
+def sort_out(found: Layout, place: str) -> Sorted:
+    """Read splits and classes off the folders: `train/cat/1.png`, `train/1.png` or `cat/1.png`.
+
+    Folders are splits where all of them are named like one, and one is for training.
+
+    Raises:
+        UserError: within splits some images lie in class folders and others do not.
+    """
+    parts = [name.split("/") for name in found.files]
+    splits = [_MEANING.get(name.lower()) for name in found.class_names or ()]
+    if None in splits or TRAIN not in splits or len(splits) < 2:
+        if found.class_names is None:
+            return Sorted(None, None, None)
+        return _labelled([folder for folder, *_ in parts], None)
+    own = np.array([_MEANING[folder.lower()] for folder, *_ in parts], dtype=np.int8)
+    deep = [len(names) > 2 for names in parts]
+    if not any(deep):
+        return Sorted(None, None, own)
+    if not all(deep):
+        loose = found.files[deep.index(False)]
+        raise UserError(
+            f"{place}/{loose}", "an image in a class folder, as others are", "one beside them",
+            "move it into a class folder, or move all images out of them",
+        )  # fmt: skip
+    return _labelled([names[1] for names in parts], own)
+
+
+def _labelled(folders: list[str], own_split: NDArray[np.int8] | None) -> Sorted:
+    names = sorted(set(folders))
+    label = {name: index for index, name in enumerate(names)}
+    labels = np.array([label[folder] for folder in folders], dtype=np.int64)
+    return Sorted(tuple(names), labels, own_split)

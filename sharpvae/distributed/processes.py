@@ -1,0 +1,302 @@
+"""Several processes that train one network: who this one is, and what they add up together.
+
+Without a process group every function here is that of a single process, which leaves what it is
+given as it is. Where there is one, all processes must call each of `total`, `least`, `mean`,
+`average` and `first_says` equally often and in the same order, or they wait for each other until
+the timeout.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from sharpvae.core.errors import UserError
+
+ABANDONED = 75  # exit code of a process whose peers have gone; the launcher looks for another cause
+VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # torchrun's
+_PATIENCE = 2.0  # seconds in which the launcher sees the process that failed end before its peers
+_alone = threading.local()
+
+
+def launched() -> bool:
+    """Whether this process was started as one of several: torchrun's variables are there."""
+    return all(name in os.environ for name in VARIABLES)
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return dist.get_rank() if _grouped() else 0
+
+
+def world() -> int:
+    """How many processes compute together; 1 inside `alone`."""
+    return dist.get_world_size() if _grouped() and not getattr(_alone, "now", False) else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return rank() == 0
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within the block this process computes for itself, and may do so while others do not."""
+    before = getattr(_alone, "now", False)
+    _alone.now = True
+    try:
+        yield
+    finally:
+        _alone.now = before
+
+
+@torch.no_grad()
+def total(tensor: Tensor) -> Tensor:
+    """The sum over all processes, without gradient; of any shape, the same in each process."""
+    if world() == 1:
+        return tensor
+    added = tensor.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(added)
+    return added
+
+
+@torch.no_grad()
+def least(tensor: Tensor) -> Tensor:
+    """The smallest over all processes, element by element; of any shape, the same in each."""
+    if world() == 1:
+        return tensor
+    smallest = tensor.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(smallest, dist.ReduceOp.MIN)
+    return smallest
+
+
+def mean(tensor: Tensor) -> Tensor:
+    """The mean over all processes, without gradient; of any shape, the same in each process.
+
+    The mean of means is the mean over all images where each process has equally many.
+    """
+    return tensor if world() == 1 else total(tensor) / world()
+
+
+class _Mean(torch.autograd.Function):
+    """`mean` with a gradient: that of the mean of the processes' losses.
+
+    With m = sum_s(x_s) / W and L = sum_r(L_r) / W, and gradients that are averaged over processes
+    at the end, process s has to pass on W * dL/dx_s = sum_r(dL_r/dm) / W: the mean once more.
+    """
+
+    @staticmethod
+    def forward(ctx: object, tensor: Tensor) -> Tensor:
+        return mean(tensor)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return mean(gradient)
+
+
+def differentiable_mean(tensor: Tensor) -> Tensor:
+    """`mean` through which gradients flow, right once they are averaged over processes."""
+    if world() == 1:
+        return tensor
+    result: Tensor = _Mean.apply(tensor)
+    return result
+
+
+@torch.no_grad()
+def average(tensors: Iterable[Tensor]) -> None:
+    """Put the mean over all processes in the place of each tensor, such as gradients; in one go.
+
+    tensors: of any shapes, one dtype and device, the same list in each process.
+    """
+    if world() == 1:
+        return
+    some = list(tensors)
+    flat = mean(torch.cat([tensor.reshape(-1) for tensor in some]))
+    for tensor, values in zip(some, flat.split([tensor.numel() for tensor in some]), strict=True):
+        tensor.copy_(values.view(tensor.shape))
+
+
+def first_says(value: float) -> float:
+    """The number that process 0 passed; what the others passed does not matter."""
+    if world() == 1:
+        return value
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    said = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.broadcast(said, 0)
+    return float(said)
+
+
+def rows(batch_size: int, accumulate: int, rank: int, world: int) -> Tensor:
+    """Which rows of every batch this process computes.
+
+    A batch is laid out as [accumulate, world, b], so that piece m of it holds the same images
+    however many processes share it. Process `rank` has [:, rank, :].
+
+    Returns:
+        int64 (batch_size / world,): piece after piece, b = batch_size / (accumulate * world) each.
+
+    Raises:
+        UserError: the batch has no whole number of rows for each piece and process.
+    """
+    parts = accumulate * world
+    if batch_size % parts:
+        raise UserError(
+            "train.batch_size",
+            f"a multiple of {parts}: train.accumulate {accumulate} x {world} processes "
+            "(train.devices x train.nodes)",
+            str(batch_size),
+            f"set it to {max(1, round(batch_size / parts)) * parts}",
+        )
+    return torch.arange(batch_size).view(accumulate, world, -1)[:, rank].flatten()
+
+
+@contextmanager
+def joined(device: torch.device, timeout: float) -> Iterator[torch.device]:
+    """Belong to the processes that torchrun started; one process alone gets its device back.
+
+    SIGINT and SIGTERM are left to process 0: the others ignore them inside the block, so that they
+    are there for its last checkpoint, and end when process 0 has gone. A process whose peers have
+    gone exits with `ABANDONED` and without a word, since the one that failed has said why. After
+    any exception the group is left to end with the process.
+
+    Args:
+        device: its index is replaced by LOCAL_RANK on CUDA, where NCCL connects; else Gloo does.
+        timeout: seconds that a process waits for another, at the start and at each exchange.
+
+    Yields:
+        The device of this process.
+    """
+    if not launched():
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    try:
+        dist.init_process_group(
+            backend,
+            timeout=timedelta(seconds=timeout),
+            device_id=device if backend == "nccl" else None,
+        )
+        with _interrupts_left_to_the_first():
+            yield device
+    except RuntimeError as error:
+        if not _is_loss_of_a_peer(error):
+            raise
+        time.sleep(_PATIENCE)
+        raise SystemExit(ABANDONED) from None
+    # Only where all went well: to leave in order, NCCL waits for what the others still owe.
+    dist.destroy_process_group()
+
+
+@contextmanager
+def _interrupts_left_to_the_first() -> Iterator[None]:
+    if is_first() or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(name, signal.SIG_IGN) for name in names]
+    try:
+        yield
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)
+
+
+def _is_loss_of_a_peer(error: RuntimeError) -> bool:
+    """NCCL, the store and the network have types of errors; Gloo tells by its file names alone."""
+    return isinstance(error, dist.DistError) or "gloo/" in str(error)
+
+
+def _grouped() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
+
+
+class BatchNormOfAll(nn.modules.batchnorm._BatchNorm):
+    """`nn.SyncBatchNorm` for the CPU, where PyTorch has none; each process has equally many rows.
+
+    Parameters, buffers and their names are `nn.BatchNorm2d`'s, so that a state dict of one fits the
+    other. In evaluation, and in a process alone, it is that very function.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002  # PyTorch's name
+        if input.dim() not in (2, 3, 4):
+            raise ValueError(f"expected 2 to 4 dimensions, found {input.dim()}")
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """(B, F), (B, F, L) or (B, F, H, W) => the same, normalised over all but F"""
+        if not self.training or world() == 1:
+            return super().forward(input)
+        self._check_input_dim(input)
+        values = input if input.dtype == torch.float64 else input.float()
+        over = [axis for axis in range(values.dim()) if axis != 1]
+        # Deviations from the mean, not a difference of squares, which would cancel.
+        mean = differentiable_mean(values.mean(over, keepdim=True))
+        deviations = values - mean
+        variance = differentiable_mean(deviations.square().mean(over, keepdim=True))
+        self._track(mean, variance, input.numel() // input.shape[1] * world())
+        normalised = deviations * torch.rsqrt(variance + self.eps)
+        if self.affine:
+            shape = [1, -1] + [1] * (values.dim() - 2)
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(input.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics, the variance being the unbiased one of `count` values."""
+        if self.running_mean is None or self.running_var is None:
+            return
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.flatten().to(self.running_mean.dtype), share)
+        unbiased = variance.flatten() * (count / max(1, count - 1))
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)
+
+
+def synchronise(module: nn.Module) -> nn.Module:
+    """`module` with every batch norm of it over all processes; as it is in a process alone.
+
+    The parameters stay the same objects. Call it after the module is on its device.
+    """
+    if world() == 1:
+        return module
+    if any(parameter.is_cuda for parameter in module.parameters()):
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        return converted
+    return _converted(module)
+
+
+def _converted(module: nn.Module) -> nn.Module:
+    if isinstance(module, Norm):
+        return _of_all(module)
+    for name, child in module.named_children():
+        new = _converted(child)
+        if new is not child:
+            setattr(module, name, new)
+    return module
+
+
+def _of_all(norm: Norm) -> BatchNormOfAll:
+    """The same layer, of the same parameters and buffers."""
+    new = BatchNormOfAll(
+        norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats
+    )
+    for name, parameter in norm.named_parameters(recurse=False):
+        setattr(new, name, parameter)
+    for name, buffer in norm.named_buffers(recurse=False):
+        setattr(new, name, buffer)
+    return new.train(norm.training)

@@ -1,0 +1,191 @@
+"""The packed form of a dataset: one uint8 array a split, labels, and a card."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import read_json, write_json
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+CARD = "card.json"
+_AGAIN = "make it anew: dvc repro --force prepare"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and labels of one split.
+
+    Attributes:
+        images: uint8 [N, H, W, C], memory-mapped and read-only; C is 1 or 3.
+        labels: int64 [N], indices into the card's `class_names`; None without labels.
+        factors: int64 [N, K], one column for each of the card's `factor_names`; None without.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+    factors: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was passed over, by its name below the folder of the images, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a packed dataset is; nothing in it depends on the time or the machine.
+
+    Attributes:
+        name: `data.name`.
+        source: where the images are from; `data.path` as given for `folder`.
+        image_size: height and width in pixels.
+        channels: 1 where every image is grey, else 3.
+        class_names: label -> name; None without labels.
+        counts: split -> number of images.
+        class_counts: split -> number of images of each class; None without labels.
+        sha256: split -> hash of the file `<split>.npy`.
+        factor_names: column of the factors -> name; None without factors.
+        mean, std: per channel, of the training split, in [0, 1].
+        sharpness: mean variance of the Laplacian of the test images, with which the report
+            compares those of the fakes; `metrics.image_statistics.laplacian_variance`.
+        brightness: mean pixel of the test images, in [0, 1].
+        fit, subset, classes, seed: as configured under `data`.
+        duplicates_removed: images taken out of train (or validation) because their equal lies in
+            test (or validation).
+        skipped: files that are no usable image.
+    """
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    source: str
+    image_size: int
+    channels: int
+    class_names: list[str] | None
+    counts: dict[str, int]
+    class_counts: dict[str, list[int]] | None
+    factor_names: list[str] | None
+    sha256: dict[str, str]
+    mean: list[float]
+    std: list[float]
+    sharpness: float
+    brightness: float
+    fit: str
+    subset: int | float | None
+    classes: list[str] | None
+    seed: int
+    duplicates_removed: int
+    skipped: list[Skipped]
+
+
+def write_images(
+    directory: Path, name: SplitName, shape: tuple[int, int, int, int],
+    chunks: Iterable[NDArray[np.uint8]],
+) -> str:  # fmt: skip
+    """Write `<name>.npy` of `shape` [N, H, W, C] from chunks [n, H, W, C]; hold one at a time.
+
+    Written, not mapped: a full disk is then an error, where a memory map ends the process.
+
+    Returns:
+        the hexadecimal SHA-256 of the file.
+    """
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    digest = hashlib.sha256(header.getvalue())
+    with (directory / f"{name}.npy").open("wb") as file:
+        file.write(header.getvalue())
+        for chunk in chunks:
+            file.write(chunk.data)
+            digest.update(chunk.data)
+    return digest.hexdigest()
+
+
+def write_labels(directory: Path, name: SplitName, labels: NDArray[np.int64]) -> None:
+    """Write int64 [N] beside the images of the same split."""
+    np.save(_labels_file(directory, name), labels.astype(np.int64))
+
+
+def write_factors(directory: Path, name: SplitName, factors: NDArray[np.int64]) -> None:
+    """Write int64 [N, K] beside the images of the same split."""
+    np.save(_factors_file(directory, name), factors.astype(np.int64))
+
+
+def write_card(directory: Path, card: Card) -> None:
+    """Write card.json."""
+    write_json(directory / CARD, asdict(card))
+
+
+def load_split(directory: Path, name: SplitName) -> Split:
+    """Open one split that `prepare` wrote.
+
+    Raises:
+        UserError: a file is missing, cut short or of another shape or type.
+    """
+    images = _load(directory / f"{name}.npy", np.dtype(np.uint8), 4, mapped=True)
+    labels = _beside(_labels_file(directory, name), 1, len(images))
+    return Split(images, labels, _beside(_factors_file(directory, name), 2, len(images)))
+
+
+def load_card(directory: Path) -> Card:
+    """Read card.json.
+
+    Raises:
+        UserError: it is missing, or has not the fields of a `Card`.
+    """
+    path = directory / CARD
+    values = read_json(path)
+    expected = {field.name for field in fields(Card)}
+    found = set(values) if isinstance(values, dict) else set()
+    if found != expected:
+        wrong = ", ".join(sorted(found ^ expected))
+        raise UserError(str(path), "the fields of a dataset's card", f"not right: {wrong}", _AGAIN)
+    return Card(**{**values, "skipped": [Skipped(**item) for item in values["skipped"]]})
+
+
+def _labels_file(directory: Path, name: SplitName) -> Path:
+    return directory / f"{name}_labels.npy"
+
+
+def _factors_file(directory: Path, name: SplitName) -> Path:
+    return directory / f"{name}_factors.npy"
+
+
+def _beside(path: Path, dimensions: int, count: int) -> NDArray[np.int64] | None:
+    """What lies beside the images, one row an image; None where there is no such file."""
+    if not path.exists():
+        return None
+    values = _load(path, np.dtype(np.int64), dimensions, mapped=False)
+    if len(values) != count:
+        raise UserError(str(path), f"one row for each of {count} images", f"{len(values)}", _AGAIN)
+    return values
+
+
+def _load(path: Path, dtype: np.dtype[Any], dimensions: int, mapped: bool) -> NDArray[Any]:
+    expected = f"a .npy file of {dtype} with {dimensions} dimensions"
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(
+            str(path), expected, "no such file", "run the whole pipeline with: dvc repro"
+        ) from None
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(str(path), expected, str(error), _AGAIN) from None
+    if array.dtype != dtype or array.ndim != dimensions:
+        raise UserError(str(path), expected, f"{array.dtype} of shape {array.shape}", _AGAIN)
+    return array

@@ -1,0 +1,65 @@
+"""The sections `train` and `logging`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sharpvae.core.config import Count, Fraction, NonNegative, Positive, Section
+from sharpvae.objective.config import LossConfig
+from sharpvae.vae.config import ModelConfig
+
+
+class TrainConfig(Section):
+    """Optimiser, schedule, stopping, machines. 0 switches off clipping, stopping, average, film."""
+
+    epochs: Count
+    lr: Positive
+    batch_size: Annotated[int, Field(ge=2)]
+    optimizer: Literal["adam", "adamw"]
+    weight_decay: NonNegative
+    scheduler: Literal["none", "plateau", "cosine", "step"]
+    lr_factor: Fraction
+    lr_patience: Annotated[int, Field(ge=0)]
+    lr_every: Count
+    lr_warmup: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+    grad_clip: NonNegative
+    early_stop_patience: Annotated[int, Field(ge=0)]
+    keep: Literal["best", "last"]
+    best_by: Literal["loss", "fid"]
+    fid_every: Count
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    flip: bool
+    precision: Literal["auto", "fp32", "bf16"]
+    compile: bool
+    accumulate: Count
+    devices: Count
+    nodes: Count
+    checkpoint_every: NonNegative
+    film_every: Annotated[int, Field(ge=0)]
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together, on all machines."""
+        return self.devices * self.nodes
+
+
+class LoggingConfig(Section):
+    """Who is told how training goes, and after how many updates each time."""
+
+    every: Count
+    dvclive: bool
+    tensorboard: bool
+    wandb: Literal["offline", "online"] | None
+
+
+class TrainStage(Section):
+    """configs/<variant>/train.json"""
+
+    variant: str
+    model: ModelConfig
+    loss: LossConfig
+    train: TrainConfig
+    logging: LoggingConfig
+    device: str

@@ -1,0 +1,192 @@
+"""What may go wrong in training, found out and explained."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sharpvae.core.errors import UserError
+from sharpvae.distributed import processes
+from sharpvae.training.config import TrainStage
+from sharpvae.vae.config import ModelConfig
+from sharpvae.vae.vae import VAE
+
+
+class NotFinite(UserError):
+    """A term of the objective, or the gradient, stopped being a number.
+
+    Attributes:
+        update: at which it did, counted from 1.
+        term: its name.
+        value: nan or an infinity.
+    """
+
+    def __init__(self, context: str, term: str, value: float, update: int, where: str) -> None:
+        shown = "nan" if math.isnan(value) else str(value)
+        super().__init__(
+            f"{context}: term '{term}' of the objective",
+            "a finite number",
+            f"{shown} at update {update} ({where})",
+            "lower train.lr, or set train.grad_clip: 1.0",
+        )
+        self.update, self.term, self.value = update, term, value
+
+    def add(self, note: str) -> None:
+        """Say more at the end of the message."""
+        self.fix = f"{self.fix}; {note}"
+        self.args = (self.text(),)
+
+
+class FiniteGuard:
+    """Remembers on the device at which update each term first stopped being finite.
+
+    Looking at a value on the host would wait for the GPU at every update, so `watch` only records
+    and `check` looks. What `watch` returns makes an optimiser skip its step, without the host
+    knowing, so that the weights stay those of the last good update.
+    """
+
+    def __init__(self, context: str) -> None:
+        self.context = context
+        self.names: list[str] = []
+        self.first: Tensor | None = None  # (terms,) update of the first bad value, -1 for none
+        self.values: Tensor | None = None  # (terms,) that value
+
+    @torch.no_grad()
+    def watch(self, step: int, terms: dict[str, Tensor]) -> Tensor:
+        """Record update `step` (from 1); not every update need have every term.
+
+        terms: any shape each
+
+        Returns:
+            float32 scalar: 1 from the first bad value on, 0 before; as an optimiser's `found_inf`.
+        """
+        some = {name: term.detach().float().sum() for name, term in terms.items()}
+        device = next(iter(some.values())).device
+        new = [name for name in some if name not in self.names]
+        if self.first is None or self.values is None or new:
+            first = torch.full((len(new),), -1, dtype=torch.int64, device=device)
+            values = torch.zeros(len(new), device=device)
+            self.first = first if self.first is None else torch.cat([self.first, first])
+            self.values = values if self.values is None else torch.cat([self.values, values])
+            self.names += new
+        absent = torch.zeros((), device=device)
+        now = torch.stack([some.get(name, absent) for name in self.names])
+        bad = ~torch.isfinite(now) & (self.first < 0)
+        self.values = torch.where(bad, now, self.values)
+        self.first = torch.where(bad, step, self.first)
+        return (self.first >= 0).any().float()
+
+    def check(self, epoch: int, **settings: float) -> None:
+        """Raise if anything watched so far was not finite.
+
+        Args:
+            epoch: named in the message.
+            settings: learning rate, beta and the like, named in the message.
+
+        Raises:
+            NotFinite: with the term, the update and the settings.
+        """
+        if self.first is None or self.values is None:
+            return
+        # An update that one process stopped at is one that all must stop at.
+        seen = torch.where(self.first < 0, torch.iinfo(torch.int64).max, self.first)
+        first = processes.least(seen).tolist()
+        bad = [(step, i) for i, step in enumerate(first) if step < torch.iinfo(torch.int64).max]
+        if not bad:
+            return
+        step, index = min(bad)
+        shown = ", ".join(f"{name} {number:.4g}" for name, number in settings.items())
+        value = float(processes.total(self.values)[index])  # 0 where it was another's
+        where = f"epoch {epoch}; {shown}"
+        raise NotFinite(self.context, self.names[index], value, step, where)
+
+
+_COPIES = 4  # of every weight: itself, its gradient, and the two moments of Adam
+
+
+def activations(
+    model: ModelConfig, channels: int, size: int, classes: int, images: int
+) -> tuple[int, int]:
+    """Bytes that autograd keeps of one pass of a VAE in fp32, and bytes of its weights.
+
+    Nothing of that size is allocated: the pass runs on PyTorch's meta device.
+
+    Args:
+        channels, size: of the images.
+        classes: of the labels; 0 without.
+        images: in the batch.
+    """
+    least = max(images, 2)  # batch norm refuses a single one
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        alive.append(tensor)  # or another one might get its place in memory
+        return tensor
+
+    alive: list[Tensor] = []
+    with torch.device("meta"):
+        vae = VAE(model, channels, size, classes)
+        labels = torch.zeros(least, dtype=torch.int64) if vae.classes else None
+        batch, noise = (
+            torch.zeros(least, channels, size, size),
+            torch.zeros(least, vae.latent_dim),
+        )
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            outputs = vae(batch, noise, labels)
+    weights = {weight.untyped_storage()._cdata: weight.nbytes for weight in vae.parameters()}
+    del outputs
+    passing = sum(size for key, size in kept.items() if key not in weights)
+    return passing * images // least, sum(weights.values())
+
+
+def out_of_memory(
+    config: TrainStage, shape: tuple[int, int], classes: int, error: BaseException
+) -> UserError:
+    """What to tell somebody whose device was too small.
+
+    Args:
+        shape: channels and side of the images.
+        classes: of the labels; 0 without.
+    """
+    train = config.train
+    piece = train.batch_size // train.accumulate // train.processes
+    passing, weights = activations(config.model, *shape, classes, piece)
+    least = 2 if config.model.norm == "batch" else 1  # images that a piece must have
+    more = next((n for n in range(2, piece // least + 1) if piece % n == 0), None)
+    advice = []
+    if more is not None:
+        advice.append(
+            f"train.accumulate: {train.accumulate * more} computes the same batch in more pieces "
+            f"and needs about {_gigabytes(passing - passing // more)} less"
+        )
+    if train.precision == "fp32":
+        advice.append(f"train.precision: bf16, about {_gigabytes(passing // 2)} less")
+    advice.append("a smaller train.batch_size, model.width_scale or data.image_size")
+    return UserError(
+        f"variants.{config.variant}.train.batch_size",
+        "a batch whose activations fit in the memory of the device",
+        f"{_first_line(error)}; {piece} images at a time take about {_gigabytes(passing)} in fp32, "
+        f"weights, gradients and Adam {_gigabytes(_COPIES * weights)}",
+        "; or ".join(advice),
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is a device's, or the CPU allocator's, way of saying that it is full."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def _first_line(error: Any) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:160]
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,223 @@
+"""TensorBoard and Weights & Biases."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from sharpvae.core.errors import UserError
+from sharpvae.training.loggers import epoch_curves, update_curves
+from sharpvae.training.loop import Epoch, Step
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+if TYPE_CHECKING:
+    from wandb import Run, Settings
+
+
+_FLUSH_SECONDS = 10  # so late may an update be seen; an epoch is seen at once
+
+
+class TensorBoardLogger:
+    """Logs everything over the number of updates, which is what TensorBoard calls a step.
+
+    Args:
+        directory: of one run; made. A start from nothing replaces the events in it.
+        resumed: updates that lay before the checkpoint; TensorBoard hides what an interrupted
+            process logged of later ones, which are now done again.
+
+    Raises:
+        UserError: TensorBoard is not installed.
+    """
+
+    def __init__(self, directory: Path, resumed: int) -> None:
+        writer = _writer()
+        if resumed == 0:
+            for events in directory.glob("events.out.tfevents.*"):
+                events.unlink()
+        purge = resumed + 1 if resumed > 0 else None
+        self.writer = writer(str(directory), purge_step=purge, flush_secs=_FLUSH_SECONDS)
+
+    def step(self, record: Step) -> None:
+        """Its numbers, as scalars."""
+        self._scalars(update_curves(record), record.step)
+
+    def epoch(self, record: Epoch) -> None:
+        """Its numbers as scalars, the KL of the dimensions as a histogram."""
+        self._scalars(epoch_curves(record), record.step)
+        kl = np.array(record.kl_per_dimension)
+        self.writer.add_histogram("latent/kl_per_dimension", kl, record.step)
+        self.writer.flush()
+
+    def replay(self, history: Sequence[Epoch]) -> None:
+        """Nothing: the interrupted process has left its events."""
+
+    def pictures(self, epoch: int, step: int, reconstructions: Path, samples: Path) -> None:
+        """Both pictures, under a slider over the updates."""
+        for name, path in (("reconstructions", reconstructions), ("samples", samples)):
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+            self.writer.add_image(f"pictures/{name}", pixels, step, dataformats="HWC")
+        self.writer.flush()
+
+    def close(self, failed: bool) -> None:
+        """Flush and close the event file."""
+        self.writer.close()
+
+    def _scalars(self, curves: dict[str, float], step: int) -> None:
+        for name, value in curves.items():
+            self.writer.add_scalar(name, value, step)
+
+
+def _writer() -> type[SummaryWriter]:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError(
+            "logging.tensorboard",
+            "the package tensorboard, which writes the events",
+            "it is not installed",
+            "run: pip install -e '.[tensorboard]' -- or set logging.tensorboard: false",
+        ) from None
+    return SummaryWriter
+
+
+PROJECT = "sharpvae"
+# What W&B would show and collect besides what it is given: output, code, git, machine, packages.
+_QUIET: dict[str, Any] = {
+    "silent": True,
+    "console": "off",
+    "save_code": False,
+    "disable_code": True,
+    "disable_git": True,
+    "symlink": False,
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+}
+
+
+class WandbLogger:
+    """Logs updates over their number and epochs over theirs, in the project `sharpvae`.
+
+    W&B takes numbers in any order where they bring their own axis; over its own counter it would
+    refuse those that an interrupted training does again.
+
+    Args:
+        directory: in which W&B makes its folder `wandb`.
+        mode: `offline` writes there alone, for `wandb sync` later.
+        id: under which an interrupted run goes on.
+        name: shown for the run.
+        settings: of the configuration, shown with the run.
+
+    Raises:
+        UserError: W&B is not installed; or it is to be `online`, and nobody is logged in or the
+            server cannot be reached.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        mode: Literal["offline", "online"],
+        id: str,  # noqa: A002
+        name: str,
+        settings: Mapping[str, object],
+    ) -> None:
+        self.wandb = _package()
+        directory.mkdir(parents=True, exist_ok=True)  # or W&B takes a temporary one
+        quiet = self.wandb.Settings(mode=mode, **_QUIET)
+        try:
+            if mode == "online":
+                _log_in(self.wandb, quiet)
+            self.run: Run = self.wandb.init(
+                project=PROJECT,
+                name=name,
+                id=id,
+                resume="allow" if mode == "online" else None,  # offline, there is none to ask
+                mode=mode,
+                dir=str(directory),
+                config=dict(settings),
+                settings=quiet,
+            )
+        except self.wandb.errors.Error as error:
+            raise _refused(str(error)) from error
+        # What an interrupted run has already sent: it comes again after the checkpoint.
+        summary = self.run.summary
+        self.sent = {axis: int(summary.get(axis, -1)) for axis in ("update", "epoch", "film")}
+        for axis, names in _AXES.items():
+            self.run.define_metric(axis, hidden=True)
+            for pattern in names:
+                self.run.define_metric(pattern, step_metric=axis)
+
+    def step(self, record: Step) -> None:
+        """Its numbers, where there are any."""
+        if record.numbers is not None:
+            self._log("update", record.step, update_curves(record))
+
+    def epoch(self, record: Epoch) -> None:
+        """Its numbers, and the KL of the dimensions as a histogram."""
+        histogram = self.wandb.Histogram(record.kl_per_dimension)
+        curves = {**epoch_curves(record), "latent/kl_per_dimension": histogram}
+        self._log("epoch", record.epoch, curves)
+
+    def replay(self, history: Sequence[Epoch]) -> None:
+        """Nothing: the interrupted process has left its numbers."""
+
+    def pictures(self, epoch: int, step: int, reconstructions: Path, samples: Path) -> None:
+        """Both pictures."""
+        paths = {"pictures/reconstructions": reconstructions, "pictures/samples": samples}
+        images = {name: self.wandb.Image(str(path)) for name, path in paths.items()}
+        self._log("film", epoch, images)
+
+    def close(self, failed: bool) -> None:
+        """Wait until everything is written, and sent where W&B is online."""
+        self.run.finish(exit_code=int(failed))
+
+    def _log(self, axis: str, position: int, values: Mapping[str, Any]) -> None:
+        if position > self.sent[axis]:
+            self.run.log({axis: position, **values})
+
+
+_AXES = {
+    "update": ["updates/*"],
+    "epoch": ["train/*", "validation/*", "schedule/*", "latent/*"],
+    "film": ["pictures/*"],
+}
+
+
+def _package() -> ModuleType:
+    # It would tell its makers of its own errors, offline too; read when it is first imported.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    try:
+        import wandb
+    except ImportError:
+        raise UserError(
+            "logging.wandb",
+            "the package wandb",
+            "it is not installed",
+            "run: pip install -e '.[wandb]' -- or set logging.wandb: null",
+        ) from None
+    return wandb
+
+
+def _log_in(wandb: ModuleType, settings: Settings) -> None:
+    """Find a key without asking: nobody may sit at the terminal of a training."""
+    wandb.setup(settings=settings)
+    if not wandb.login(prompt=False):
+        raise _refused("no key was found")
+
+
+def _refused(found: str) -> UserError:
+    return UserError(
+        "logging.wandb",
+        "a login at Weights & Biases, as logging.wandb: online needs it",
+        found,
+        "run: wandb login -- or set logging.wandb: offline, and run wandb sync afterwards",
+    )

@@ -1,0 +1,307 @@
+"""What is seen while training: the bar on the terminal, pace, and a watch on collapse."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+
+from sharpvae.core.console import Bar, bar, clock
+from sharpvae.core.devices import peak_memory
+from sharpvae.objective.config import LossConfig
+from sharpvae.training.config import TrainStage
+from sharpvae.training.loggers import Film, Loggers
+from sharpvae.training.loop import Epoch, Step, Trainer
+
+# Nats of an image's KL. The mean KL bounds from above what the code tells of the image (Hoffman &
+# Johnson 2016, ELBO surgery), and under ln 2 it cannot even tell in which half of the images it is.
+NOTHING = math.log(2)
+_RECOVERED = 2 * NOTHING  # above it a collapse is over: a KL that hovers must not warn every epoch
+_PATIENCE = 2  # epochs in which it must be seen: the first finds a code that nobody has learnt yet
+_FULL = 0.99  # of loss.beta; beta may come from a float32
+
+
+class CollapseWatch:
+    """Looks at the validation of each epoch; what it knows follows from the history alone.
+
+    Collapsed is a posterior whose KL in total is under ln 2 nats, or of which no dimension is
+    active. Either alone would miss some: dimensions are also inactive where each image has the same
+    posterior off the prior, at whatever KL (free bits and a KL floor invite that, since they make
+    such a KL free); and the means of many dimensions may each vary over images, yet drown in noise.
+
+    It says nothing
+    - where `loss.beta` is 0: no KL pulls, and a code that nothing holds at the scale of the prior
+      may tell images apart by means that vary by less than the 0.01 of an active unit;
+    - while beta is below its full value, in a warm-up, in the rise of a cycle or under a controller
+      (`loss.kl_share`), which lets go of beta long before: the KL will be another one there;
+    - of a small KL where `loss.kl_floor` or `loss.free_bits` make so much free: beta cannot have
+      pulled it there. No active dimension is a collapse there too.
+
+    Args:
+        loss: of the variant.
+    """
+
+    def __init__(self, loss: LossConfig) -> None:
+        self.loss = loss
+        self.seen = 0  # epochs in a row
+        self.warned = False
+
+    def epoch(self, record: Epoch) -> str | None:
+        """A warning, once; again only if the code came back in between.
+
+        Args:
+            record: the next epoch in order.
+        """
+        if self.loss.beta == 0:
+            return None
+        kl, active = record.validation["kl"], record.active_units
+        if self._collapsed(record):
+            # What came before the full beta does not count, but does not end a collapse either.
+            self.seen += record.beta >= _FULL * self.loss.beta
+        else:
+            self.seen = 0
+        if kl > _RECOVERED and active > 0:
+            self.warned = False
+        if self.warned or self.seen < _PATIENCE:
+            return None
+        self.warned = True
+        return self._warning(record)
+
+    def replay(self, history: Sequence[Epoch]) -> None:
+        """Come to know what a watch over `history` from its beginning knows."""
+        for record in history:
+            self.epoch(record)
+
+    def _collapsed(self, record: Epoch) -> bool:
+        free = max(self.loss.kl_floor, self.loss.free_bits * len(record.kl_per_dimension))
+        small = record.validation["kl"] < NOTHING and free < NOTHING
+        return small or record.active_units == 0
+
+    def _warning(self, record: Epoch) -> str:
+        loss, schedule = self.loss, self.loss.schedules.beta
+        rise = (
+            "give beta a warm-up (loss.schedules.beta.shape: linear, and its length)"
+            if schedule.shape == "constant"
+            else f"lengthen loss.schedules.beta.length (now {schedule.length:g} {schedule.unit})"
+        )
+        share = f" or loss.kl_share (now {loss.kl_share:g})" if loss.kl_share > 0 else ""
+        return (
+            f"posterior collapse, seen in epoch {record.epoch}: the KL of the validation images is "
+            f"{record.validation['kl']:.3g} nats, and {record.active_units} of "
+            f"{len(record.kl_per_dimension)} latent dimensions are active. The code says next to "
+            "nothing about the image, so all reconstructions and samples will look alike.\n"
+            f"  do this: lower loss.beta (now {loss.beta:g}){share}; {rise}; "
+            f"set loss.free_bits (now {loss.free_bits:g}, a dimension) "
+            f"or loss.kl_floor (now {loss.kl_floor:g}), nats that cost nothing"
+        )
+
+
+_UPDATES = 1000  # of which the mean is taken: an adversary that sets in makes them dearer for good
+_SPANS = 20  # between two looks at the numbers; the rate is the mean over so many
+
+
+class Pace:
+    """Measures updates and the ends of epochs apart, so that neither passes for the other.
+
+    An epoch is its first update, which waits for the loader and for whatever came after the last
+    epoch's record; its other updates; and its end: validation, and all that is done before `epoch`
+    is told. Each kind has a mean of its own, and the time left is what is still to come of each.
+    Only what this process did counts, and not its very first update, in which memory is allotted,
+    kernels are chosen and torch.compile runs.
+
+    Call `step` and `epoch` for every record, as soon as it comes or, for an epoch, after film and
+    loggers; but always alike.
+
+    Args:
+        epochs: of the whole training.
+        steps_per_epoch: updates an epoch, >= 1.
+        clock: seconds, never going back.
+        kind: of an epoch by its number, such as whether FID is measured and a frame filmed after
+            it. Epochs of one kind cost the same.
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        steps_per_epoch: int,
+        clock: Callable[[], float] = time.monotonic,
+        kind: Callable[[int], Hashable] = lambda epoch: None,
+    ) -> None:
+        self.epochs, self.steps, self.clock, self.kind = epochs, steps_per_epoch, clock, kind
+        self.at: float | None = None  # the last record, and where in the training that was:
+        self.epoch_now, self.done, self.validated = 1, 0, False
+        self.updates: deque[float] = deque(maxlen=_UPDATES)
+        self.firsts, self.ends = _Means(), _Means()
+        self.images = 0  # of the last update
+        self.look: tuple[int, float] | None = None  # epoch and time of the last one at the numbers
+        self.unseen = 0  # images since then
+        self.spans: deque[tuple[float, int]] = deque(maxlen=_SPANS)
+
+    def step(self, record: Step) -> None:
+        """An update is done."""
+        now = self.clock()
+        if self.at is not None:
+            if record.done == 1:
+                self.firsts.add(self.kind(record.epoch - 1), now - self.at)
+            else:
+                self.updates.append(now - self.at)
+        self._span(record, now)
+        self.at, self.images = now, record.images
+        self.epoch_now, self.done, self.validated = record.epoch, record.done, False
+
+    def epoch(self, record: Epoch) -> None:
+        """An epoch is done, and validated."""
+        now = self.clock()
+        if self.at is not None:
+            self.ends.add(self.kind(record.epoch), now - self.at)
+        self.at, self.epoch_now, self.done, self.validated = now, record.epoch, self.steps, True
+        if record.last:
+            self.epochs = record.epoch
+
+    def left(self) -> float | None:
+        """Seconds until training ends, as of the last record; None while too little is known.
+
+        Until an epoch has ended here, what comes after its updates is not in it.
+        """
+        others = (self.epochs - self.epoch_now + 1) * (self.steps - 1)
+        others -= max(self.done - 1, 0)
+        update = sum(self.updates) / len(self.updates) if self.updates else None
+        if self.at is None or (update is None and others > 0):
+            return None
+        left = others * (update or 0.0)
+        for epoch in range(self.epoch_now + 1, self.epochs + 1):
+            first = self.firsts.mean(self.kind(epoch - 1))
+            first = update if first is None else first
+            if first is None:
+                return None
+            left += first
+        for epoch in range(self.epoch_now + self.validated, self.epochs + 1):
+            left += self.ends.mean(self.kind(epoch)) or 0.0
+        return left
+
+    def rate(self) -> float | None:
+        """Images a second while updates are done, all processes together; None at first.
+
+        From look to look at the numbers, where there are two in an epoch: a GPU's updates are only
+        asked for in between, and seem done before they are.
+        """
+        seconds, images = sum(t for t, _ in self.spans), sum(n for _, n in self.spans)
+        if not self.spans:
+            seconds, images = sum(self.updates), len(self.updates) * self.images
+        if images == 0 and self.steps == 1:
+            seconds, images = self.firsts.total, self.firsts.count * self.images
+        return images / seconds if seconds > 0 else None
+
+    def _span(self, record: Step, now: float) -> None:
+        """Count the images between two looks at the numbers in one epoch."""
+        self.unseen += record.images
+        if record.numbers is None:
+            return
+        if self.look is not None and self.look[0] == record.epoch:
+            self.spans.append((now - self.look[1], self.unseen))
+        self.look, self.unseen = (record.epoch, now), 0
+
+
+class _Means:
+    """The mean of each kind of value."""
+
+    def __init__(self) -> None:
+        self.total, self.count = 0.0, 0
+        self.kinds: dict[Hashable, tuple[float, int]] = {}
+
+    def add(self, kind: Hashable, value: float) -> None:
+        total, count = self.kinds.get(kind, (0.0, 0))
+        self.kinds[kind] = total + value, count + 1
+        self.total, self.count = self.total + value, self.count + 1
+
+    def mean(self, kind: Hashable) -> float | None:
+        """Of this kind, else of all; None before the first."""
+        total, count = self.kinds.get(kind, (self.total, self.count))
+        return total / count if count else None
+
+
+class Watch:
+    """Is told every record of a training.
+
+    Args:
+        trainer: whose records they are.
+        config: of the stage.
+        film, loggers: are given what is theirs.
+        progress: the bar, or the lines where there is no terminal.
+    """
+
+    def __init__(
+        self, trainer: Trainer, config: TrainStage, film: Film, loggers: Loggers, progress: Bar
+    ) -> None:
+
+        self.trainer, self.film, self.loggers, self.progress = trainer, film, loggers, progress
+        train = config.train
+        last, fid = train.epochs, train.fid_every if train.best_by == "fid" else 0
+        self.pace = Pace(
+            last,
+            trainer.steps,
+            kind=lambda epoch: (film.due(epoch, epoch == last), fid > 0 and epoch % fid == 0),
+        )
+        self.collapse = CollapseWatch(config.loss)
+        self.collapse.replay(trainer.history)
+        loggers.replay(trainer.history)
+
+    def begin(self) -> None:
+        """Before the first update: a frame of what the random weights draw."""
+        self._shoot(0)
+
+    def step(self, record: Step) -> None:
+        """An update is done."""
+        self.pace.step(record)
+        self.loggers.step(record)
+        history = self.trainer.history
+        parts = [f"epoch {record.epoch}/{self.pace.epochs}", losses(history[-1]) if history else ""]
+        self.progress.advance(note="  ".join([*filter(None, parts), *self._costs()]))
+
+    def epoch(self, record: Epoch) -> None:
+        """An epoch is done, and validated."""
+        self.loggers.epoch(record)
+        if self.film.due(record.epoch, record.last):
+            self._shoot(record.epoch)
+        self.pace.epoch(record)
+        line = [f"epoch {record.epoch:>3}/{self.trainer.config.epochs}", losses(record)]
+        self.progress.line("  " + "  ".join([*line, terms(record), *self._costs()]))
+        warning = self.collapse.epoch(record)
+        if warning is not None:
+            self.progress.line(f"  warning: {warning}")
+
+    def _shoot(self, epoch: int) -> None:
+        frame = self.film.shoot(self.trainer.seen)
+        self.loggers.pictures(epoch, self.trainer.update.step, *frame)
+
+    def _costs(self) -> list[str]:
+
+        rate, left = self.pace.rate(), self.pace.left()
+        return [
+            *([] if rate is None else [f"{rate:.0f} images/s"]),
+            *([] if left is None else [f"{clock(left)} left"]),
+            peak_memory(self.trainer.train.device),
+        ]
+
+
+@contextmanager
+def watching(trainer: Trainer, config: TrainStage, film: Film, loggers: Loggers) -> Iterator[Watch]:
+    """A watch for the block."""
+    total = trainer.config.epochs * trainer.steps
+    with bar("training", total, start=trainer.update.step, left=False) as progress:
+        yield Watch(trainer, config, film, loggers, progress)
+
+
+def losses(event: Epoch) -> str:
+    """Training and validation loss, per image."""
+    return f"loss {event.train['loss']:.4g} val {event.validation['loss']:.4g}"
+
+
+def terms(event: Epoch) -> str:
+    """Each term of the validation loss, unweighted, per image; the FID where measured."""
+    shown = [f"{name} {v:.4g}" for name, v in event.validation.items() if name != "loss"]
+    if event.fid is not None:
+        shown.append(f"fid {event.fid:.4g}")
+    return f"({'  '.join(shown)})"

@@ -1,0 +1,175 @@
+"""Encoder, decoder and the VAE they make (Kingma & Welling 2014)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sharpvae.core.files import read_json, write_json
+from sharpvae.core.weights import load_weights, save_weights
+from sharpvae.vae.config import ModelConfig
+from sharpvae.vae.families import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
+from sharpvae.vae.layers import initialise, weighted
+
+
+class Posterior(NamedTuple):
+    """The diagonal Gaussian q(z|x) = N(mean, exp(log_var))."""
+
+    mean: Tensor  # (B, Z)
+    log_var: Tensor  # (B, Z)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Reparameterised draw for standard normal `noise`.  (B, Z) => (B, Z)"""
+        return self.mean + torch.exp(0.5 * self.log_var) * noise
+
+
+class Encoder(nn.Module):
+    """Images in [0, 1] => posterior.
+
+    A conditional one is told the class (Sohn et al. 2015, Learning structured output
+    representation): by one further channel a class, 1 everywhere for the image's own and 0 for the
+    others; an MLP, by one further input a class.
+    """
+
+    def __init__(
+        self, config: ModelConfig, image_channels: int, image_size: int, classes: int = 0
+    ) -> None:
+        super().__init__()
+        self.classes, self.flat = classes, config.family == "mlp"
+        self.lowest, self.highest = config.log_var_clamp
+        if self.flat:
+            pixels = image_channels * image_size * image_size
+            self.body, features = mlp_encoder(config, pixels + classes)
+        else:
+            channels = image_channels + classes
+            self.body, features = conv_encoder(config, channels, image_size)
+        self.mean = nn.Linear(features, config.latent_dim)
+        self.log_var = nn.Linear(features, config.latent_dim)
+        initialise(config, [self.body], [self.mean, self.log_var])
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Posterior:
+        """float32 (B, C, H, W) in [0, 1], int64 (B,) => Posterior of (B, Z); labels as in `VAE`"""
+        inputs = images.flatten(1) if self.flat else images
+        if self.classes:
+            told = one_hot(labels, self.classes)
+            if not self.flat:
+                told = told[:, :, None, None].expand(-1, -1, *images.shape[2:])
+            inputs = torch.cat([inputs, told], 1)
+        features = self.body(inputs)
+        log_var = self.log_var(features).clamp(self.lowest, self.highest)
+        return Posterior(self.mean(features), log_var)
+
+
+class Decoder(nn.Module):
+    """Latents => images in [0, 1]; a conditional one takes the one-hot class beside the latents."""
+
+    def __init__(
+        self, config: ModelConfig, image_channels: int, image_size: int, classes: int = 0
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        decoder_parts = mlp_decoder if config.family == "mlp" else conv_decoder
+        parts = decoder_parts(config, config.latent_dim + classes, image_channels, image_size)
+        self.stem, self.head, self.body = parts.stem, parts.head, parts.body
+        initialise(config, [self.stem, self.body], [self.head])
+
+    @property
+    def last_weight(self) -> Tensor:
+        """The parameter of the layer that draws the pixels: its weight.
+
+        Where gradients of two losses meet before they spread into the decoder (Esser et al. 2021,
+        Taming transformers, eq. 7).
+        """
+        return weighted([self.head])[-1].weight
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """float32 (B, Z), int64 (B,) => float32 (B, C, H, W) in [0, 1]; labels as in `VAE`"""
+        if self.classes:
+            latents = torch.cat([latents, one_hot(labels, self.classes)], 1)
+        # In full precision: bf16 rounds 0.9985 and all above to 1, where no gradient is left.
+        return torch.sigmoid(self.head(self.body(self.stem(latents))).float())
+
+
+class VAE(nn.Module):
+    """A variational autoencoder with a standard normal prior, conditional where config says so.
+
+    Args:
+        config: the `model` section.
+        image_channels: 1 or 3.
+        image_size: height and width in pixels, a multiple of `config.stride`.
+        classes: how many the labels tell apart; counts for a conditional VAE alone.
+
+    Attributes:
+        latent_dim: Z.
+        classes: as above; 0 for an unconditional VAE, which ignores the labels it is given.
+
+    Raises:
+        ValueError: the size is no such multiple, or a conditional VAE has fewer than two classes.
+            Called without labels, a conditional VAE raises it too.
+    """
+
+    def __init__(
+        self, config: ModelConfig, image_channels: int, image_size: int, classes: int = 0
+    ) -> None:
+        super().__init__()
+        if config.conditional and classes < 2:
+            raise ValueError(f"a conditional VAE needs at least two classes, not {classes}")
+        if image_size % config.stride:
+            raise ValueError(f"image size {image_size} is no multiple of {config.stride}")
+        self.latent_dim = config.latent_dim
+        self.classes = classes if config.conditional else 0
+        self.encoder = Encoder(config, image_channels, image_size, self.classes)
+        self.decoder = Decoder(config, image_channels, image_size, self.classes)
+
+    def forward(
+        self, images: Tensor, noise: Tensor, labels: Tensor | None = None
+    ) -> tuple[Tensor, Posterior]:
+        """Reconstruct through one posterior draw.
+
+        Args:
+            images: float32 (B, C, H, W) in [0, 1].
+            noise: standard normal (B, Z).
+            labels: int64 (B,) in 0..classes-1; None for an unconditional VAE.
+
+        Returns:
+            Reconstructions float32 (B, C, H, W) in [0, 1], and the posterior.
+        """
+        posterior = self.encoder(images, labels)
+        return self.decoder(posterior.sample(noise), labels), posterior
+
+
+def one_hot(labels: Tensor | None, classes: int) -> Tensor:
+    """int64 (B,) in 0..classes-1 => float32 (B, classes)
+
+    Raises:
+        ValueError: no labels.
+    """
+    if labels is None:
+        raise ValueError("a conditional VAE needs the labels of its images")
+    return functional.one_hot(labels, classes).float()
+
+
+def save_vae(directory: Path, vae: VAE, config: ModelConfig, channels: int, size: int) -> None:
+    """Write `weights.safetensors` and `network.json` into `directory`."""
+    save_weights(directory / "weights.safetensors", vae)
+    description = {
+        "image_channels": channels,
+        "image_size": size,
+        "classes": vae.classes,
+        "model": config.model_dump(),
+    }
+    write_json(directory / "network.json", description)
+
+
+def load_vae(directory: Path, device: torch.device) -> VAE:
+    """Read what `save_vae` wrote; the VAE comes in evaluation mode on `device`."""
+    description = read_json(directory / "network.json")
+    config = ModelConfig.model_validate(description["model"])
+    shape = (description[key] for key in ("image_channels", "image_size", "classes"))
+    vae = VAE(config, *shape)
+    load_weights(directory / "weights.safetensors", vae)
+    return vae.to(device).eval()
