@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from apps import command
-from sharpvae.config.names import FOLDER, STUDY_TEXT, Studies, place
+from sharpvae.config.names import STUDIES, STUDY_TEXT, Studies, place
 from sharpvae.core.config import flatten, text
 from sharpvae.core.errors import UserError, nearest
 
@@ -36,10 +36,10 @@ def serve(names: Sequence[str]) -> None:
     Raises:
         UserError: a name that does not exist, or a file that is no YAML.
     """
-    studies = Studies(Path(FOLDER))
+    studies = Studies(Path(STUDIES))
     if not studies:
         raise UserError(
-            FOLDER,
+            STUDIES,
             "the folder of the studies",
             "nothing there",
             "run from the top of the repository",
@@ -48,7 +48,7 @@ def serve(names: Sequence[str]) -> None:
     for name in names:
         if name not in studies:
             raise UserError(
-                FOLDER, "the name of one of its files", repr(name), nearest(name, studies)
+                STUDIES, "the name of one of its files", repr(name), nearest(name, studies)
             )
     if not names:
         catalogue(console, studies)

@@ -180,8 +180,8 @@ def test_too_few_images_are_refused_before_training_and_the_data_stays(tmp_path:
     passes(place, "configure")
     passes(place, "prepare")
     before = (place / "data/prepared/card.json").read_bytes()
-    text = (place / "params.yaml").read_text()
-    (place / "params.yaml").write_text(text.replace("subset: 600", "subset: 100"))
+    presets = place / "presets/presets.yaml"
+    presets.write_text(presets.read_text().replace("subset: 600", "subset: 100"))
     passes(place, "configure")
     done = stage(place, "prepare")
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from sharpvae.config.experiment import VariantConfig
-from sharpvae.config.names import Studies, read_params
+from sharpvae.config.names import Studies, read_settings
 from sharpvae.config.resolve import resolve
 from sharpvae.core.config import flatten
 from sharpvae.objective.adversary import PatchDiscriminator
@@ -19,7 +19,7 @@ from sharpvae.objective.schedules import Span, fraction_of_full
 from sharpvae.vae.vae import VAE
 
 REPOSITORY = Path(__file__).parents[1]
-PARAMS = read_params(REPOSITORY / "params.yaml")
+PARAMS = read_settings(REPOSITORY / "params.yaml")
 STUDIES = Studies(REPOSITORY / "studies")
 
 

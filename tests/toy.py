@@ -34,8 +34,9 @@ def passes(place: Path, name: str, *arguments: str) -> str:
 
 
 def toy(place: Path, change: Callable[[str], str] = lambda text: text) -> Path:
-    """A folder with the project's studies, and its params.yaml under `preset: toy`, changed."""
-    shutil.copytree(REPOSITORY / "studies", place / "studies")
+    """The project's presets, studies and params.yaml in a folder, the last changed to toy size."""
+    for folder in ("presets", "studies"):
+        shutil.copytree(REPOSITORY / folder, place / folder)
     text = (REPOSITORY / "params.yaml").read_text()
     text = re.sub(r"^preset: \w+", "preset: toy", text, flags=re.MULTILINE)
     (place / "params.yaml").write_text(change(text))

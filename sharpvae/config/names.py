@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from sharpvae.config.experiment import (
     PRESET_SECTIONS,
@@ -19,55 +19,27 @@ from sharpvae.config.experiment import (
 from sharpvae.core.config import Section, nested_section
 from sharpvae.core.errors import UserError, nearest
 
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that takes `1e-4` for a number and refuses a repeated key."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str | int) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' stands twice in one section", key_node.start_mark
-                )
-            if isinstance(key, str | int):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-# Its own copy: the attribute is shared with every other SafeLoader in the process.
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"""^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$
-            |^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$""",
-        re.VERBOSE,
-    ),
-    list("-+0123456789."),
-)
+STUDIES = "studies"  # the folder with one file a study, beside params.yaml
+PRESETS = "presets"  # the folder with one file for each of the following, beside params.yaml
+LAYERS = ("defaults", "presets", "section_presets")
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    """Read `path` as one YAML mapping.
+    """Read `path` as one YAML mapping, with the parser that DVC reads params.yaml with.
 
     Raises:
         UserError: the file is missing, is not YAML, repeats a key, or is not a mapping.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             str(path),
-            "the file with every knob",
+            "a file of settings",
             "no such file",
-            "run from the top of the repository, or restore it: git checkout params.yaml",
+            f"run from the top of the repository, or restore it: git checkout {path.name}",
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(
             str(path), "valid YAML", " ".join(str(error).split()), "mend that line"
         ) from None
@@ -76,7 +48,21 @@ def read_params(path: Path) -> dict[str, Any]:
     return content
 
 
-FOLDER = "studies"
+def read_settings(path: Path) -> dict[str, Any]:
+    """params.yaml at `path`, and beside its sections the layers that lie in presets/.
+
+    Raises:
+        UserError: as `read_params`; or params.yaml holds a layer itself.
+    """
+    params = read_params(path)
+    folder = path.parent / PRESETS
+    for name in LAYERS:
+        if name in params:
+            where = f"{PRESETS}/{name}.yaml"
+            raise UserError(
+                name, "sections and variants", f"a layer in {path}", f"move it to {where}"
+            )
+    return params | {name: read_params(folder / f"{name}.yaml") for name in LAYERS}
 
 
 class Studies(Mapping[str, dict[str, Any]]):
@@ -104,7 +90,7 @@ class Studies(Mapping[str, dict[str, Any]]):
 
 def place(name: str) -> str:
     """How messages call the file of a study."""
-    return f"{FOLDER}/{name}.yaml"
+    return f"{STUDIES}/{name}.yaml"
 
 
 def named_studies(
@@ -123,7 +109,7 @@ def named_studies(
         if not isinstance(name, str) or name not in studies:
             raise UserError(
                 f"variants.{variant}.study",
-                f"the name of a file in {FOLDER}/",
+                f"the name of a file in {STUDIES}/",
                 repr(name),
                 nearest(str(name), studies),
             )
@@ -132,7 +118,7 @@ def named_studies(
 
 
 SINGLE = ("preset", "seeds", "device")
-TOP_LEVEL = (*SINGLE, *SECTIONS, "variants", "defaults", "presets", "section_presets")
+TOP_LEVEL = (*SINGLE, *SECTIONS, "variants", *LAYERS)
 STUDY_TEXT = ("title", "about", "claims")
 _BROUGHT = [  # what a section preset may bring along for a section that all variants share
     f"{name}.{key}" for name, section in SHARED_SECTIONS.items() for key in section.model_fields

@@ -17,12 +17,12 @@ from sharpvae.config.experiment import (
 )
 from sharpvae.config.messages import describe
 from sharpvae.config.names import (
-    FOLDER,
     SINGLE,
+    STUDIES,
     Studies,
     named_studies,
     place,
-    read_params,
+    read_settings,
     unknown_keys,
 )
 from sharpvae.core.config import Section, nested_section
@@ -133,8 +133,8 @@ class Resolved:
 
 
 def resolve_file(path: Path) -> Resolved:
-    """Read and resolve params.yaml at `path`, with the studies beside it; see `resolve`."""
-    return resolve(read_params(path), Studies(path.parent / FOLDER))
+    """Read and resolve params.yaml at `path`, with presets/ and studies/ beside it."""
+    return resolve(read_settings(path), Studies(path.parent / STUDIES))
 
 
 def resolve(
@@ -143,7 +143,7 @@ def resolve(
     """Merge the layers of `params` and validate the outcome.
 
     Args:
-        params: the content of params.yaml.
+        params: as `names.read_settings` gives them.
         studies: name -> content, for the variants that name one.
 
     Raises:

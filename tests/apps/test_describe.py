@@ -14,6 +14,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with params.yaml and the studies alone."""
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
     shutil.copytree(REPOSITORY / "studies", tmp_path / "studies")
+    shutil.copytree(REPOSITORY / "presets", tmp_path / "presets")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

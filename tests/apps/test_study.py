@@ -19,6 +19,7 @@ NAMES = list(Studies(REPOSITORY / "studies"))
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with the studies and params.yaml alone."""
     shutil.copytree(REPOSITORY / "studies", tmp_path / "studies")
+    shutil.copytree(REPOSITORY / "presets", tmp_path / "presets")
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision import models
 
-from sharpvae.config.names import Studies, read_params
+from sharpvae.config.names import Studies, read_settings
 from sharpvae.config.resolve import resolve
 from sharpvae.config.rules import LENGTH, LPIPS_SMALLEST, POOLS, check
 from sharpvae.core.errors import UserErrors
@@ -18,7 +18,7 @@ from sharpvae.perception.distances import LAYERS
 from sharpvae.perception.pretrained import LPIPS_TRUNKS, PRETRAINED, cache
 
 REPOSITORY = Path(__file__).parents[2]
-PARAMS = read_params(REPOSITORY / "params.yaml")
+PARAMS = read_settings(REPOSITORY / "params.yaml")
 STUDIES = Studies(REPOSITORY / "studies")
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharpvae.config import resolve as resolving
-from sharpvae.config.names import Studies, read_params
+from sharpvae.config.names import Studies, read_settings
 from sharpvae.config.resolve import Resolved
 from sharpvae.config.rules import check
 from sharpvae.core.config import flatten
@@ -20,7 +20,7 @@ from sharpvae.core.errors import UserError, UserErrors
 from sharpvae.perception.pretrained import PRETRAINED, cache
 
 REPOSITORY = Path(__file__).parents[2]
-PARAMS = read_params(REPOSITORY / "params.yaml")
+PARAMS = read_settings(REPOSITORY / "params.yaml")
 STUDIES = Studies(REPOSITORY / "studies")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
+from dvc.utils.serialize import parse_yaml
 
 from sharpvae.config.names import read_params
 from sharpvae.core.errors import UserError
@@ -28,15 +28,22 @@ def test_numbers_follow_yaml_1_2(tmp_path: Path, text: str, value: object) -> No
     assert type(found) is type(value)
 
 
-def test_the_loader_leaves_pyyaml_as_it_was() -> None:
-    assert yaml.safe_load("x: 1e-4")["x"] == "1e-4"
+@pytest.mark.parametrize(
+    "text",
+    ["yes", "on", "off", "NO", "010", "0o10", "0x1F", "0b1", "1:30", "1_000", "1e-4", "1e4", ".inf",
+     ".5", "5.", "~", "null", "Null", "", "2024-01-31", "+1", "1.", "'1'", "[1, yes]",
+     "<<: {a: 1}"],
+)  # fmt: skip
+def test_what_dvc_reads_is_what_configure_reads(tmp_path: Path, text: str) -> None:
+    found = read(tmp_path, f"x:\n  {text}")
+    assert repr(found) == repr(parse_yaml(f"x:\n  {text}", "params.yaml"))
 
 
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("a: 1\na: 2\n", "'a' stands twice"),
-        ("a: {b: 1, b: 2}\n", "'b' stands twice"),
+        ("a: 1\na: 2\n", 'duplicate key "a"'),
+        ("a: {b: 1, b: 2}\n", 'duplicate key "b"'),
         ("a: [1\n", "line 2"),
         ("- 1\n", "a mapping of sections"),
         ("", "a mapping of sections"),

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from sharpvae.config.names import Studies, read_params
+from sharpvae.config.names import Studies, read_settings
 from sharpvae.config.resolve import Resolved, resolve
 from sharpvae.config.rules import check_arithmetic, check_conditional
 from sharpvae.core.errors import UserError, UserErrors
 from sharpvae.datasets.choose import class_count
 from tests.datasets.samples import REPOSITORY, fill
 
-PARAMS = read_params(REPOSITORY / "params.yaml")
+PARAMS = read_settings(REPOSITORY / "params.yaml")
 
 
 def resolved(model: dict[str, Any], **data: Any) -> Resolved:

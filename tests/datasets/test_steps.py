@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from sharpvae.config.names import Studies, read_params
+from sharpvae.config.names import Studies, read_settings
 from sharpvae.config.resolve import Resolved, resolve
 from sharpvae.config.rules import check_starts, most_steps
 from sharpvae.core.errors import UserErrors
 from tests.datasets.samples import REPOSITORY
 
-PARAMS = read_params(REPOSITORY / "params.yaml")
+PARAMS = read_settings(REPOSITORY / "params.yaml")
 
 
 def resolved(start: float, unit: str = "steps", **data: Any) -> Resolved:
