@@ -17,11 +17,12 @@ from pathlib import Path
 from rich.table import Table
 
 from apps import command
+from sharpvae.core.console import Display
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import copy_file
 from sharpvae.datasets.catalogue import Entry, entry, names
 from sharpvae.datasets.fetch import Holding, described, holding, obtain, places
-from stages.prepare import RAW, Display
+from stages.prepare import RAW
 
 WIDTH = 118  # columns of the list where there is no terminal
 

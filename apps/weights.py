@@ -18,12 +18,12 @@ from pathlib import Path
 from rich.table import Table
 
 from apps import command
+from sharpvae.core.console import Display
 from sharpvae.core.errors import UserError, nearest
 from sharpvae.core.files import copy_file
 from sharpvae.datasets.catalogue import Entry, File
 from sharpvae.datasets.fetch import MIRROR_VARIABLE, Place, expanded, is_address, obtain
 from sharpvae.perception.pretrained import PRETRAINED, Pretrained, cache, location
-from stages.prepare import Display
 
 WIDTH = 118  # columns of the list where there is no terminal
 USES = {

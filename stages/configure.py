@@ -10,11 +10,10 @@ from rich.table import Table
 
 from sharpvae.config.experiment import stage_files
 from sharpvae.config.resolve import Resolved, resolve_file
-from sharpvae.config.rules import check, check_arithmetic, check_conditional, check_starts
+from sharpvae.config.rules import check
 from sharpvae.core.config import flatten, text
 from sharpvae.core.console import run
 from sharpvae.core.files import fresh_directory, write_json
-from sharpvae.datasets.catalogue import check_name
 
 PARAMS, CONFIGS = Path("params.yaml"), Path("configs")
 
@@ -22,11 +21,7 @@ PARAMS, CONFIGS = Path("params.yaml"), Path("configs")
 def main() -> None:
     """Resolve, check, write; on a mistake configs/ stays as it was."""
     resolved = resolve_file(PARAMS)
-    check_name(resolved.experiment.data.name)
     check(resolved)
-    check_conditional(resolved)
-    check_arithmetic(resolved)
-    check_starts(resolved)
     with fresh_directory(CONFIGS) as directory:
         for name, stage in stage_files(resolved.experiment).items():
             write_json(directory / name, stage.model_dump())

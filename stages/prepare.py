@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from sharpvae.core.config import load_stage
-from sharpvae.core.console import Bar, Unit, bar, run
+from sharpvae.core.console import Display, run
 from sharpvae.core.files import fresh_directory
 from sharpvae.datasets.config import PrepareStage
 from sharpvae.datasets.pack import prepare
@@ -26,33 +26,6 @@ def main() -> None:
     with fresh_directory(PREPARED) as directory, closing(Display()) as display:
         card = prepare(stage.data, stage.minimum, RAW, directory, display)
     show(card)
-
-
-class Display:
-    """Shows each step of the work as a bar of its own; a `Progress`."""
-
-    def __init__(self) -> None:
-        self._bars = ExitStack()
-        self._bar: Bar | None = None
-
-    def close(self) -> None:
-        """Take the last bar away."""
-        self._bars.close()
-
-    def step(self, title: str, done: int, total: int, unit: Unit = "images") -> None:
-        """Move the bar of `title`; a new one where the title is new, or the work starts over."""
-        old = self._bar
-        if old is None or (title, total) != (old.title, old.total) or done < old.done:
-            self._bars.close()
-            self._bar = old = self._bars.enter_context(bar(title, total, unit, done))
-        old.advance(done - old.done)
-
-    def note(self, text: str) -> None:
-        """Print a line that stays."""
-        if self._bar is None:
-            print(text, flush=True)
-        else:
-            self._bar.line(text)
 
 
 def show(card: Card) -> None:

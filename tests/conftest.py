@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
@@ -13,6 +14,10 @@ from sharpvae.config.resolve import resolve_file
 from sharpvae.objective.config import LossConfig
 from sharpvae.training.config import TrainConfig
 from sharpvae.vae.config import ModelConfig
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("sharpvae", deadline=None)
+hypothesis.settings.load_profile("sharpvae")
 
 REPOSITORY = Path(__file__).parents[1]
 IMPROVED = resolve_file(REPOSITORY / "params.yaml").experiment.variants["improved"]

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,48 @@ def test_a_fresh_clone_is_up_to_date(project: Path, tmp_path: Path) -> None:
     assert "up to date" in said
 
 
+def test_a_change_in_a_folder_reruns_the_stages_that_list_it_and_no_other(project: Path) -> None:
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
+    for folder in sorted(path for path in (project / "sharpvae").iterdir() if path.is_dir()):
+        with new_last_line(max(folder.glob("*.py"))):  # an __init__.py comes first
+            changed = json.loads(run(project, "dvc", "status", "--json"))
+        listing = {
+            stage
+            for stage, told in stages.items()
+            if {"sharpvae", f"sharpvae/{folder.name}"} & set(told["deps"])
+        }
+        ours = {
+            stage.split("@")[0]
+            for stage, why in changed.items()
+            if any("sharpvae" in dep for deps in why for dep in deps.get("changed deps", {}))
+        }
+        assert ours == listing, folder.name
+        assert listing != {"configure"} or folder.name == "config", f"{folder.name} is unused"
+
+
+@contextmanager
+def new_last_line(path: Path) -> Iterator[None]:
+    before = path.read_bytes()
+    path.write_bytes(before + b"# touched\n")
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def test_what_python_and_editors_leave_changes_nothing(project: Path) -> None:
+    names = ("__pycache__/files.cpython-311.pyc", ".DS_Store", ".files.py.swp", "files.py~")
+    left = [project / "sharpvae/core" / name for name in names]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"?")
+    try:
+        assert json.loads(run(project, "dvc", "status", "--json")) == {}
+    finally:
+        for path in left:
+            path.unlink()
+
+
 def test_beta_retrains_only_who_inherits_it(project: Path, experiment) -> None:
     said = experiment("loss.beta=1.0")
     assert ran(said) == of("improved", 0) | {"report"}
@@ -116,7 +160,7 @@ def test_a_variants_own_key_touches_that_variant_alone(experiment) -> None:
 
 
 def test_a_new_arm_trains_alone_and_joins_the_report(project: Path, experiment) -> None:
-    said = experiment("+variants.wide={model: {widths: [256, 512, 1024, 2048]}}")
+    said = experiment("++variants.wide={model: {widths: [256, 512, 1024, 2048]}}")
     assert ran(said) == of("wide", 0) | {"report"}
     metrics = json.loads((project / "reports/metrics.json").read_text())
     assert list(metrics) == ["original", "improved", "wide"]

@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sharpvae.core import console as progress
-from sharpvae.core.console import bar
-from stages.prepare import Display
+from sharpvae.core.console import Display, bar
 
 
 class Clock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -178,7 +178,7 @@ def run(stage: Callable[..., None], arguments: Sequence[str], *names: str) -> No
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt as interruption:
-        print(f"interrupted: {interruption or 'no output was written'}", file=sys.stderr)
+        print(f"interrupted: {str(interruption) or 'no output was written'}", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 
@@ -206,3 +206,30 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Nothing."""
+
+
+class Display:
+    """Shows each step of the work as a bar of its own; a `Progress`."""
+
+    def __init__(self) -> None:
+        self._bars = ExitStack()
+        self._bar: Bar | None = None
+
+    def close(self) -> None:
+        """Take the last bar away."""
+        self._bars.close()
+
+    def step(self, title: str, done: int, total: int, unit: Unit = "images") -> None:
+        """Move the bar of `title`; a new one where the title is new, or the work starts over."""
+        old = self._bar
+        if old is None or (title, total) != (old.title, old.total) or done < old.done:
+            self._bars.close()
+            self._bar = old = self._bars.enter_context(bar(title, total, unit, done))
+        old.advance(done - old.done)
+
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            self._bar.line(text)

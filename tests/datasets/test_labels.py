@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from sharpvae.config.names import Studies, read_settings
 from sharpvae.config.resolve import Resolved, resolve
-from sharpvae.config.rules import check_arithmetic, check_conditional
+from sharpvae.config.rules import arithmetic, conditional
 from sharpvae.core.errors import UserError, UserErrors
 from sharpvae.datasets.choose import class_count
 from tests.datasets.samples import REPOSITORY, fill
@@ -26,9 +27,14 @@ def resolved(model: dict[str, Any], **data: Any) -> Resolved:
     return resolve(params, Studies(REPOSITORY / "studies"))
 
 
+def broken(rule: Callable[[Resolved], Iterator[UserError]], resolved: Resolved) -> None:
+    if errors := list(rule(resolved)):
+        raise UserErrors(errors)
+
+
 def message(**data: Any) -> str:
     with pytest.raises(UserError) as caught:
-        check_conditional(resolved({"conditional": True}, **data))
+        broken(conditional, resolved({"conditional": True}, **data))
     return str(caught.value)
 
 
@@ -79,17 +85,17 @@ def test_a_shared_key_is_told_once() -> None:
     params["data"]["name"] = "celeba"
     params["model"]["conditional"] = True
     with pytest.raises(UserErrors) as caught:
-        check_conditional(resolve(params, Studies(REPOSITORY / "studies")))
+        broken(conditional, resolve(params, Studies(REPOSITORY / "studies")))
     assert [error.where for error in caught.value.errors] == ["model.conditional"]
 
 
 def test_what_is_fine_passes() -> None:
-    check_conditional(resolved({"conditional": True}, name="mnist"))
-    check_conditional(resolved({"conditional": True}, name="flowers102"))
-    check_conditional(resolved({"conditional": False}, name="celeba"))
+    broken(conditional, resolved({"conditional": True}, name="mnist"))
+    broken(conditional, resolved({"conditional": True}, name="flowers102"))
+    broken(conditional, resolved({"conditional": False}, name="celeba"))
 
 
-def arithmetic(rows: list[list[str]] | None, **data: Any) -> Resolved:
+def with_rows(rows: list[list[str]] | None, **data: Any) -> Resolved:
     params = copy.deepcopy(PARAMS)
     params["data"].update(data)
     params["sample"]["arithmetic"] = rows
@@ -99,11 +105,11 @@ def arithmetic(rows: list[list[str]] | None, **data: Any) -> Resolved:
 def test_arithmetic_with_a_class_that_is_not_there_is_refused() -> None:
     """Once, though both variants inherit the key."""
     with pytest.raises(UserErrors) as caught:
-        check_arithmetic(arithmetic([["1", "7", "3"], ["1", "seven", "12"]]))
+        broken(arithmetic, with_rows([["1", "7", "3"], ["1", "seven", "12"]]))
     wheres = [(error.where, error.found) for error in caught.value.errors]
     assert wheres == [("sample.arithmetic[1]", "'seven'"), ("sample.arithmetic[1]", "'12'")]
     with pytest.raises(UserErrors, match="valid names: 3, 5"):
-        check_arithmetic(arithmetic([["3", "5", "7"]], classes=["3", "5"]))
+        broken(arithmetic, with_rows([["3", "5", "7"]], classes=["3", "5"]))
 
 
 @pytest.mark.parametrize(
@@ -117,4 +123,4 @@ def test_arithmetic_with_a_class_that_is_not_there_is_refused() -> None:
 def test_arithmetic_that_may_be_right_passes(
     rows: list[list[str]] | None, data: dict[str, Any]
 ) -> None:
-    check_arithmetic(arithmetic(rows, **data))
+    broken(arithmetic, with_rows(rows, **data))

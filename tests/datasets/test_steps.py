@@ -5,12 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import pytest
-
 from sharpvae.config.names import Studies, read_settings
 from sharpvae.config.resolve import Resolved, resolve
-from sharpvae.config.rules import check_starts, most_steps
-from sharpvae.core.errors import UserErrors
+from sharpvae.config.rules import most_steps, schedules
 from tests.datasets.samples import REPOSITORY
 
 PARAMS = read_settings(REPOSITORY / "params.yaml")
@@ -36,14 +33,13 @@ def test_the_bound_is_of_all_images_in_whole_batches() -> None:
 
 
 def test_a_start_past_the_last_update_names_the_key() -> None:
-    with pytest.raises(UserErrors) as caught:
-        check_starts(resolved(2340.0))
-    text = str(caught.value)
+    (error,) = schedules(resolved(2340.0), "late")
+    text = str(error)
     for part in ("variants.late.loss.schedules.adversarial.start", "below 2340", "train.epochs"):
         assert part in text
 
 
 def test_what_may_be_reached_passes() -> None:
-    check_starts(resolved(2339.0))
-    check_starts(resolved(9e9, name="folder"))
-    check_starts(resolved(0.5, unit="fraction"))
+    assert not list(schedules(resolved(2339.0), "late"))
+    assert not list(schedules(resolved(9e9, name="folder"), "late"))
+    assert not list(schedules(resolved(0.5, unit="fraction"), "late"))
