@@ -185,3 +185,14 @@ def test_a_study_fixes_every_term_so_that_no_preset_leaks_into_it(name: str) -> 
     fixed = set(study(name, "laptop").loss.weights.model_dump().items())
     preset = "ultra_high_quality"  # the one that turns LPIPS on
     assert set(study(name, preset).loss.weights.model_dump().items()) == fixed
+
+
+def test_a_term_that_a_study_does_not_list_weighs_nothing() -> None:
+    """So a new term touches no study, whatever the shared sections give it."""
+    params = copy.deepcopy(PARAMS)
+    params["loss"]["weights"]["frequency"] = 3.0
+    params["variants"] = {"mine": {"study": "s000-original"}, "plain": {}}
+    variants = resolve(params, STUDIES).experiment.variants
+    assert "frequency" not in STUDIES["s000-original"]["loss"]["weights"]
+    assert variants["mine"].loss.weights.frequency == 0
+    assert variants["plain"].loss.weights.frequency == 3

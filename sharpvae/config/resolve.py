@@ -27,9 +27,11 @@ from sharpvae.config.names import (
 )
 from sharpvae.core.config import Section, nested_section
 from sharpvae.core.errors import UserError, UserErrors, nearest
+from sharpvae.objective.config import LossWeights
 
 DEFAULTS = "defaults"  # the lowest layer, which everything else is there to override
-SILENT = (DEFAULTS,)  # what stands there may be overridden without a word
+UNLISTED = "terms that no study lists"  # which weigh nothing
+SILENT = (DEFAULTS, UNLISTED)  # what stands there may be overridden without a word
 
 
 @dataclass(frozen=True)
@@ -202,12 +204,15 @@ class _Layers:
     def variant(self, name: str, section: str) -> list[Layer]:
         """Of a section of one variant."""
         study = self.studies.get(name, Layer("", {}))
+        lists = study.at("loss").values.keys() & {"weights", "preset"}
+        weights = dict.fromkeys(LossWeights.model_fields, 0.0) if lists else {}
         return [
             self.defaults.at(section),
             *self._over_preset(self.preset, section),
             *self._over_preset(study.at("presets", self.preset_name), section),
             *self._over_preset(self.preset.at("variants", name), section),
             *self._over_preset(self.top, section),
+            Layer(UNLISTED, {"loss": {"weights": weights}}).at(section),
             *self._over_preset(study, section),
             *self._over_preset(self.top.at("variants", name), section),
         ]
