@@ -11,10 +11,10 @@ repro: setup            ## train, score and compare every variant; then open rep
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 test: setup             ## the fast tests, warnings as errors
-	$(BIN)/python -m pytest -W error -m "not slow and not gpu"
+	$(BIN)/python -m pytest -W error -n auto --dist loadfile -m "not slow and not gpu"
 
 test-slow: setup        ## the slow ones: the pipeline under DVC
-	$(BIN)/python -m pytest -W error -m "slow and not gpu"
+	$(BIN)/python -m pytest -W error -n auto --dist loadfile -m "slow and not gpu"
 
 lint: setup             ## style and types
 	$(BIN)/ruff check .
