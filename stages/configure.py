@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sharpvae.config.experiment import stage_files
-from sharpvae.config.resolve import Resolved, resolve_file
+from sharpvae.config.resolve import Resolved, resolve_file, shadows
 from sharpvae.config.rules import check
 from sharpvae.core.config import flatten, text
 from sharpvae.core.console import run
@@ -48,31 +48,6 @@ def show(resolved: Resolved) -> None:
         console.print(differing)
     for sentence in shadows(resolved):
         console.print(sentence, markup=False, highlight=False)
-
-
-def shadows(resolved: Resolved) -> list[str]:
-    """One sentence for each layer above others: which of its keys leave lower ones unheard."""
-    groups: dict[str, dict[str, None]] = {}
-    for shadow in resolved.shadowed:
-        layer, key = layer_and_key(shadow.winner)
-        groups.setdefault(layer, {})[key] = None
-    return [
-        f"{layer} has the last word, whatever stands further down, on {', '.join(keys)}"
-        for layer, keys in groups.items()
-    ]
-
-
-def layer_and_key(dotted: str) -> tuple[str, str]:
-    """Where a value stands, and its key there: ("presets.toy", "train.epochs")."""
-    file, found, key = dotted.partition(": ")
-    if found:
-        return file, key
-    parts = dotted.split(".")
-    if parts[0] == "section_presets":
-        return ".".join(parts[:3]), ".".join(parts[1:2] + parts[3:])
-    if parts[0] in ("variants", "presets"):
-        return ".".join(parts[:2]), ".".join(parts[2:])
-    return "an explicit key", dotted
 
 
 if __name__ == "__main__":

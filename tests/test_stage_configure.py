@@ -1,10 +1,10 @@
-"""How `configure` names the layer that has the last word."""
+"""How `configure` names the layer that overrides others."""
 
 from __future__ import annotations
 
 import pytest
 
-from stages.configure import layer_and_key
+from sharpvae.config.resolve import layer_and_key
 
 
 @pytest.mark.parametrize(

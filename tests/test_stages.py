@@ -122,7 +122,7 @@ def test_configure_shows_what_differs_and_what_is_overridden(finished) -> None:
     said = finished[1]["configure"]
     assert re.search(r"model\.latent_dim\W+200\W+512", said)
     flowing = " ".join(said.split())
-    assert re.search(r"studies/s000-original\.yaml has the last word.* on .*train\.lr", flowing)
+    assert re.search(r"studies/s000-original\.yaml overrides lower layers in .*train\.lr", flowing)
 
 
 def test_the_report_is_one_self_contained_page(finished) -> None:

@@ -94,7 +94,7 @@ def merge(
 
 
 def _shadows(given: Sequence[Layer], key: str) -> Iterable[Shadow]:
-    """What the lower of the layers that have `key` say in vain."""
+    """The values of `key` that a higher layer overrides."""
     for lower in given[:-1]:
         if lower.values[key] != given[-1].values[key] and not lower.prefix.startswith(SILENT):
             winner, loser = _dotted(given[-1].prefix, key), _dotted(lower.prefix, key)
@@ -286,3 +286,27 @@ def _chosen_preset(params: dict[str, Any]) -> Layer:
             nearest(str(name), presets),
         )
     return Layer("", params).at("presets", str(name))
+
+
+def shadows(resolved: Resolved) -> list[str]:
+    """One sentence for each layer that overrides others: in which of its keys."""
+    groups: dict[str, dict[str, None]] = {}
+    for shadow in resolved.shadowed:
+        layer, key = layer_and_key(shadow.winner)
+        groups.setdefault(layer, {})[key] = None
+    return [
+        f"{layer} overrides lower layers in {', '.join(keys)}" for layer, keys in groups.items()
+    ]
+
+
+def layer_and_key(dotted: str) -> tuple[str, str]:
+    """Where a value stands, and its key there: ("presets.toy", "train.epochs")."""
+    file, found, key = dotted.partition(": ")
+    if found:
+        return file, key
+    parts = dotted.split(".")
+    if parts[0] == "section_presets":
+        return ".".join(parts[:3]), ".".join(parts[1:2] + parts[3:])
+    if parts[0] in ("variants", "presets"):
+        return ".".join(parts[:2]), ".".join(parts[2:])
+    return "an explicit key", dotted

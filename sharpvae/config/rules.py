@@ -72,7 +72,7 @@ def own_images(resolved: Resolved) -> Errors:
 
 
 def judge(resolved: Resolved) -> Errors:
-    """The judge is a network of its own, and what `metrics.features` names is at hand."""
+    """The judge is a network of its own, and what `metrics.features` names is installed."""
     experiment, sources = resolved.experiment, resolved.sources
     if experiment.judge.seed == experiment.critic.seed:
         yield UserError(
@@ -105,7 +105,7 @@ def demands(resolved: Resolved) -> Errors:
 
 
 def conditional(resolved: Resolved) -> Errors:
-    """Conditional variants have labels to be told, wherever that can be known by now."""
+    """Conditional variants have labels, as far as that is known before the images are read."""
     data, variants = resolved.experiment.data, resolved.experiment.variants
     named = [name for name, variant in variants.items() if variant.model.conditional]
     try:
