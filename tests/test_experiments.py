@@ -216,9 +216,9 @@ def test_a_mistake_leaves_everything_as_it_was(project: Path) -> None:
 
 def test_ctrl_c_leaves_the_cache_sane(project: Path) -> None:
     """Interrupted in training; the next run trains anew and ends where it would have."""
-    params = project / "params.yaml"
-    before = params.read_text()
-    params.write_text(before.replace("epochs: 2, ", "epochs: 3, "))
+    presets = project / "presets/presets.yaml"
+    before = presets.read_text()
+    presets.write_text(before.replace("epochs: 2, ", "epochs: 3, "))
     process = subprocess.Popen(
         interruptible("dvc", "repro"), cwd=project, env=environment(), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, start_new_session=True,
@@ -233,5 +233,5 @@ def test_ctrl_c_leaves_the_cache_sane(project: Path) -> None:
     assert of("original", 0) | of("improved", 0) | {"report"} == ran(run(project, "dvc", "repro"))
     epochs = json.loads((project / "models/original/0/summary.json").read_text())["epochs"]
     assert epochs == 3
-    params.write_text(before)
+    presets.write_text(before)
     assert "Running stage 'train" not in run(project, "dvc", "repro")

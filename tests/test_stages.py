@@ -151,7 +151,7 @@ def test_a_second_run_gives_the_same_bytes(finished, tmp_path: Path) -> None:
         ("  beta: null ", "  beta: much ", "a number"),
         ("preset: toy", "preset: tuy", "did you mean 'toy'"),
         ("name: mnist5k", "name: mnist6k", "did you mean 'mnist5k'"),
-        ("image_size: 16", "image_size: 20", "multiple of 16"),
+        ("  image_size: null ", "  image_size: 20 ", "multiple of 16"),
         ("  count: 1000 ", "  count: 3 ", "at least 50"),
         ("  beta: null ", "  beta: [0.5 ", "valid YAML"),
         ("  arithmetic: null ", "  arithmetic: [['1', 'l', '2']] ", "sample.arithmetic[0]"),
