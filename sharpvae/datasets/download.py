@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from email.message import Message
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from sharpvae.core.console import Progress
 from sharpvae.core.files import amount, unwritable, write_json
@@ -85,52 +85,63 @@ def _compare(chunks: Iterator[bytes], file: File, digest: str) -> str | None:
 
 
 _PASSING_STATUS = {408, 429, 500, 502, 503, 504}
-_PASSING_ERRNO = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
+_PASSING_ERRNO = {errno.ECONNABORTED, errno.EPIPE}
+_CUT = (ssl.SSLEOFError, http.client.IncompleteRead, http.client.RemoteDisconnected)
+_WORDS = (  # the first that fits
+    (ssl.SSLCertVerificationError, "the server's certificate is not trusted: "
+     "{error.verify_message}; where a company's proxy signs TLS anew, set SSL_CERT_FILE to the "
+     "file of its certificate authority"),
+    (_CUT, "the connection was cut"),
+    (ssl.SSLError, "TLS failed: {tls}"),
+    (TimeoutError, "no answer within {timeout:g} seconds"),
+    (socket.gaierror, "no such host, or no network{hint}"),
+    (http.client.HTTPException, "no proper HTTP answer: {kind}"),
+)  # fmt: skip
+_HINT = "; where only a proxy leads out, set http_proxy and https_proxy"
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d+) ?(.*)")
 
 
-@dataclass(frozen=True)
-class Proxy:
-    """The proxy that an address is reached through.
-
-    Attributes:
-        variable: the environment variable that names it.
-        host: with its port, but without any user and password.
-        login: whether the variable has a user.
-    """
+class _Proxy(NamedTuple):
+    """The environment variable that names a proxy, its host and port, and whether it has a user."""
 
     variable: str
     host: str
     login: bool
 
 
-def proxy_of(address: str) -> Proxy | None:
+def _proxy_of(address: str) -> _Proxy | None:
     """The proxy in effect for `address`, as urllib chooses it."""
     try:
         parts = urllib.parse.urlsplit(address)
     except ValueError:  # no address at all
         return None
-    for variable in (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper()):
-        if (value := os.environ.get(variable)) is not None:
-            break
-    else:
-        return None
+    names = (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper())
+    variable = next((name for name in names if name in os.environ), "")
+    value = os.environ.get(variable)
     if not value or urllib.request.proxy_bypass(parts.netloc):
         return None
     login, _, host = value.rpartition("://")[2].rstrip("/").rpartition("@")
-    return Proxy(variable, host, bool(login))
+    return _Proxy(variable, host, bool(login))
 
 
 def reason(error: Exception, address: str, timeout: float) -> str:
     """Why `address` could not be had, and where a proxy stands in between, which one."""
-    cause, proxy = _cause(error), proxy_of(address)
+    cause, proxy = _cause(error), _proxy_of(address)
     code, text = _status(cause)
     if code == 407:
-        return f"HTTP 407 {text}: {_login(address, proxy)}"
-    through = f" (through the proxy {proxy.host} that {proxy.variable} names)" if proxy else ""
+        return f"HTTP 407 {text}: {_login(proxy)}"
     if code:
-        return f"HTTP {code} {text}".rstrip() + through
-    return _words(cause, timeout, proxy) + through
+        text = f"HTTP {code} {text}".rstrip()
+    else:
+        text = next((words for kind, words in _WORDS if isinstance(cause, kind)), "{why}")
+        text = text.format(
+            error=cause, timeout=timeout, kind=type(cause).__name__, hint="" if proxy else _HINT,
+            tls=getattr(cause, "reason", None) or cause,
+            why=getattr(cause, "strerror", None) or cause,
+        )  # fmt: skip
+    return text + (
+        f" (through the proxy {proxy.host} that {proxy.variable} names)" if proxy else ""
+    )
 
 
 def may_pass(error: Exception) -> bool:
@@ -141,8 +152,9 @@ def may_pass(error: Exception) -> bool:
         return code in _PASSING_STATUS
     if isinstance(cause, ssl.SSLError):
         return isinstance(cause, ssl.SSLEOFError)  # the connection ended without a farewell
-    cut = isinstance(cause, TimeoutError | http.client.IncompleteRead)
-    return cut or (isinstance(cause, OSError) and _number(cause) in _PASSING_ERRNO)
+    if isinstance(cause, TimeoutError | ConnectionResetError | http.client.IncompleteRead):
+        return True
+    return isinstance(cause, OSError) and cause.errno in _PASSING_ERRNO
 
 
 def retry_after(error: Exception) -> float:
@@ -173,42 +185,13 @@ def _status(cause: Exception) -> tuple[int, str]:
     return (int(found[1]), found[2]) if found else (0, "")
 
 
-def _number(cause: OSError) -> int | None:
-    """The errno; http.client's own kind of reset has none."""
-    return errno.ECONNRESET if isinstance(cause, ConnectionResetError) else cause.errno
-
-
-def _login(address: str, proxy: Proxy | None) -> str:
+def _login(proxy: _Proxy | None) -> str:
     if proxy is None:
         return "a proxy wants a login"
-    if proxy.login:
-        return f"the proxy {proxy.host} does not accept the login that {proxy.variable} gives"
-    return (
-        f"the proxy {proxy.host} wants a login: "
-        f"set {proxy.variable} to http://USER:PASSWORD@{proxy.host}"
-    )
-
-
-def _words(cause: Exception, timeout: float, proxy: Proxy | None) -> str:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return (
-            f"the server's certificate is not trusted: {cause.verify_message}; where a company's "
-            "proxy signs TLS anew, set SSL_CERT_FILE to the file of its certificate authority"
-        )
-    if isinstance(cause, ssl.SSLEOFError):
-        return "the connection was cut"
-    if isinstance(cause, ssl.SSLError):
-        return f"TLS failed: {getattr(cause, 'reason', None) or cause}"
-    if isinstance(cause, TimeoutError):
-        return f"no answer within {timeout:g} seconds"
-    if isinstance(cause, socket.gaierror):
-        hint = "" if proxy else "; where only a proxy leads out, set http_proxy and https_proxy"
-        return f"no such host, or no network{hint}"
-    if isinstance(cause, http.client.IncompleteRead | http.client.RemoteDisconnected):
-        return "the connection was cut"
-    if isinstance(cause, http.client.HTTPException):
-        return f"no proper HTTP answer: {type(cause).__name__}"
-    return str(getattr(cause, "strerror", None) or cause)
+    variable, host, login = proxy
+    if login:
+        return f"the proxy {host} does not accept the login that {variable} gives"
+    return f"the proxy {host} wants a login: set {variable} to http://USER:PASSWORD@{host}"
 
 
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
