@@ -1,13 +1,15 @@
-"""Archives from strangers, unpacked whole or not at all, and never outside their folder."""
+"""Files from strangers: compared with what is published, unpacked whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import os
 import re
 import shutil
 import struct
+import sys
 import tarfile
 import tempfile
 import zlib
@@ -17,8 +19,9 @@ from typing import Any, BinaryIO
 from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import amount, clear_abandoned, locked, unwritable
-from sharpvae.datasets.download import GZIP_MAGIC
+from sharpvae.datasets.catalogue import File
 
+GZIP_MAGIC = b"\x1f\x8b"
 RATIO = 100  # an archive may unpack to this many times its size ...
 SLACK = 1 << 24  # ... and this many bytes more, for small ones
 _CHUNK = 1 << 18
@@ -32,6 +35,50 @@ _MISPLACED = {
     r"(.*[/\\])?\.\.([/\\]|$)": "outside of the folder to unpack into",
     r".*\0": "of an impossible name",
 }
+
+
+def fault(path: Path, file: File) -> str | None:
+    """What is wrong with `path` as a copy of `file`; None where its bytes are right.
+
+    Where the digest is of unpacked bytes, the file may be packed by gzip or not, whatever its name
+    says, and no more is unpacked than the entry's size, so that a gzip bomb costs nothing. Where
+    there is no digest, an empty file or a web page is all that can be told apart.
+    """
+    try:
+        with path.open("rb") as opened:
+            head = opened.read(512)
+            if not head:
+                return "an empty file"
+            if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+                return "an HTML or XML page instead of the file"
+            if file.digest is None:
+                return None
+            opened.seek(0)
+            packed = file.unpacked and head.startswith(GZIP_MAGIC)
+            stream = gzip.GzipFile(fileobj=opened) if packed else opened
+            return _compare(stream, file, *file.digest.split(":"))
+    except EOFError:
+        return "a truncated gzip file: it ends before its contents do"
+    except (gzip.BadGzipFile, zlib.error) as error:
+        return f"a damaged gzip file: {error}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+
+
+def _compare(
+    stream: BinaryIO | gzip.GzipFile, file: File, algorithm: str, digest: str
+) -> str | None:
+    found, count = hashlib.new(algorithm, usedforsecurity=False), 0
+    most = sys.maxsize if file.size is None else file.size
+    while count <= most and (chunk := stream.read(min(_CHUNK, most + 1 - count))):
+        found.update(chunk)
+        count += len(chunk)
+    if count > most:
+        how = " after unpacking" if file.unpacked else ""
+        return f"more than the {file.size} bytes expected{how}"
+    if not found.hexdigest().startswith(digest):
+        return f"wrong contents: {count} bytes with {algorithm} {found.hexdigest()}"
+    return None
 
 
 def unpacked(archive: Path, folder: Path, progress: Progress) -> Path:

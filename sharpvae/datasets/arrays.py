@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import locked
-from sharpvae.datasets.archives import unpacked
+from sharpvae.datasets.archives import fault, unpacked
 from sharpvae.datasets.catalogue import Entry
 from sharpvae.datasets.decode import TEST, TRAIN, Pixels, Pool
-from sharpvae.datasets.download import fault
 from sharpvae.datasets.fetch import described
 
 _UINT8 = 0x08

@@ -4,76 +4,25 @@ from __future__ import annotations
 
 import email.utils
 import errno
-import gzip
-import hashlib
 import http.client
 import json
 import os
 import re
 import socket
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from sharpvae.core.console import Progress
 from sharpvae.core.files import amount, unwritable, write_json
+from sharpvae.datasets.archives import fault
 from sharpvae.datasets.catalogue import File
-
-GZIP_MAGIC = b"\x1f\x8b"
-_READ_BYTES = 1 << 20
-
-
-def fault(path: Path, file: File) -> str | None:
-    """What is wrong with `path` as a copy of `file`; None where its bytes are right.
-
-    Where the digest is of unpacked bytes, the file may be packed by gzip or not, whatever its name
-    says, and no more is unpacked than the entry's size, so that a gzip bomb costs nothing. Where
-    there is no digest, an empty file or a web page is all that can be told apart.
-    """
-    try:
-        with path.open("rb") as opened:
-            head = opened.read(512)
-            if not head:
-                return "an empty file"
-            if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-                return "an HTML or XML page instead of the file"
-            if file.digest is None:
-                return None
-            opened.seek(0)
-            packed = file.unpacked and head.startswith(GZIP_MAGIC)
-            stream = gzip.GzipFile(fileobj=opened) if packed else opened
-            return _compare(stream, file, *file.digest.split(":"))
-    except EOFError:
-        return "a truncated gzip file: it ends before its contents do"
-    except (gzip.BadGzipFile, zlib.error) as error:
-        return f"a damaged gzip file: {error}"
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-
-
-def _compare(
-    stream: BinaryIO | gzip.GzipFile, file: File, algorithm: str, digest: str
-) -> str | None:
-    found, count = hashlib.new(algorithm, usedforsecurity=False), 0
-    most = sys.maxsize if file.size is None else file.size
-    while count <= most and (chunk := stream.read(min(_READ_BYTES, most + 1 - count))):
-        found.update(chunk)
-        count += len(chunk)
-    if count > most:
-        how = " after unpacking" if file.unpacked else ""
-        return f"more than the {file.size} bytes expected{how}"
-    if not found.hexdigest().startswith(digest):
-        return f"wrong contents: {count} bytes with {algorithm} {found.hexdigest()}"
-    return None
-
 
 _PASSING_STATUS = {408, 429, 500, 502, 503, 504}
 _PASSING_ERRNO = {errno.ECONNABORTED, errno.EPIPE}

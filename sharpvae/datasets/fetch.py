@@ -11,8 +11,9 @@ from pathlib import Path
 from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import locked, unwritable
+from sharpvae.datasets.archives import fault
 from sharpvae.datasets.catalogue import Entry, File
-from sharpvae.datasets.download import DownloadError, download, fault
+from sharpvae.datasets.download import DownloadError, download
 
 FOLDERS_WILL_DO = ("fruits", "wikiart")  # readers that take the archive unpacked as well
 
