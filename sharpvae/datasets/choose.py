@@ -61,11 +61,10 @@ def too_few_classes(where: str, data: DataConfig, count: int) -> UserError:
     place = f"data.path: {data.path}" if own else f"data.name: {data.name}"
     classes = "" if data.classes is None else ", data.classes"
     return UserError(
-        where,
-        "images of at least two classes, for the network to be told which",
+        where, "images of at least two classes, for the network to be told which",
         f"one class, of {place}{classes}" if count else f"{place} has no labels",
         "set it to false, or choose other data (data.name, data.path, data.classes)",
-    )
+    )  # fmt: skip
 
 
 _NEEDED_BY = {
@@ -113,10 +112,9 @@ def require_possible(config: DataConfig, minimum: Minimum) -> None:
         raise UserError(
             "data.subset",
             f"at least {needed} images: {minimum.train} train, {minimum.validation} validation, "
-            f"{minimum.test} test",
-            str(config.subset),
+            f"{minimum.test} test", str(config.subset),
             "raise data.subset, or lower metrics.kid_subset_size and the batch sizes",
-        )
+        )  # fmt: skip
 
 
 def require(
@@ -395,12 +393,11 @@ def make_plan(pool: Pool, config: DataConfig, progress: Progress) -> Plan:
     if isinstance(config.subset, int) and config.subset > len(order):
         progress.note(f"data.subset asks for {config.subset} images; all {len(order)} are taken")
     return Plan(
-        order=order,
-        quotas=quotas(subset_count(config.subset, len(order)), available),
+        order=order, quotas=quotas(subset_count(config.subset, len(order)), available),
         classes=classes,
         class_names=None if kept is None else [(pool.class_names or ())[label] for label in kept],
         strata=strata,
-    )
+    )  # fmt: skip
 
 
 def require_enough(plan: Plan, pool: Pool, config: DataConfig, minimum: Minimum) -> None:
@@ -439,11 +436,9 @@ def split_strata(strata: NDArray[np.int64], pool: Pool, config: DataConfig) -> N
     """The split of images of these strata, which stand in random order; str [n]"""
     return assign_splits(
         strata // len(SPLITS),
-        None if pool.own_split is None else (strata % len(SPLITS)).astype(np.int8),
-        pool.own_splits,
-        config.test_fraction,
-        config.validation_fraction,
-    )
+        None if pool.own_split is None else (strata % len(SPLITS)).astype(np.int8), pool.own_splits,
+        config.test_fraction, config.validation_fraction,
+    )  # fmt: skip
 
 
 def _class(stratum: int) -> int:
