@@ -20,8 +20,9 @@ from sharpvae.core.errors import UserError
 from sharpvae.core.files import locked
 from sharpvae.datasets.archives import fault, unpacked
 from sharpvae.datasets.catalogue import Entry
-from sharpvae.datasets.decode import TEST, TRAIN, Pixels, Pool
+from sharpvae.datasets.decode import Pixels
 from sharpvae.datasets.fetch import described
+from sharpvae.datasets.files import TEST, TRAIN, Pool
 
 _UINT8 = 0x08
 

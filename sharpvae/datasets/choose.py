@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,8 +18,8 @@ from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError, UserErrors, nearest
 from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.config import DataConfig, Minimum
-from sharpvae.datasets.decode import Pool, UnusableImageError
-from sharpvae.datasets.files import clean
+from sharpvae.datasets.decode import UnusableImageError
+from sharpvae.datasets.files import Pool, clean, layout, open_files, sort_out
 from sharpvae.images.packed import SPLITS, Skipped, SplitName
 
 
@@ -32,27 +33,18 @@ def class_count(data: DataConfig) -> int | None:
     dataset = entry(data.name)
     if not dataset.labelled:
         return 0
-    own = dataset.reader == "folder"
-    if own and data.path is None:
-        return None
-    names = _own_classes(data) if own else dataset.class_names
-    if names is None:
-        return 0 if own else None
-    from sharpvae.datasets.choose import chosen_classes
-
-    return len(chosen_classes(names, data, f"data.name: {data.name}") or ())
-
-
-def _own_classes(data: DataConfig) -> tuple[str, ...] | None:
-    """The class folders of one's own images, found as `prepare` finds them."""
-    from sharpvae.datasets.files import layout, open_files, sort_out
-
-    path = Path(data.path or "").expanduser()
-    files = open_files(path)
-    try:
-        return sort_out(layout(files, path), str(path)).class_names
-    finally:
-        files.close()
+    names = dataset.class_names
+    if dataset.reader == "folder":
+        if data.path is None:
+            return None
+        path = Path(data.path).expanduser()
+        with closing(open_files(path)) as files:
+            names = sort_out(layout(files, path), str(path)).class_names
+        if names is None:
+            return 0
+    return (
+        None if names is None else len(chosen_classes(names, data, f"data.name: {data.name}") or ())
+    )
 
 
 def too_few_classes(where: str, data: DataConfig, count: int) -> UserError:
@@ -140,37 +132,32 @@ def require(
     for split in SPLITS:
         needed: int = getattr(minimum, split)
         if counts[split] < needed:
-            key = _key(split, config, own_splits)
+            key, remedy = _change(split, config, own_splits)
             errors.append(UserError(
                 key, f"at least {needed} {split} images, for {_NEEDED_BY[split]}",
                 f"{counts[split]} (the splits hold {listed})",
-                f"{_remedy(split, config, own_splits)}, or lower the keys named above",
+                f"{remedy}, or lower the keys named above",
             ))  # fmt: skip
     if errors:
         raise UserErrors(errors)
 
 
-def _key(split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]) -> str:
-    if config.subset is not None:
-        return "data.subset"
-    if config.classes is not None:
-        return "data.classes"
-    if split != "train" and split not in own_splits:
-        return f"data.{split}_fraction"
-    return "data.path" if config.name in ("folder", "zip") else "data.name"
-
-
-def _remedy(split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]) -> str:
-    remedies = []
-    if config.subset is not None:
-        remedies.append("raise data.subset")
-    if config.classes is not None:
-        remedies.append("name more data.classes")
-    if split != "train" and split not in own_splits:
-        remedies.append(f"raise data.{split}_fraction")
-    if config.name in ("folder", "zip"):
-        remedies.append("add images to data.path")
-    return ", ".join(remedies or ["choose a larger dataset as data.name"])
+def _change(
+    split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]
+) -> tuple[str, str]:
+    """The key to blame for too few images in `split`, and what would mend it."""
+    own_images = config.name in ("folder", "zip")
+    ways = {
+        "data.subset": ("raise data.subset", config.subset is not None),
+        "data.classes": ("name more data.classes", config.classes is not None),
+        f"data.{split}_fraction": (
+            f"raise data.{split}_fraction", split != "train" and split not in own_splits
+        ),
+        "data.path": ("add images to data.path", own_images),
+    }  # fmt: skip
+    keys = [key for key, (_, helps) in ways.items() if helps]
+    remedies = ", ".join(ways[key][0] for key in keys)
+    return keys[0] if keys else "data.name", remedies or "choose a larger dataset as data.name"
 
 
 def require_all_usable(place: str, skipped: Sequence[Skipped]) -> None:
@@ -275,11 +262,9 @@ def quotas(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
 
 def subset_count(subset: int | float | None, available: int) -> int:
     """How many images `data.subset` asks for: a count (int), a fraction (float), None for all."""
-    if subset is None:
-        return available
     if isinstance(subset, float):
         return round_half_up(subset * available)
-    return min(subset, available)
+    return available if subset is None else min(subset, available)
 
 
 def round_half_up(value: float) -> int:

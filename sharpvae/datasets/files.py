@@ -7,7 +7,8 @@ import stat
 import unicodedata
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpvae.core.errors import UserError
-from sharpvae.datasets.decode import TEST, TRAIN, VALIDATION, UnusableImageError
+from sharpvae.datasets.decode import Pixels, UnusableImageError
+from sharpvae.images.packed import SPLITS, Skipped, SplitName
 
+TRAIN, VALIDATION, TEST = range(3)  # positions in SPLITS, as in `Pool.own_split`
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 _FIRST = 1 << 16  # bytes of a file that are read before anything else is asked
 MAX_FILE = 1 << 28  # bytes; no photograph is larger than 256 MiB
@@ -341,3 +344,39 @@ def _labelled(folders: list[str], own_split: NDArray[np.int8] | None) -> Sorted:
     label = {name: index for index, name in enumerate(names)}
     labels = np.array([label[folder] for folder in folders], dtype=np.int64)
     return Sorted(tuple(names), labels, own_split)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a reader makes of a dataset's files.
+
+    Attributes:
+        title, source: for the card.
+        place: the folder of the images, or of the class folders, for messages.
+        names: [N] one name an image below `place`, the same on every machine.
+        image: index -> its pixels, of any size; raises UnusableImageError; thread-safe.
+        labels: int64 [N], or None.
+        class_names: label -> name, or None.
+        own_split: int8 [N], the publishers' split as a position in SPLITS, or None.
+        factors, factor_names: int64 [N, K], or None, and the names of the K.
+        skipped: files that were passed over while listing.
+    """
+
+    title: str
+    source: str
+    place: str
+    names: Sequence[str]
+    image: Callable[[int], Pixels]
+    labels: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] | None = None
+    own_split: NDArray[np.int8] | None = None
+    factors: NDArray[np.int64] | None = None
+    factor_names: tuple[str, ...] | None = None
+    skipped: list[Skipped] = field(default_factory=list)
+
+    @property
+    def own_splits(self) -> frozenset[SplitName]:
+        """The splits that the publishers set apart."""
+        if self.own_split is None:
+            return frozenset()
+        return frozenset(SPLITS[position] for position in np.unique(self.own_split).tolist())

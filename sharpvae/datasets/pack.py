@@ -30,7 +30,8 @@ from sharpvae.datasets.choose import (
     split_strata,
 )
 from sharpvae.datasets.config import DataConfig, Minimum
-from sharpvae.datasets.decode import Pixels, Pool, decoded
+from sharpvae.datasets.decode import Pixels, decoded
+from sharpvae.datasets.files import Pool
 from sharpvae.datasets.readers import open_pool
 from sharpvae.images.packed import (
     SPLITS,

@@ -17,18 +17,20 @@ from sharpvae.datasets.archives import unpacked
 from sharpvae.datasets.arrays import cifar10_pool, csv_pool, dsprites_pool, idx_pool, svhn_pool
 from sharpvae.datasets.catalogue import Entry
 from sharpvae.datasets.config import DataConfig
-from sharpvae.datasets.decode import (
+from sharpvae.datasets.decode import Pixels, UnusableImageError, centre, decode
+from sharpvae.datasets.fetch import expanded, obtain, places, unpacked_by_hand
+from sharpvae.datasets.files import (
     TEST,
     TRAIN,
     VALIDATION,
-    Pixels,
+    Files,
     Pool,
-    UnusableImageError,
-    centre,
-    decode,
+    clean,
+    layout,
+    open_files,
+    read_image_file,
+    sort_out,
 )
-from sharpvae.datasets.fetch import expanded, obtain, places, unpacked_by_hand
-from sharpvae.datasets.files import Files, clean, layout, open_files, read_image_file, sort_out
 from sharpvae.images.packed import Skipped
 
 _CELEBA_CROP = 140  # pixels of the middle: the face without most of the background
