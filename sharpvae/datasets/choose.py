@@ -94,11 +94,7 @@ def chosen_classes(
 
 
 def require_possible(config: DataConfig, minimum: Minimum) -> None:
-    """What needs no data to be refused, so that nothing is downloaded in vain.
-
-    Raises:
-        UserError: `data.subset` is a count below what the splits need together.
-    """
+    """Before a download in vain. Raises: UserError: `data.subset` is below what the splits need."""
     needed = minimum.train + minimum.validation + minimum.test
     if isinstance(config.subset, int) and config.subset < needed:
         raise UserError(
@@ -161,11 +157,7 @@ def _change(
 
 
 def require_all_usable(place: str, skipped: Sequence[Skipped]) -> None:
-    """What `data.strict` asks for: no file was passed over.
-
-    Raises:
-        UserError: some were; names the first few.
-    """
+    """Raises: UserError: `data.strict` asks for no file to be passed over, and some were."""
     if skipped:
         raise UserError(
             place, "nothing but usable images, for data.strict is true",
@@ -188,14 +180,9 @@ def _few(skipped: Sequence[Skipped]) -> str:
 
 
 def identities(found: Sequence[int], content: Callable[[int], bytes]) -> list[int]:
-    """Equal numbers for equal images, and for no others.
+    """[N] fingerprints => [N] the position of the first image that is equal to each.
 
-    Args:
-        found: [N] the fingerprint of each image.
-        content: position -> all there is to the image; asked only where fingerprints agree.
-
-    Returns:
-        [N] the position of the first image that is equal to each.
+    `content` gives all there is to an image; it is asked only where fingerprints agree.
     """
     numbers = np.array(found, dtype=np.uint64)
     _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
@@ -385,16 +372,8 @@ def make_plan(pool: Pool, config: DataConfig, progress: Progress) -> Plan:
     )  # fmt: skip
 
 
-def require_enough(plan: Plan, pool: Pool, config: DataConfig, minimum: Minimum) -> None:
-    """Refuse too small a dataset before decoding it, as if every file were usable."""
-    strata = np.repeat(list(plan.quotas), list(plan.quotas.values())).astype(np.int64)
-    splits = split_strata(strata, pool, config)
-    counts: dict[SplitName, int] = {split: int((splits == split).sum()) for split in SPLITS}
-    require(counts, minimum, config, pool.own_splits)
-
-
 def require_usable(plan: Plan, pool: Pool) -> None:
-    """Refuse a folder of broken files before decoding all others: one image a class will do."""
+    """Refuse a folder of broken files before decoding: one usable image a class will do."""
     searched: dict[int, list[Skipped]] = {
         _class(stratum): [] for stratum in sorted(plan.quotas) if plan.quotas[stratum]
     }
@@ -415,15 +394,6 @@ def require_usable(plan: Plan, pool: Pool) -> None:
         no_usable_image(f"{pool.place}/{plan.class_names[label]}", searched[label])
         for label in sorted(missing)
     ])  # fmt: skip
-
-
-def split_strata(strata: NDArray[np.int64], pool: Pool, config: DataConfig) -> NDArray[np.str_]:
-    """The split of images of these strata, which stand in random order; str [n]"""
-    return assign_splits(
-        strata // len(SPLITS),
-        None if pool.own_split is None else (strata % len(SPLITS)).astype(np.int8), pool.own_splits,
-        config.test_fraction, config.validation_fraction,
-    )  # fmt: skip
 
 
 def _class(stratum: int) -> int:

@@ -51,6 +51,13 @@ class Files(Protocol):
         """Let go of what is open."""
 
 
+def _twice(path: str, name: str) -> UserError:
+    return UserError(
+        path, "names that differ in more than the spelling of their Unicode",
+        f"another {name!r} beside it", "rename one of the two",
+    )  # fmt: skip
+
+
 def open_files(path: Path) -> Files:
     """List a folder or a zip archive; hidden files and `__MACOSX` are left out.
 
@@ -140,13 +147,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself; reading it as a file will say so
         return False
-
-
-def _twice(path: str, name: str) -> UserError:
-    return UserError(
-        path, "names that differ in more than the spelling of their Unicode",
-        f"another {name!r} beside it", "rename one of the two",
-    )  # fmt: skip
 
 
 class ZipFiles:
@@ -266,12 +266,11 @@ def layout(files: Files, path: Path) -> Layout:
             "move the images into class folders, or all images into one folder",
         )  # fmt: skip
     filled = {name.split("/")[0] for name in names}
-    for folder in folders:
-        if folder not in filled:
-            raise UserError(
-                f"{top}/{folder}", "images of this class", "an empty folder",
-                "put images into it, or remove it",
-            )  # fmt: skip
+    if empty := [folder for folder in folders if folder not in filled]:
+        raise UserError(
+            f"{top}/{empty[0]}", "images of this class", "an empty folder",
+            "put images into it, or remove it",
+        )  # fmt: skip
     stray += [name for name in names if "/" not in name]
     return Layout(prefix, [name for name in names if "/" in name], folders, stray)
 
@@ -323,27 +322,22 @@ def sort_out(found: Layout, place: str) -> Sorted:
     parts = [name.split("/") for name in found.files]
     splits = [_MEANING.get(name.lower()) for name in found.class_names or ()]
     if None in splits or TRAIN not in splits or len(splits) < 2:
-        if found.class_names is None:
-            return Sorted(None, None, None)
-        return _labelled([folder for folder, *_ in parts], None)
-    own = np.array([_MEANING[folder.lower()] for folder, *_ in parts], dtype=np.int8)
-    deep = [len(names) > 2 for names in parts]
-    if not any(deep):
+        own, depth = None, 0 if found.class_names is not None else None
+    else:
+        own = np.array([_MEANING[folder.lower()] for folder, *_ in parts], dtype=np.int8)
+        deep = [len(names) > 2 for names in parts]
+        depth = 1 if any(deep) else None
+        if depth and not all(deep):
+            raise UserError(
+                f"{place}/{found.files[deep.index(False)]}",
+                "an image in a class folder, as others are", "one beside them",
+                "move it into a class folder, or move all images out of them",
+            )  # fmt: skip
+    if depth is None:
         return Sorted(None, None, own)
-    if not all(deep):
-        loose = found.files[deep.index(False)]
-        raise UserError(
-            f"{place}/{loose}", "an image in a class folder, as others are", "one beside them",
-            "move it into a class folder, or move all images out of them",
-        )  # fmt: skip
-    return _labelled([names[1] for names in parts], own)
-
-
-def _labelled(folders: list[str], own_split: NDArray[np.int8] | None) -> Sorted:
-    names = sorted(set(folders))
-    label = {name: index for index, name in enumerate(names)}
-    labels = np.array([label[folder] for folder in folders], dtype=np.int64)
-    return Sorted(tuple(names), labels, own_split)
+    folders = [names[depth] for names in parts]
+    classes, labels = np.unique(folders, return_inverse=True)
+    return Sorted(tuple(classes.tolist()), labels.astype(np.int64), own)
 
 
 @dataclass(frozen=True)

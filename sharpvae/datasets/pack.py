@@ -18,16 +18,15 @@ from sharpvae.core.files import unwritable
 from sharpvae.datasets.catalogue import Entry, entry
 from sharpvae.datasets.choose import (
     Plan,
+    assign_splits,
     chosen_classes,
     drop_straddling,
     identities,
     make_plan,
     require,
     require_all_usable,
-    require_enough,
     require_possible,
     require_usable,
-    split_strata,
 )
 from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.decode import Pixels, decoded
@@ -38,6 +37,7 @@ from sharpvae.images.packed import (
     Card,
     Skipped,
     Split,
+    SplitName,
     load_split,
     write_card,
     write_factors,
@@ -348,3 +348,20 @@ def _next_round(
     for stratum, lacking in left.items():
         asked[np.flatnonzero(strata[waiting] == stratum)[:lacking]] = True
     return waiting[asked], waiting[~asked]
+
+
+def require_enough(plan: Plan, pool: Pool, config: DataConfig, minimum: Minimum) -> None:
+    """Refuse too small a dataset before decoding it, as if every file were usable."""
+    strata = np.repeat(list(plan.quotas), list(plan.quotas.values())).astype(np.int64)
+    splits = split_strata(strata, pool, config)
+    counts: dict[SplitName, int] = {split: int((splits == split).sum()) for split in SPLITS}
+    require(counts, minimum, config, pool.own_splits)
+
+
+def split_strata(strata: NDArray[np.int64], pool: Pool, config: DataConfig) -> NDArray[np.str_]:
+    """The split of images of these strata, which stand in random order; str [n]"""
+    return assign_splits(
+        strata // len(SPLITS),
+        None if pool.own_split is None else (strata % len(SPLITS)).astype(np.int8), pool.own_splits,
+        config.test_fraction, config.validation_fraction,
+    )  # fmt: skip
