@@ -21,8 +21,8 @@ FLOORS = [
     {"core"},
     {"images", "distributed"},
     {"vae", "perception"},
-    {"objective", "scoring"},
-    {"datasets", "training", "sampling", "report"},
+    {"objective"},
+    {"datasets", "training", "sampling", "scoring", "report"},
     {"config"},  # which puts the sections of all of them together
 ]
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import locked
-from sharpvae.datasets.archives import unpacked
+from sharpvae.datasets.archives import fault, unpacked
 from sharpvae.datasets.catalogue import Entry
-from sharpvae.datasets.decode import TEST, TRAIN, Pixels, Pool
-from sharpvae.datasets.download import fault
+from sharpvae.datasets.decode import Pixels
 from sharpvae.datasets.fetch import described
+from sharpvae.datasets.files import TEST, TRAIN, Pool
 
 _UINT8 = 0x08
 
@@ -117,10 +117,8 @@ def cifar10_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: P
     except RuntimeError as error:
         raise _tampered(root, archive, error) from None
     return _train_and_test(
-        entry,
-        (train.data, np.asarray(train.targets)),
-        (test.data, np.asarray(test.targets)),
-    )
+        entry, (train.data, np.asarray(train.targets)), (test.data, np.asarray(test.targets)),
+    )  # fmt: skip
 
 
 def svhn_pool(entry: Entry, found: Mapping[str, Path]) -> Pool:
@@ -160,13 +158,10 @@ def dsprites_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: 
         ) from None  # fmt: skip
     bits = np.load(bits_file, mmap_mode="r")
     return _pool(
-        entry,
-        bits,
-        factors[:, 1],
+        entry, bits, factors[:, 1],
         image=lambda index: np.unpackbits(bits[index])[:, None].reshape(64, 64, 1) * np.uint8(255),
-        factors=factors,
-        factor_names=("color", "shape", "scale", "orientation", "x", "y"),
-    )
+        factors=factors, factor_names=("color", "shape", "scale", "orientation", "x", "y"),
+    )  # fmt: skip
 
 
 def _write_bits(archive: Path, target: Path, progress: Progress) -> None:
@@ -212,12 +207,10 @@ def _train_and_test(
     first = len(train[0])
     split = np.repeat(np.array([TRAIN, TEST], dtype=np.int8), [first, len(test[0])])
     return _pool(
-        entry,
-        split,
-        np.concatenate([train[1], test[1]]),
+        entry, split, np.concatenate([train[1], test[1]]),
         image=lambda index: train[0][index] if index < first else test[0][index - first],
         own_split=split,
-    )
+    )  # fmt: skip
 
 
 def _pool(
@@ -231,17 +224,12 @@ def _pool(
 ) -> Pool:
     """`images` [N, ...] are what `image` looks up; without it they are the pixels."""
     return Pool(
-        title=entry.title,
-        source=entry.source,
-        place=f"data.name: {entry.name}",
+        title=entry.title, source=entry.source, place=f"data.name: {entry.name}",
         names=[str(index) for index in range(len(images))],
-        image=image or (lambda index: images[index]),
-        labels=labels.astype(np.int64),
-        class_names=entry.class_names,
-        own_split=own_split,
-        factors=factors,
+        image=image or (lambda index: images[index]), labels=labels.astype(np.int64),
+        class_names=entry.class_names, own_split=own_split, factors=factors,
         factor_names=factor_names,
-    )
+    )  # fmt: skip
 
 
 def _tampered(place: Path, archive: Path, error: Exception) -> UserError:

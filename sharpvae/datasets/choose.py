@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,8 +18,8 @@ from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError, UserErrors, nearest
 from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.config import DataConfig, Minimum
-from sharpvae.datasets.decode import Pool, UnusableImageError
-from sharpvae.datasets.files import clean
+from sharpvae.datasets.decode import UnusableImageError
+from sharpvae.datasets.files import Pool, clean, layout, open_files, sort_out
 from sharpvae.images.packed import SPLITS, Skipped, SplitName
 
 
@@ -32,27 +33,18 @@ def class_count(data: DataConfig) -> int | None:
     dataset = entry(data.name)
     if not dataset.labelled:
         return 0
-    own = dataset.reader == "folder"
-    if own and data.path is None:
-        return None
-    names = _own_classes(data) if own else dataset.class_names
-    if names is None:
-        return 0 if own else None
-    from sharpvae.datasets.choose import chosen_classes
-
-    return len(chosen_classes(names, data, f"data.name: {data.name}") or ())
-
-
-def _own_classes(data: DataConfig) -> tuple[str, ...] | None:
-    """The class folders of one's own images, found as `prepare` finds them."""
-    from sharpvae.datasets.files import layout, open_files, sort_out
-
-    path = Path(data.path or "").expanduser()
-    files = open_files(path)
-    try:
-        return sort_out(layout(files, path), str(path)).class_names
-    finally:
-        files.close()
+    names = dataset.class_names
+    if dataset.reader == "folder":
+        if data.path is None:
+            return None
+        path = Path(data.path).expanduser()
+        with closing(open_files(path)) as files:
+            names = sort_out(layout(files, path), str(path)).class_names
+        if names is None:
+            return 0
+    return (
+        None if names is None else len(chosen_classes(names, data, f"data.name: {data.name}") or ())
+    )
 
 
 def too_few_classes(where: str, data: DataConfig, count: int) -> UserError:
@@ -61,11 +53,10 @@ def too_few_classes(where: str, data: DataConfig, count: int) -> UserError:
     place = f"data.path: {data.path}" if own else f"data.name: {data.name}"
     classes = "" if data.classes is None else ", data.classes"
     return UserError(
-        where,
-        "images of at least two classes, for the network to be told which",
+        where, "images of at least two classes, for the network to be told which",
         f"one class, of {place}{classes}" if count else f"{place} has no labels",
         "set it to false, or choose other data (data.name, data.path, data.classes)",
-    )
+    )  # fmt: skip
 
 
 _NEEDED_BY = {
@@ -103,20 +94,15 @@ def chosen_classes(
 
 
 def require_possible(config: DataConfig, minimum: Minimum) -> None:
-    """What needs no data to be refused, so that nothing is downloaded in vain.
-
-    Raises:
-        UserError: `data.subset` is a count below what the splits need together.
-    """
+    """Before a download in vain. Raises: UserError: `data.subset` is below what the splits need."""
     needed = minimum.train + minimum.validation + minimum.test
     if isinstance(config.subset, int) and config.subset < needed:
         raise UserError(
             "data.subset",
             f"at least {needed} images: {minimum.train} train, {minimum.validation} validation, "
-            f"{minimum.test} test",
-            str(config.subset),
+            f"{minimum.test} test", str(config.subset),
             "raise data.subset, or lower metrics.kid_subset_size and the batch sizes",
-        )
+        )  # fmt: skip
 
 
 def require(
@@ -142,45 +128,36 @@ def require(
     for split in SPLITS:
         needed: int = getattr(minimum, split)
         if counts[split] < needed:
-            key = _key(split, config, own_splits)
+            key, remedy = _change(split, config, own_splits)
             errors.append(UserError(
                 key, f"at least {needed} {split} images, for {_NEEDED_BY[split]}",
                 f"{counts[split]} (the splits hold {listed})",
-                f"{_remedy(split, config, own_splits)}, or lower the keys named above",
+                f"{remedy}, or lower the keys named above",
             ))  # fmt: skip
     if errors:
         raise UserErrors(errors)
 
 
-def _key(split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]) -> str:
-    if config.subset is not None:
-        return "data.subset"
-    if config.classes is not None:
-        return "data.classes"
-    if split != "train" and split not in own_splits:
-        return f"data.{split}_fraction"
-    return "data.path" if config.name in ("folder", "zip") else "data.name"
-
-
-def _remedy(split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]) -> str:
-    remedies = []
-    if config.subset is not None:
-        remedies.append("raise data.subset")
-    if config.classes is not None:
-        remedies.append("name more data.classes")
-    if split != "train" and split not in own_splits:
-        remedies.append(f"raise data.{split}_fraction")
-    if config.name in ("folder", "zip"):
-        remedies.append("add images to data.path")
-    return ", ".join(remedies or ["choose a larger dataset as data.name"])
+def _change(
+    split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]
+) -> tuple[str, str]:
+    """The key to blame for too few images in `split`, and what would mend it."""
+    own_images = config.name in ("folder", "zip")
+    ways = {
+        "data.subset": ("raise data.subset", config.subset is not None),
+        "data.classes": ("name more data.classes", config.classes is not None),
+        f"data.{split}_fraction": (
+            f"raise data.{split}_fraction", split != "train" and split not in own_splits
+        ),
+        "data.path": ("add images to data.path", own_images),
+    }  # fmt: skip
+    keys = [key for key, (_, helps) in ways.items() if helps]
+    remedies = ", ".join(ways[key][0] for key in keys)
+    return keys[0] if keys else "data.name", remedies or "choose a larger dataset as data.name"
 
 
 def require_all_usable(place: str, skipped: Sequence[Skipped]) -> None:
-    """What `data.strict` asks for: no file was passed over.
-
-    Raises:
-        UserError: some were; names the first few.
-    """
+    """Raises: UserError: `data.strict` asks for no file to be passed over, and some were."""
     if skipped:
         raise UserError(
             place, "nothing but usable images, for data.strict is true",
@@ -203,14 +180,9 @@ def _few(skipped: Sequence[Skipped]) -> str:
 
 
 def identities(found: Sequence[int], content: Callable[[int], bytes]) -> list[int]:
-    """Equal numbers for equal images, and for no others.
+    """[N] fingerprints => [N] the position of the first image that is equal to each.
 
-    Args:
-        found: [N] the fingerprint of each image.
-        content: position -> all there is to the image; asked only where fingerprints agree.
-
-    Returns:
-        [N] the position of the first image that is equal to each.
+    `content` gives all there is to an image; it is asked only where fingerprints agree.
     """
     numbers = np.array(found, dtype=np.uint64)
     _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
@@ -277,11 +249,9 @@ def quotas(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
 
 def subset_count(subset: int | float | None, available: int) -> int:
     """How many images `data.subset` asks for: a count (int), a fraction (float), None for all."""
-    if subset is None:
-        return available
     if isinstance(subset, float):
         return round_half_up(subset * available)
-    return min(subset, available)
+    return available if subset is None else min(subset, available)
 
 
 def round_half_up(value: float) -> int:
@@ -395,24 +365,15 @@ def make_plan(pool: Pool, config: DataConfig, progress: Progress) -> Plan:
     if isinstance(config.subset, int) and config.subset > len(order):
         progress.note(f"data.subset asks for {config.subset} images; all {len(order)} are taken")
     return Plan(
-        order=order,
-        quotas=quotas(subset_count(config.subset, len(order)), available),
+        order=order, quotas=quotas(subset_count(config.subset, len(order)), available),
         classes=classes,
         class_names=None if kept is None else [(pool.class_names or ())[label] for label in kept],
         strata=strata,
-    )
-
-
-def require_enough(plan: Plan, pool: Pool, config: DataConfig, minimum: Minimum) -> None:
-    """Refuse too small a dataset before decoding it, as if every file were usable."""
-    strata = np.repeat(list(plan.quotas), list(plan.quotas.values())).astype(np.int64)
-    splits = split_strata(strata, pool, config)
-    counts: dict[SplitName, int] = {split: int((splits == split).sum()) for split in SPLITS}
-    require(counts, minimum, config, pool.own_splits)
+    )  # fmt: skip
 
 
 def require_usable(plan: Plan, pool: Pool) -> None:
-    """Refuse a folder of broken files before decoding all others: one image a class will do."""
+    """Refuse a folder of broken files before decoding: one usable image a class will do."""
     searched: dict[int, list[Skipped]] = {
         _class(stratum): [] for stratum in sorted(plan.quotas) if plan.quotas[stratum]
     }
@@ -433,17 +394,6 @@ def require_usable(plan: Plan, pool: Pool) -> None:
         no_usable_image(f"{pool.place}/{plan.class_names[label]}", searched[label])
         for label in sorted(missing)
     ])  # fmt: skip
-
-
-def split_strata(strata: NDArray[np.int64], pool: Pool, config: DataConfig) -> NDArray[np.str_]:
-    """The split of images of these strata, which stand in random order; str [n]"""
-    return assign_splits(
-        strata // len(SPLITS),
-        None if pool.own_split is None else (strata % len(SPLITS)).astype(np.int8),
-        pool.own_splits,
-        config.test_fraction,
-        config.validation_fraction,
-    )
 
 
 def _class(stratum: int) -> int:

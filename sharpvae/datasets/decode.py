@@ -10,11 +10,10 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from types import TracebackType
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -22,49 +21,6 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as Exif
-
-from sharpvae.images.packed import SPLITS, Skipped, SplitName
-
-TRAIN, VALIDATION, TEST = range(3)  # positions in SPLITS, as in `Pool.own_split`
-
-
-@dataclass(frozen=True)
-class Pool:
-    """What a reader makes of a dataset's files.
-
-    Attributes:
-        title, source: for the card.
-        place: the folder of the images, or of the class folders, for messages.
-        names: [N] one name an image below `place`, the same on every machine.
-        image: index -> uint8 [H, W, C] of any size, C 1 or 3; raises `decode.UnusableImageError`;
-            called from several threads at once.
-        labels: int64 [N], or None.
-        class_names: label -> name, or None.
-        own_split: int8 [N], the publishers' split as a position in SPLITS, or None.
-        factors: int64 [N, K], or None.
-        factor_names: of the K factors.
-        skipped: files that were passed over while listing.
-    """
-
-    title: str
-    source: str
-    place: str
-    names: Sequence[str]
-    image: Callable[[int], Pixels]
-    labels: NDArray[np.int64] | None = None
-    class_names: tuple[str, ...] | None = None
-    own_split: NDArray[np.int8] | None = None
-    factors: NDArray[np.int64] | None = None
-    factor_names: tuple[str, ...] | None = None
-    skipped: list[Skipped] = field(default_factory=list)
-
-    @property
-    def own_splits(self) -> frozenset[SplitName]:
-        """The splits that the publishers set apart."""
-        if self.own_split is None:
-            return frozenset()
-        return frozenset(SPLITS[position] for position in np.unique(self.own_split).tolist())
-
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -185,26 +141,22 @@ def _reduction(height: int, width: int, at_least: int | None) -> int:
     """
     if at_least is None:
         return 1
-    fits = (
-        factor
-        for factor in (8, 4, 2)
-        if height % factor == width % factor == 0 and min(height, width) // factor >= at_least
-    )
-    return next(fits, 1)
+    for factor in (8, 4, 2):
+        whole = height % factor == width % factor == 0
+        if whole and min(height, width) // factor >= at_least:
+            return factor
+    return 1
 
 
 def _pillow(data: bytes) -> Pixels:
     """Any other format, and any JPEG that is not plain."""
-    with _QUIET, Image.open(BytesIO(data), formats=_available()) as image:
+    Image.init()
+    formats = [name for name in _FORMATS if name in Image.OPEN]
+    with _QUIET, Image.open(BytesIO(data), formats=formats) as image:
         _check_size(image.height, image.width)
         # Before the pixels are asked for: Pillow turns a TIFF by itself when it loads it.
         orientation = None if image.format == "TIFF" else image.getexif().get(Exif.Orientation)
         return _upright(_to_8_bit(image), orientation)
-
-
-def _available() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _check_size(height: int, width: int) -> None:
@@ -224,27 +176,20 @@ class _Quiet:
     """
 
     def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._outer = warnings.catch_warnings()
+        self._lock, self._inside, self._outer = threading.Lock(), 0, ExitStack()
 
     def __enter__(self) -> None:
         with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._outer = warnings.catch_warnings()
-                self._outer.__enter__()
+            if self._inside == 0:
+                self._outer.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore")
+            self._inside += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._outer.__exit__(None, None, None)
+                self._outer.close()
 
 
 _QUIET = _Quiet()
@@ -308,8 +253,8 @@ def decoded(
     The result does not depend on the number of cores.
 
     Args:
-        image: index -> uint8 [H, W, C]; raises UnusableImageError; called from several threads.
-        size, fit: as `resize.fit_square`.
+        image: as of a `Pool`.
+        size, fit: as `fit_square`.
 
     Yields:
         for each index its pixels, uint8 [size, size, C], or why there are none; C is 1 whenever
@@ -344,40 +289,35 @@ def _work(
 ) -> list[Decoded]:
     """One chunk, in order. Neighbours of one size are resized together, which is quicker."""
     done: list[Decoded] = []
-    waiting: list[tuple[int, Pixels]] = []
+    waiting: dict[int, Pixels] = {}
     for index in indices:
         try:
             pixels = image(index)
         except UnusableImageError as error:
-            done += _resized(waiting, size, fit)
-            waiting = []
-            done.append(Decoded(index, None, 0, str(error)))
+            done += [*_resized(waiting, size, fit), Decoded(index, None, 0, str(error))]
             continue
         full = (len(waiting) + 1) * pixels.nbytes > _TOGETHER
-        if waiting and (full or waiting[0][1].shape != pixels.shape):
+        if full or any(other.shape != pixels.shape for other in waiting.values()):
             done += _resized(waiting, size, fit)
-            waiting = []
-        waiting.append((index, pixels))
+        waiting[index] = pixels
     return done + _resized(waiting, size, fit)
 
 
-def _resized(waiting: list[tuple[int, Pixels]], size: int, fit: Fit) -> list[Decoded]:
-    """Bring images of one size to squares; those without colour get one channel."""
+def _resized(waiting: dict[int, Pixels], size: int, fit: Fit) -> list[Decoded]:
+    """Bring images of one size to squares, and forget them; grey ones get one channel."""
     if not waiting:
         return []
-    squares = fit_square(np.stack([pixels for _, pixels in waiting]), size, fit)
+    squares = fit_square(np.stack(list(waiting.values())), size, fit)
     row = squares[:, 0]  # settles it for nearly every photograph
     coloured = (row != row[..., :1]).any(axis=(1, 2)).tolist()
     done = []
     found = fingerprints(squares).tolist()
-    for (index, _), pixels, fingerprint, colour in zip(
-        waiting, squares, found, coloured, strict=True
-    ):
-        if colour or pixels.shape[2] == 1 or (pixels != pixels[..., :1]).any():
-            done.append(Decoded(index, pixels, fingerprint, ""))
-        else:
-            grey = np.ascontiguousarray(pixels[..., :1])
-            done.append(Decoded(index, grey, int(fingerprints(grey[None])[0]), ""))
+    for index, pixels, number, colour in zip(waiting, squares, found, coloured, strict=True):
+        if not (colour or pixels.shape[2] == 1 or (pixels != pixels[..., :1]).any()):
+            pixels = np.ascontiguousarray(pixels[..., :1])
+            number = int(fingerprints(pixels[None])[0])
+        done.append(Decoded(index, pixels, number, ""))
+    waiting.clear()
     return done
 
 
@@ -436,16 +376,10 @@ def _bicubic(images: Images, height: int, width: int) -> Images:
 
 
 def fingerprints(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """One number an image; equal images have equal ones, others hardly ever do.
+    """uint8 [N, H, W, C], contiguous => uint64 [N]; equal for equal images, else hardly ever.
 
     A sum of the pixels, four bytes at a time, by fixed random weights, modulo 2^64 (multilinear
     hashing): half the time of a cryptographic hash, and in one call for many images.
-
-    Args:
-        images: uint8 [N, H, W, C], contiguous.
-
-    Returns:
-        uint64 [N].
     """
     flat = images.reshape(len(images), -1)
     count = flat.shape[1] // 4

@@ -4,133 +4,84 @@ from __future__ import annotations
 
 import email.utils
 import errno
-import gzip
-import hashlib
 import http.client
 import json
 import os
 import re
 import socket
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from email.message import Message
 from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
 from sharpvae.core.console import Progress
 from sharpvae.core.files import amount, unwritable, write_json
+from sharpvae.datasets.archives import fault
 from sharpvae.datasets.catalogue import File
 
-GZIP_MAGIC = b"\x1f\x8b"
-_READ_BYTES = 1 << 20
-
-
-def fault(path: Path, file: File) -> str | None:
-    """What is wrong with `path` as a copy of `file`; None where its bytes are right.
-
-    Where the digest is of unpacked bytes, the file may be packed by gzip or not, whatever its name
-    says, and no more is unpacked than the entry's size, so that a gzip bomb costs nothing. Where
-    there is no digest, an empty file or a web page is all that can be told apart.
-    """
-    try:
-        with path.open("rb") as opened:
-            head = opened.read(512)
-        if not head:
-            return "an empty file"
-        if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-            return "an HTML or XML page instead of the file"
-        if file.digest is None:
-            return None
-        if file.unpacked and head.startswith(GZIP_MAGIC):
-            with gzip.open(path) as unpacked:
-                return _compare(_read_chunks(unpacked, file.size), file, file.digest)
-        with path.open("rb") as opened:
-            return _compare(_read_chunks(opened, file.size), file, file.digest)
-    except EOFError:
-        return "a truncated gzip file: it ends before its contents do"
-    except (gzip.BadGzipFile, zlib.error) as error:
-        return f"a damaged gzip file: {error}"
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-
-
-def _read_chunks(opened: BinaryIO | gzip.GzipFile, size: int | None) -> Iterator[bytes]:
-    """The bytes of an open file, in chunks, until one more than `size` has come."""
-    left = sys.maxsize if size is None else size + 1
-    while left > 0 and (chunk := opened.read(min(_READ_BYTES, left))):
-        left -= len(chunk)
-        yield chunk
-
-
-def _compare(chunks: Iterator[bytes], file: File, digest: str) -> str | None:
-    algorithm, expected = digest.split(":")
-    found, count = hashlib.new(algorithm, usedforsecurity=False), 0
-    for chunk in chunks:
-        found.update(chunk)
-        count += len(chunk)
-    if file.size is not None and count > file.size:
-        how = " after unpacking" if file.unpacked else ""
-        return f"more than the {file.size} bytes expected{how}"
-    if not found.hexdigest().startswith(expected):
-        return f"wrong contents: {count} bytes with {algorithm} {found.hexdigest()}"
-    return None
-
-
 _PASSING_STATUS = {408, 429, 500, 502, 503, 504}
-_PASSING_ERRNO = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
+_PASSING_ERRNO = {errno.ECONNABORTED, errno.EPIPE}
+_CUT = (ssl.SSLEOFError, http.client.IncompleteRead, http.client.RemoteDisconnected)
+_WORDS = (  # the first that fits
+    (ssl.SSLCertVerificationError, "the server's certificate is not trusted: "
+     "{error.verify_message}; where a company's proxy signs TLS anew, set SSL_CERT_FILE to the "
+     "file of its certificate authority"),
+    (_CUT, "the connection was cut"),
+    (ssl.SSLError, "TLS failed: {tls}"),
+    (TimeoutError, "no answer within {timeout:g} seconds"),
+    (socket.gaierror, "no such host, or no network{hint}"),
+    (http.client.HTTPException, "no proper HTTP answer: {kind}"),
+)  # fmt: skip
+_HINT = "; where only a proxy leads out, set http_proxy and https_proxy"
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d+) ?(.*)")
 
 
-@dataclass(frozen=True)
-class Proxy:
-    """The proxy that an address is reached through.
-
-    Attributes:
-        variable: the environment variable that names it.
-        host: with its port, but without any user and password.
-        login: whether the variable has a user.
-    """
+class _Proxy(NamedTuple):
+    """The environment variable that names a proxy, its host and port, and whether it has a user."""
 
     variable: str
     host: str
     login: bool
 
 
-def proxy_of(address: str) -> Proxy | None:
+def _proxy_of(address: str) -> _Proxy | None:
     """The proxy in effect for `address`, as urllib chooses it."""
     try:
         parts = urllib.parse.urlsplit(address)
     except ValueError:  # no address at all
         return None
-    for variable in (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper()):
-        if (value := os.environ.get(variable)) is not None:
-            break
-    else:
-        return None
+    names = (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper())
+    variable = next((name for name in names if name in os.environ), "")
+    value = os.environ.get(variable)
     if not value or urllib.request.proxy_bypass(parts.netloc):
         return None
     login, _, host = value.rpartition("://")[2].rstrip("/").rpartition("@")
-    return Proxy(variable, host, bool(login))
+    return _Proxy(variable, host, bool(login))
 
 
 def reason(error: Exception, address: str, timeout: float) -> str:
     """Why `address` could not be had, and where a proxy stands in between, which one."""
-    cause, proxy = _cause(error), proxy_of(address)
+    cause, proxy = _cause(error), _proxy_of(address)
     code, text = _status(cause)
     if code == 407:
-        return f"HTTP 407 {text}: {_login(address, proxy)}"
-    through = f" (through the proxy {proxy.host} that {proxy.variable} names)" if proxy else ""
+        return f"HTTP 407 {text}: {_login(proxy)}"
     if code:
-        return f"HTTP {code} {text}".rstrip() + through
-    return _words(cause, timeout, proxy) + through
+        text = f"HTTP {code} {text}".rstrip()
+    else:
+        text = next((words for kind, words in _WORDS if isinstance(cause, kind)), "{why}")
+        text = text.format(
+            error=cause, timeout=timeout, kind=type(cause).__name__, hint="" if proxy else _HINT,
+            tls=getattr(cause, "reason", None) or cause,
+            why=getattr(cause, "strerror", None) or cause,
+        )  # fmt: skip
+    return text + (
+        f" (through the proxy {proxy.host} that {proxy.variable} names)" if proxy else ""
+    )
 
 
 def may_pass(error: Exception) -> bool:
@@ -141,8 +92,9 @@ def may_pass(error: Exception) -> bool:
         return code in _PASSING_STATUS
     if isinstance(cause, ssl.SSLError):
         return isinstance(cause, ssl.SSLEOFError)  # the connection ended without a farewell
-    cut = isinstance(cause, TimeoutError | http.client.IncompleteRead)
-    return cut or (isinstance(cause, OSError) and _number(cause) in _PASSING_ERRNO)
+    if isinstance(cause, TimeoutError | ConnectionResetError | http.client.IncompleteRead):
+        return True
+    return isinstance(cause, OSError) and cause.errno in _PASSING_ERRNO
 
 
 def retry_after(error: Exception) -> float:
@@ -173,54 +125,25 @@ def _status(cause: Exception) -> tuple[int, str]:
     return (int(found[1]), found[2]) if found else (0, "")
 
 
-def _number(cause: OSError) -> int | None:
-    """The errno; http.client's own kind of reset has none."""
-    return errno.ECONNRESET if isinstance(cause, ConnectionResetError) else cause.errno
-
-
-def _login(address: str, proxy: Proxy | None) -> str:
+def _login(proxy: _Proxy | None) -> str:
     if proxy is None:
         return "a proxy wants a login"
-    if proxy.login:
-        return f"the proxy {proxy.host} does not accept the login that {proxy.variable} gives"
-    return (
-        f"the proxy {proxy.host} wants a login: "
-        f"set {proxy.variable} to http://USER:PASSWORD@{proxy.host}"
-    )
-
-
-def _words(cause: Exception, timeout: float, proxy: Proxy | None) -> str:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return (
-            f"the server's certificate is not trusted: {cause.verify_message}; where a company's "
-            "proxy signs TLS anew, set SSL_CERT_FILE to the file of its certificate authority"
-        )
-    if isinstance(cause, ssl.SSLEOFError):
-        return "the connection was cut"
-    if isinstance(cause, ssl.SSLError):
-        return f"TLS failed: {getattr(cause, 'reason', None) or cause}"
-    if isinstance(cause, TimeoutError):
-        return f"no answer within {timeout:g} seconds"
-    if isinstance(cause, socket.gaierror):
-        hint = "" if proxy else "; where only a proxy leads out, set http_proxy and https_proxy"
-        return f"no such host, or no network{hint}"
-    if isinstance(cause, http.client.IncompleteRead | http.client.RemoteDisconnected):
-        return "the connection was cut"
-    if isinstance(cause, http.client.HTTPException):
-        return f"no proper HTTP answer: {type(cause).__name__}"
-    return str(getattr(cause, "strerror", None) or cause)
+    variable, host, login = proxy
+    if login:
+        return f"the proxy {host} does not accept the login that {variable} gives"
+    return f"the proxy {host} wants a login: set {variable} to http://USER:PASSWORD@{host}"
 
 
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 
 
 @dataclass(frozen=True)
-class Origin:
+class _Origin:
     """What a server said of a file.
 
     Attributes:
         address: where it was asked for.
-        validator: what tells this version of it from others (ETag or Last-Modified); or None.
+        validator: what tells this version of it from others; or None.
         total: the bytes of the whole; 0 where unknown.
     """
 
@@ -229,39 +152,31 @@ class Origin:
     total: int
 
 
-class Partial:
-    """A file `.<name>.part` and, beside it, its `Origin`.
-
-    Every method may raise OSError.
-
-    Attributes:
-        path: the bytes that came so far.
-    """
+class _Partial:
+    """A file `.<name>.part` and, beside it, its origin; every method may raise OSError."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.path = folder / f".{name}.part"
         self._origin = folder / f".{name}.part.json"
 
     def size(self) -> int:
-        """How many bytes are there."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
-    def origin(self) -> Origin | None:
+    def origin(self) -> _Origin | None:
         """Where the bytes came from; None where there are none, or nothing is known of them."""
         try:
-            origin = Origin(**json.loads(self._origin.read_text(encoding="utf-8")))
+            origin = _Origin(**json.loads(self._origin.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
         fits = isinstance(origin.total, int) and self.size() <= (origin.total or self.size())
         return origin if fits and self.size() > 0 else None
 
-    def start(self, origin: Origin) -> None:
+    def start(self, origin: _Origin) -> None:
         """Empty it for the bytes of `origin`."""
         self.path.write_bytes(b"")  # first, or bytes of old would pass for some of this origin
         write_json(self._origin, asdict(origin))
 
     def remove(self) -> None:
-        """Leave nothing behind."""
         self.path.unlink(missing_ok=True)
         self._origin.unlink(missing_ok=True)
 
@@ -272,27 +187,13 @@ class Partial:
         return target
 
 
-def validator(headers: Message) -> str | None:
-    """What `If-Range` may be asked with: a strong ETag, else the date of the last change."""
-    etag = headers.get("ETag")
-    return etag if etag and etag.startswith('"') else headers.get("Last-Modified")
-
-
-def content_range(headers: Message) -> tuple[int | None, int]:
-    """The first byte that an answer has and the bytes of the whole; None and 0 where unsaid."""
-    found = _RANGE.fullmatch((headers.get("Content-Range") or "").strip())
-    if found is None:
-        return None, 0
-    start, total = found.groups()
-    return (None if start is None else int(start)), (0 if total == "*" else int(total))
-
-
 TIMEOUT = 10.0  # seconds without a byte
 BACK_OFF = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try
 LONGEST_WAIT = 60.0  # seconds that a server's Retry-After may ask for
 _CHUNK = 1 << 18
 _SLACK = 1 << 20  # bytes by which a file may be larger than its contents
 
+_NETWORK = (OSError, http.client.HTTPException, ValueError)
 _Answer = http.client.HTTPResponse | urllib.error.HTTPError
 
 
@@ -323,7 +224,7 @@ def download(address: str, file: File, folder: Path, progress: Progress) -> Path
             contents that are not those of `file`; a failure that may pass was tried again.
         UserError: the disk is full, or cannot be written to.
     """
-    part = Partial(folder, file.name)
+    part = _Partial(folder, file.name)
     try:
         resumed = _whole(address, file, part, progress)
         found = fault(part.path, file)
@@ -347,7 +248,7 @@ def download(address: str, file: File, folder: Path, progress: Progress) -> Path
         raise unwritable(folder, file.name, needed, error) from None
 
 
-def _whole(address: str, file: File, part: Partial, progress: Progress) -> bool:
+def _whole(address: str, file: File, part: _Partial, progress: Progress) -> bool:
     """Try until `part` holds all; returns whether bytes of an earlier try are among them."""
     failures, most = 0, part.size()
     while True:
@@ -356,50 +257,23 @@ def _whole(address: str, file: File, part: Partial, progress: Progress) -> bool:
         except DownloadError as error:
             if part.size() >= most + _CHUNK:  # it gets ahead, however often it breaks off
                 failures, most = 0, part.size()
+            kept = _kept(address, file, part)
             if not error.passing or failures == len(BACK_OFF):
-                raise _given_up(error, address, file, part) from None
+                origin = part.origin()
+                if kept:
+                    here = f"{amount(part.size())} are kept, the next run asks for the rest"
+                    raise DownloadError(f"{error}; {here}", error.missing, error.passing) from None
+                if origin is None or origin.address == address:  # of no use
+                    part.remove()
+                raise
             wait = max(BACK_OFF[failures], min(error.wait, LONGEST_WAIT))
             failures += 1
-            there = f"; {amount(part.size())} are there" if _kept(address, file, part) else ""
+            there = f"; {amount(part.size())} are there" if kept else ""
             progress.note(f"{file.name}: {error}{there}; tries again in {wait:g} s")
             time.sleep(wait)
 
 
-def _given_up(error: DownloadError, address: str, file: File, part: Partial) -> DownloadError:
-    """`error` with what became of the bytes that came: no use, no trace."""
-    if _kept(address, file, part):
-        text = f"{error}; {amount(part.size())} are kept, the next run asks for the rest"
-        return DownloadError(text, error.missing, error.passing)
-    origin = part.origin()
-    if origin is None or origin.address == address:
-        part.remove()
-    return error
-
-
-def _try(address: str, file: File, part: Partial, progress: Progress) -> bool:
-    """One request, or two where what is kept turns out to be of no use; returns as `_whole`."""
-    kept, have = _kept(address, file, part), part.size()
-    with _opened(address, kept, have) as answer:
-        if answer.status not in (206, 416):
-            if kept is not None and answer.headers.get_content_type() == "text/html":
-                raise DownloadError("an HTML page instead of the rest of the file")
-            origin = Origin(address, validator(answer.headers), _length(answer, file))
-            _check_size(origin.total, file)
-            part.start(origin)
-            _receive(answer, 0, origin, file, part, progress)
-            return False
-        if kept is not None and answer.status == 416 and have == _total(answer, kept):
-            return True
-        if kept is not None and answer.status == 206 and _goes_on(answer, kept, have):
-            _receive(answer, have, kept, file, part, progress)
-            return True
-    if kept is None:
-        raise DownloadError("a part of the file, although all of it was asked for")
-    part.remove()
-    return _try(address, file, part, progress)
-
-
-def _kept(address: str, file: File, part: Partial) -> Origin | None:
+def _kept(address: str, file: File, part: _Partial) -> _Origin | None:
     """What is known of the bytes that are there, where the rest may be put behind them.
 
     Without a hash to tell a patchwork of two versions, the server has to vouch for the version.
@@ -410,7 +284,40 @@ def _kept(address: str, file: File, part: Partial) -> Origin | None:
     return None if file.digest is None and origin.validator is None else origin
 
 
-def _opened(address: str, kept: Origin | None, have: int) -> _Answer:
+def _try(address: str, file: File, part: _Partial, progress: Progress) -> bool:
+    """One request, or two where what is kept turns out to be of no use; returns as `_whole`."""
+    kept, have = _kept(address, file, part), part.size()
+    with _opened(address, kept, have) as answer:
+        headers = answer.headers
+        etag = headers.get("ETag")  # a strong one, else the date of the last change
+        version = etag if etag and etag.startswith('"') else headers.get("Last-Modified")
+        found = _RANGE.fullmatch((headers.get("Content-Range") or "").strip())
+        start, total = found.groups() if found else (None, "*")
+        whole = 0 if total == "*" else int(total)
+        if answer.status not in (206, 416):
+            if kept is not None and headers.get_content_type() == "text/html":
+                raise DownloadError("an HTML page instead of the rest of the file")
+            said = headers.get("Content-Length") or ""
+            size = int(said) if said.isdecimal() else (0 if file.unpacked else file.size or 0)
+            _check_size(size, file)
+            part.start(_Origin(address, version, size))
+            _receive(answer, 0, size or whole, address, file, part, progress)
+            return False
+        if kept is not None:
+            whole = whole or kept.total
+            if answer.status == 416 and have == whole:
+                return True
+            same = kept.total in (0, whole) and len({version, kept.validator} - {None}) < 2
+            if answer.status == 206 and start == str(have) and same:
+                _receive(answer, have, whole, address, file, part, progress)
+                return True
+    if kept is None:
+        raise DownloadError("a part of the file, although all of it was asked for")
+    part.remove()
+    return _try(address, file, part, progress)
+
+
+def _opened(address: str, kept: _Origin | None, have: int) -> _Answer:
     """The answer to a request for the file, or for what comes after the first `have` bytes."""
     headers = {"User-Agent": "SharpVAE"}
     if kept is not None:
@@ -425,77 +332,44 @@ def _opened(address: str, kept: Origin | None, have: int) -> _Answer:
             return error
         with error:
             raise _failure(error, address) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except _NETWORK as error:
         raise _failure(error, address) from None
     return answer
 
 
 def _failure(error: Exception, address: str) -> DownloadError:
     missing = isinstance(error, urllib.error.HTTPError) and error.code == 404
-    text = reason(error, address, TIMEOUT)
-    return DownloadError(text, missing, may_pass(error), retry_after(error))
-
-
-def _length(answer: _Answer, file: File) -> int:
-    """The bytes of a whole file: as the server says, else as its publishers say; 0 if unknown."""
-    said = answer.headers.get("Content-Length") or ""
-    return int(said) if said.isdecimal() else (0 if file.unpacked else file.size or 0)
-
-
-def _total(answer: _Answer, kept: Origin) -> int:
-    """The bytes of the whole, as an answer about a part of it says, or the one before did."""
-    return content_range(answer.headers)[1] or kept.total
-
-
-def _goes_on(answer: _Answer, kept: Origin, have: int) -> bool:
-    """Whether a partial answer begins where the kept bytes end, and is of the same version."""
-    start, total = content_range(answer.headers)
-    version = validator(answer.headers)
-    return (
-        start == have
-        and (not total or not kept.total or total == kept.total)
-        and (version is None or kept.validator is None or version == kept.validator)
+    return DownloadError(
+        reason(error, address, TIMEOUT), missing, may_pass(error), retry_after(error)
     )
 
 
 def _receive(
-    answer: _Answer, have: int, origin: Origin, file: File, part: Partial, progress: Progress
-) -> None:
-    """Put what comes behind the first `have` bytes of `part`."""
-    title, total = f"downloading {file.name}", origin.total or _total(answer, origin)
-    shown = total or file.size or 0
+    answer: _Answer, have: int, total: int, address: str, file: File, part: _Partial,
+    progress: Progress,
+) -> None:  # fmt: skip
+    """Put what comes behind the first `have` bytes of `part`; `total` is 0 where unknown."""
+    title, shown = f"downloading {file.name}", total or file.size or 0
     progress.step(title, have, shown, unit="bytes")
     with part.path.open("ab") as target:
-        for chunk in _chunks(answer, origin.address, total - have if total else None):
+        while not total or have < total:
+            try:
+                chunk = answer.read1(min(_CHUNK, total - have) if total else _CHUNK)
+            except _NETWORK as error:
+                raise _failure(error, address) from None
+            if not chunk:
+                break
             target.write(chunk)
             have += len(chunk)
-            if _too_much(have, file):
-                break
+            _check_size(have, file, part)
             progress.step(title, have, shown, unit="bytes")
-    if _too_much(have, file):
-        part.remove()
-    _check_size(have, file)
     if have < total:
         raise DownloadError(f"the connection was cut after {have} of {total} bytes", passing=True)
 
 
-def _too_much(count: int, file: File) -> bool:
-    return file.size is not None and count > file.size + _SLACK
-
-
-def _check_size(count: int, file: File) -> None:
-    if _too_much(count, file):
+def _check_size(count: int, file: File, part: _Partial | None = None) -> None:
+    """Refuse more than a file can have, and remove the `part` that has it."""
+    if file.size is not None and count > file.size + _SLACK:
+        if part is not None:
+            part.remove()
         raise DownloadError(f"more than the {file.size} bytes of the whole file")
-
-
-def _chunks(answer: _Answer, address: str, left: int | None) -> Iterator[bytes]:
-    """What comes, as soon as it comes, up to `left` bytes; every failure is a DownloadError."""
-    while left is None or left > 0:
-        try:
-            chunk = answer.read1(_CHUNK if left is None else min(_CHUNK, left))
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _failure(error, address) from None
-        if not chunk:
-            return
-        left = None if left is None else left - len(chunk)
-        yield chunk

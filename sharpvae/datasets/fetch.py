@@ -11,8 +11,9 @@ from pathlib import Path
 from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import locked, unwritable
+from sharpvae.datasets.archives import fault
 from sharpvae.datasets.catalogue import Entry, File
-from sharpvae.datasets.download import DownloadError, download, fault
+from sharpvae.datasets.download import DownloadError, download
 
 FOLDERS_WILL_DO = ("fruits", "wikiart")  # readers that take the archive unpacked as well
 
@@ -272,10 +273,9 @@ def _nowhere(entry: Entry, file: File, failures: list[str], kept: Path) -> UserE
     by_hand = f"{entry.by_hand}; " if entry.by_hand else ""
     packages = "".join(f", or install the system's package for {f}" for f in entry.folders)
     return UserError(
-        f"data.name: {entry.name}",
-        f"{described(file)}, in one of the places tried",
+        f"data.name: {entry.name}", f"{described(file)}, in one of the places tried",
         "\n    ".join(["in none of them:", *failures]),
         f"{by_hand}put {listed} into {kept}/, or into a folder and set data.path to "
         f"it, or set data.mirror or ${MIRROR_VARIABLE} to a folder or http(s) address that has "
         f"them{packages}",
-    )
+    )  # fmt: skip

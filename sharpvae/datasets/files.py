@@ -7,7 +7,8 @@ import stat
 import unicodedata
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpvae.core.errors import UserError
-from sharpvae.datasets.decode import TEST, TRAIN, VALIDATION, UnusableImageError
+from sharpvae.datasets.decode import Pixels, UnusableImageError
+from sharpvae.images.packed import SPLITS, Skipped, SplitName
 
+TRAIN, VALIDATION, TEST = range(3)  # positions in SPLITS, as in `Pool.own_split`
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 _FIRST = 1 << 16  # bytes of a file that are read before anything else is asked
 MAX_FILE = 1 << 28  # bytes; no photograph is larger than 256 MiB
@@ -46,6 +49,13 @@ class Files(Protocol):
 
     def close(self) -> None:
         """Let go of what is open."""
+
+
+def _twice(path: str, name: str) -> UserError:
+    return UserError(
+        path, "names that differ in more than the spelling of their Unicode",
+        f"another {name!r} beside it", "rename one of the two",
+    )  # fmt: skip
 
 
 def open_files(path: Path) -> Files:
@@ -137,13 +147,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself; reading it as a file will say so
         return False
-
-
-def _twice(path: str, name: str) -> UserError:
-    return UserError(
-        path, "names that differ in more than the spelling of their Unicode",
-        f"another {name!r} beside it", "rename one of the two",
-    )  # fmt: skip
 
 
 class ZipFiles:
@@ -263,12 +266,11 @@ def layout(files: Files, path: Path) -> Layout:
             "move the images into class folders, or all images into one folder",
         )  # fmt: skip
     filled = {name.split("/")[0] for name in names}
-    for folder in folders:
-        if folder not in filled:
-            raise UserError(
-                f"{top}/{folder}", "images of this class", "an empty folder",
-                "put images into it, or remove it",
-            )  # fmt: skip
+    if empty := [folder for folder in folders if folder not in filled]:
+        raise UserError(
+            f"{top}/{empty[0]}", "images of this class", "an empty folder",
+            "put images into it, or remove it",
+        )  # fmt: skip
     stray += [name for name in names if "/" not in name]
     return Layout(prefix, [name for name in names if "/" in name], folders, stray)
 
@@ -320,24 +322,55 @@ def sort_out(found: Layout, place: str) -> Sorted:
     parts = [name.split("/") for name in found.files]
     splits = [_MEANING.get(name.lower()) for name in found.class_names or ()]
     if None in splits or TRAIN not in splits or len(splits) < 2:
-        if found.class_names is None:
-            return Sorted(None, None, None)
-        return _labelled([folder for folder, *_ in parts], None)
-    own = np.array([_MEANING[folder.lower()] for folder, *_ in parts], dtype=np.int8)
-    deep = [len(names) > 2 for names in parts]
-    if not any(deep):
+        own, depth = None, 0 if found.class_names is not None else None
+    else:
+        own = np.array([_MEANING[folder.lower()] for folder, *_ in parts], dtype=np.int8)
+        deep = [len(names) > 2 for names in parts]
+        depth = 1 if any(deep) else None
+        if depth and not all(deep):
+            raise UserError(
+                f"{place}/{found.files[deep.index(False)]}",
+                "an image in a class folder, as others are", "one beside them",
+                "move it into a class folder, or move all images out of them",
+            )  # fmt: skip
+    if depth is None:
         return Sorted(None, None, own)
-    if not all(deep):
-        loose = found.files[deep.index(False)]
-        raise UserError(
-            f"{place}/{loose}", "an image in a class folder, as others are", "one beside them",
-            "move it into a class folder, or move all images out of them",
-        )  # fmt: skip
-    return _labelled([names[1] for names in parts], own)
+    folders = [names[depth] for names in parts]
+    classes, labels = np.unique(folders, return_inverse=True)
+    return Sorted(tuple(classes.tolist()), labels.astype(np.int64), own)
 
 
-def _labelled(folders: list[str], own_split: NDArray[np.int8] | None) -> Sorted:
-    names = sorted(set(folders))
-    label = {name: index for index, name in enumerate(names)}
-    labels = np.array([label[folder] for folder in folders], dtype=np.int64)
-    return Sorted(tuple(names), labels, own_split)
+@dataclass(frozen=True)
+class Pool:
+    """What a reader makes of a dataset's files.
+
+    Attributes:
+        title, source: for the card.
+        place: the folder of the images, or of the class folders, for messages.
+        names: [N] one name an image below `place`, the same on every machine.
+        image: index -> its pixels, of any size; raises UnusableImageError; thread-safe.
+        labels: int64 [N], or None.
+        class_names: label -> name, or None.
+        own_split: int8 [N], the publishers' split as a position in SPLITS, or None.
+        factors, factor_names: int64 [N, K], or None, and the names of the K.
+        skipped: files that were passed over while listing.
+    """
+
+    title: str
+    source: str
+    place: str
+    names: Sequence[str]
+    image: Callable[[int], Pixels]
+    labels: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] | None = None
+    own_split: NDArray[np.int8] | None = None
+    factors: NDArray[np.int64] | None = None
+    factor_names: tuple[str, ...] | None = None
+    skipped: list[Skipped] = field(default_factory=list)
+
+    @property
+    def own_splits(self) -> frozenset[SplitName]:
+        """The splits that the publishers set apart."""
+        if self.own_split is None:
+            return frozenset()
+        return frozenset(SPLITS[position] for position in np.unique(self.own_split).tolist())

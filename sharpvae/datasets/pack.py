@@ -6,9 +6,7 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +18,19 @@ from sharpvae.core.files import unwritable
 from sharpvae.datasets.catalogue import Entry, entry
 from sharpvae.datasets.choose import (
     Plan,
+    assign_splits,
     chosen_classes,
     drop_straddling,
     identities,
     make_plan,
     require,
     require_all_usable,
-    require_enough,
     require_possible,
     require_usable,
-    split_strata,
 )
 from sharpvae.datasets.config import DataConfig, Minimum
-from sharpvae.datasets.decode import Pixels, Pool, decoded, on_all_cores
+from sharpvae.datasets.decode import Pixels, decoded
+from sharpvae.datasets.files import Pool
 from sharpvae.datasets.readers import open_pool
 from sharpvae.images.packed import (
     SPLITS,
@@ -46,9 +44,6 @@ from sharpvae.images.packed import (
     write_images,
     write_labels,
 )
-from sharpvae.scoring.measures import laplacian_variance
-
-_AT_ONCE = 512  # buffers in one call; systems take 1024
 
 
 class Scratch:
@@ -63,11 +58,10 @@ class Scratch:
     """
 
     def __init__(self, path: Path, size: int) -> None:
-        self._path, self.size = path, size
+        self._path, self.size, self.channels = path, size, 1
         self._file = path.open("w+b")
-        self._offsets: list[int] = [0]  # where each image starts, and where the next one will
+        self._starts: list[int] = [0]  # of each image, and of the one to come
         self.fingerprints: list[int] = []
-        self.channels = 1
 
     def close(self) -> None:
         """Remove the file."""
@@ -78,69 +72,33 @@ class Scratch:
         return len(self.fingerprints)
 
     def append(self, images: Sequence[Pixels], fingerprints: Sequence[int]) -> None:
-        """Add contiguous images of the size given at the start, with their fingerprints."""
-        write_all(self._file.fileno(), images)
+        """Add contiguous images of the size given at the start, with their fingerprints.
+
+        Raises:
+            OSError: the disk is full, or cannot be written to.
+        """
         for image in images:
-            self._offsets.append(self._offsets[-1] + image.nbytes)
+            self._file.write(image.data)
+            self._starts.append(self._starts[-1] + image.nbytes)
             self.channels = max(self.channels, image.shape[2])
+        self._file.flush()
         self.fingerprints += fingerprints
-        self.__dict__.pop("_starts", None)
-        self.__dict__.pop("_sizes", None)
 
     def content(self, row: int) -> bytes:
         """The bytes of one image, as many as it has."""
-        return os.pread(self._file.fileno(), int(self._sizes[row]), int(self._starts[row]))
-
-    @cached_property
-    def _starts(self) -> NDArray[np.int64]:
-        return np.array(self._offsets[:-1], dtype=np.int64)
-
-    @cached_property
-    def _sizes(self) -> NDArray[np.int64]:
-        return np.array(self._offsets[1:], dtype=np.int64) - self._starts
+        start, end = self._starts[row : row + 2]
+        data = os.pread(self._file.fileno(), end - start, start)
+        if len(data) < end - start:
+            raise OSError(errno.EIO, "the scratch file was cut short")
+        return data
 
     def gather(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
-        """uint8 [len(indices), H, W, C] with `channels` channels; grey fills all of them.
-
-        Safe to call from several threads.
-        """
+        """uint8 [len(indices), H, W, C] with `channels` channels; grey fills all of them."""
         images = np.empty((len(indices), self.size, self.size, self.channels), dtype=np.uint8)
-        rows = np.asarray(indices, dtype=np.int64)
-        starts, sizes = self._starts[rows], self._sizes[rows]
-        # Neighbours in the file that go to neighbouring rows are read in one piece.
-        breaks = np.flatnonzero((starts[1:] != starts[:-1] + sizes[:-1]) | (np.diff(sizes) != 0))
-        edges = [0, *(breaks + 1).tolist(), len(rows)] if len(rows) else []
-        for first, last in pairwise(edges):
-            channels = int(sizes[first]) // self.size**2
-            run = images[first:last]
-            start, handle = int(starts[first]), self._file.fileno()
-            if channels == self.channels:
-                buffer = run.data.cast("B")
-                while len(buffer):  # the system may give less than is asked for
-                    count = os.preadv(handle, [buffer], start)
-                    if count == 0:
-                        raise OSError(errno.EIO, "the scratch file was cut short")
-                    buffer, start = buffer[count:], start + count
-            else:
-                data = os.pread(handle, (last - first) * int(sizes[first]), start)
-                shape = (last - first, self.size, self.size, channels)
-                run[:] = np.frombuffer(data, dtype=np.uint8).reshape(shape)
+        for image, row in zip(images, indices, strict=True):
+            pixels = np.frombuffer(self.content(row), dtype=np.uint8)
+            image[:] = pixels.reshape(self.size, self.size, -1)
         return images
-
-
-def write_all(handle: int, images: Sequence[Pixels]) -> None:
-    """Write contiguous arrays one after the other, without a copy that joins them.
-
-    Raises:
-        OSError: the disk is full, or cannot be written to.
-    """
-    left = [image.data.cast("B") for image in images]
-    while left:
-        count = os.writev(handle, left[:_AT_ONCE])
-        while left and count >= len(left[0]):
-            count -= len(left.pop(0))
-        if left:  # a full disk takes a part first, and says so when asked again
-            left[0] = left[0][count:]
 
 
 _COLUMNS, _MAX_ROWS = 10, 20
@@ -215,91 +173,6 @@ def _tile(image: NDArray[np.uint8], side: int) -> Image.Image:
     return picture.convert("RGB").resize((side, side), kind)
 
 
-class Moments:
-    """Sums over images that pass by, exact integers, so that no order of addition matters."""
-
-    def __init__(self, channels: int) -> None:
-        self.pixels = 0  # of one channel
-        self.sums = np.zeros(channels, dtype=np.uint64)
-        self.squares = np.zeros(channels, dtype=np.uint64)
-
-    def add(self, images: NDArray[np.uint8]) -> None:
-        """Add uint8 [n, H, W, C]."""
-        channels = images.shape[3]
-        # Whole rows of the image are added at once, a few images at a time: it stays in cache,
-        # and 32 bits hold a column of 65 thousand squares.
-        for start in range(0, len(images), 16):
-            rows = images[start : start + 16].reshape(-1, images.shape[2] * channels)
-            squares = np.square(rows, dtype=np.uint16)
-            self.sums += _by_channel(rows.sum(axis=0, dtype=np.uint32), channels)
-            self.squares += _by_channel(squares.sum(axis=0, dtype=np.uint32), channels)
-        self.pixels += images[..., 0].size
-
-    @classmethod
-    def total(cls, parts: Sequence[Moments]) -> Moments:
-        """Of all images of all parts."""
-        whole = cls(len(parts[0].sums))
-        for part in parts:
-            whole.pixels += part.pixels
-            whole.sums += part.sums
-            whole.squares += part.squares
-        return whole
-
-    def mean(self) -> list[float]:
-        """Of each channel, in [0, 1]."""
-        return [int(total) / (255 * self.pixels) for total in self.sums]
-
-    def std(self) -> list[float]:
-        """Population standard deviation of each channel, in [0, 1]."""
-        pairs = zip(self.sums.tolist(), self.squares.tolist(), strict=True)
-        variances = [self.pixels * square - total**2 for total, square in pairs]
-        return [variance**0.5 / (255 * self.pixels) for variance in variances]
-
-
-def _by_channel(columns: NDArray[np.uint32], channels: int) -> NDArray[np.uint64]:
-    """[W * C] => [C]"""
-    return columns.reshape(-1, channels).sum(axis=0, dtype=np.uint64)
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Fields of the card that the images themselves decide."""
-
-    mean: list[float]
-    std: list[float]
-    sharpness: float
-    brightness: float
-
-
-@dataclass(frozen=True)
-class Glance:
-    """Statistics of a few images, to be added up."""
-
-    moments: Moments
-    sharpness: float  # summed over images
-    count: int
-
-
-def glance(images: NDArray[np.uint8], sharpness: bool) -> Glance:
-    """Look at uint8 [n, H, W, C]; `sharpness` costs ten times the moments."""
-    moments = Moments(images.shape[3])
-    moments.add(images)
-    total = float(laplacian_variance(images).sum()) if sharpness else 0.0
-    return Glance(moments, total, len(images))
-
-
-def summary(train: Sequence[Glance], test: Sequence[Glance]) -> Statistics:
-    """The statistics of the splits; the glances at test have taken the sharpness too."""
-    mean = Moments.total([part.moments for part in test]).mean()
-    whole = Moments.total([part.moments for part in train])
-    return Statistics(
-        mean=whole.mean(),
-        std=whole.std(),
-        sharpness=sum(part.sharpness for part in test) / sum(part.count for part in test),
-        brightness=sum(mean) / len(mean),
-    )
-
-
 _CHUNK = 1 << 21  # bytes of images that a core holds at a time
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -361,41 +234,11 @@ def _pack(
     counts = {split: len(rows) for split, rows in members.items()}
     lost = f"{len(taken.skipped)} files skipped, {duplicates} duplicates removed"
     require(counts, minimum, config, pool.own_splits, lost)
-    written = _write(members, taken, plan, pool, scratch, directory)
-    card = _card(dataset, pool, plan, config, written, duplicates, taken.skipped)
-    write_card(directory, card)
-    contact_sheet(card, load_split(directory, "train")).save(
-        directory / "sheet.png", compress_level=1
-    )
-    return card
-
-
-@dataclass(frozen=True)
-class _Written:
-    """What went to disk: labels are all 0 where there are none; `shape` is [H, W, C]."""
-
-    labels: dict[SplitName, NDArray[np.int64]]
-    sha256: dict[str, str]
-    shape: tuple[int, int, int]
-    statistics: Statistics
-
-
-def _write(
-    members: dict[SplitName, NDArray[np.int64]],
-    taken: _Taken,
-    plan: Plan,
-    pool: Pool,
-    scratch: Scratch,
-    directory: Path,
-) -> _Written:
-    """Images, labels and factors of each split; `members` are positions in `taken`."""
-    shape = (scratch.size, scratch.size, scratch.channels)
-    labels: dict[SplitName, NDArray[np.int64]] = {}
+    shape = (config.image_size, config.image_size, scratch.channels)
+    labels: dict[str, NDArray[np.int64]] = {}
     sha256: dict[str, str] = {}
-    glances: dict[SplitName, list[Glance]] = {}
     for split, positions in members.items():
-        seen = glances[split] = []
-        chunks = _chunks(scratch, taken.rows[positions], split, seen)
+        chunks = _chunks(scratch, taken.rows[positions])
         sha256[split] = write_images(directory, split, (len(positions), *shape), chunks)
         chosen = taken.chosen[positions]
         labels[split] = plan.classes[chosen]
@@ -403,61 +246,42 @@ def _write(
             write_labels(directory, split, labels[split])
         if pool.factors is not None:
             write_factors(directory, split, pool.factors[chosen])
-    return _Written(labels, sha256, shape, summary(glances["train"], glances["test"]))
-
-
-def _chunks(
-    scratch: Scratch, rows: NDArray[np.int64], split: SplitName, seen: list[Glance]
-) -> Iterator[NDArray[np.uint8]]:
-    """uint8 [n, H, W, C] a few at a time; what `glance` makes of each goes to `seen`."""
-
-    count = max(1, _CHUNK // (scratch.size**2 * scratch.channels))
-
-    def look(start: int) -> tuple[NDArray[np.uint8], Glance]:
-        images = scratch.gather(rows[start : start + count])
-        return images, glance(images, sharpness=split == "test")
-
-    for images, found in on_all_cores(look, range(0, len(rows), count)):
-        seen.append(found)
-        yield images
-
-
-def _card(
-    dataset: Entry,
-    pool: Pool,
-    plan: Plan,
-    config: DataConfig,
-    written: _Written,
-    duplicates: int,
-    skipped: list[Skipped],
-) -> Card:
-    names = plan.class_names
-    return Card(
+    classes = plan.class_names
+    card = Card(
         name=dataset.name,
         title=pool.title,
         licence=dataset.licence,
         citation=dataset.citation,
         source=pool.source,
         image_size=config.image_size,
-        channels=written.shape[2],
-        class_names=names,
-        counts={split: len(values) for split, values in written.labels.items()},
+        channels=scratch.channels,
+        class_names=classes,
+        counts={split: len(values) for split, values in labels.items()},
         class_counts=None
-        if names is None
+        if classes is None
         else {
-            split: np.bincount(values, minlength=len(names)).tolist()
-            for split, values in written.labels.items()
+            split: np.bincount(values, minlength=len(classes)).tolist()
+            for split, values in labels.items()
         },
         factor_names=None if pool.factor_names is None else list(pool.factor_names),
-        sha256=written.sha256,
-        **asdict(written.statistics),
+        sha256=sha256,
         fit=config.fit,
         subset=config.subset,
         classes=config.classes,
         seed=config.seed,
         duplicates_removed=duplicates,
-        skipped=[*pool.skipped, *skipped],
+        skipped=[*pool.skipped, *taken.skipped],
     )
+    write_card(directory, card)
+    sheet = contact_sheet(card, load_split(directory, "train"))
+    sheet.save(directory / "sheet.png", compress_level=1)
+    return card
+
+
+def _chunks(scratch: Scratch, rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+    """uint8 [n, H, W, C], a few at a time"""
+    count = max(1, _CHUNK // (scratch.size**2 * scratch.channels))
+    return (scratch.gather(rows[start : start + count]) for start in range(0, len(rows), count))
 
 
 @dataclass(frozen=True)
@@ -524,3 +348,20 @@ def _next_round(
     for stratum, lacking in left.items():
         asked[np.flatnonzero(strata[waiting] == stratum)[:lacking]] = True
     return waiting[asked], waiting[~asked]
+
+
+def require_enough(plan: Plan, pool: Pool, config: DataConfig, minimum: Minimum) -> None:
+    """Refuse too small a dataset before decoding it, as if every file were usable."""
+    strata = np.repeat(list(plan.quotas), list(plan.quotas.values())).astype(np.int64)
+    splits = split_strata(strata, pool, config)
+    counts: dict[SplitName, int] = {split: int((splits == split).sum()) for split in SPLITS}
+    require(counts, minimum, config, pool.own_splits)
+
+
+def split_strata(strata: NDArray[np.int64], pool: Pool, config: DataConfig) -> NDArray[np.str_]:
+    """The split of images of these strata, which stand in random order; str [n]"""
+    return assign_splits(
+        strata // len(SPLITS),
+        None if pool.own_split is None else (strata % len(SPLITS)).astype(np.int8), pool.own_splits,
+        config.test_fraction, config.validation_fraction,
+    )  # fmt: skip

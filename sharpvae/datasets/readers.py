@@ -17,18 +17,20 @@ from sharpvae.datasets.archives import unpacked
 from sharpvae.datasets.arrays import cifar10_pool, csv_pool, dsprites_pool, idx_pool, svhn_pool
 from sharpvae.datasets.catalogue import Entry
 from sharpvae.datasets.config import DataConfig
-from sharpvae.datasets.decode import (
+from sharpvae.datasets.decode import Pixels, UnusableImageError, centre, decode
+from sharpvae.datasets.fetch import expanded, obtain, places, unpacked_by_hand
+from sharpvae.datasets.files import (
     TEST,
     TRAIN,
     VALIDATION,
-    Pixels,
+    Files,
     Pool,
-    UnusableImageError,
-    centre,
-    decode,
+    clean,
+    layout,
+    open_files,
+    read_image_file,
+    sort_out,
 )
-from sharpvae.datasets.fetch import expanded, obtain, places, unpacked_by_hand
-from sharpvae.datasets.files import Files, clean, layout, open_files, read_image_file, sort_out
 from sharpvae.images.packed import Skipped
 
 _CELEBA_CROP = 140  # pixels of the middle: the face without most of the background
@@ -92,15 +94,11 @@ def fruits_pool(path: Path, config: DataConfig, entry: Entry) -> Iterator[Pool]:
                 splits.append(split)
         if chosen:
             yield Pool(
-                title=entry.title,
-                source=entry.source,
-                place=f"{path}/{top}".rstrip("/"),
-                names=chosen,
-                image=_reader(files, top or "", chosen, config.image_size),
-                labels=np.array(labels, dtype=np.int64),
-                class_names=classes,
+                title=entry.title, source=entry.source, place=f"{path}/{top}".rstrip("/"),
+                names=chosen, image=_reader(files, top or "", chosen, config.image_size),
+                labels=np.array(labels, dtype=np.int64), class_names=classes,
                 own_split=np.array(splits, dtype=np.int8),
-            )
+            )  # fmt: skip
             return
     with _grouped_by_hand(path, config, entry) as pool:
         yield pool
@@ -171,15 +169,10 @@ def _wikiart(files: Files, table: str, path: Path, config: DataConfig, entry: En
             entry.by_hand,
         )  # fmt: skip
     return Pool(
-        title=entry.title,
-        source=entry.source,
-        place=f"{path}/{prefix}".rstrip("/"),
-        names=chosen,
+        title=entry.title, source=entry.source, place=f"{path}/{prefix}".rstrip("/"), names=chosen,
         image=_reader(files, prefix, chosen, config.image_size),
-        labels=np.array(labels, dtype=np.int64),
-        class_names=classes,
-        skipped=skipped,
-    )
+        labels=np.array(labels, dtype=np.int64), class_names=classes, skipped=skipped,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -191,9 +184,8 @@ def _grouped_by_hand(path: Path, config: DataConfig, entry: Entry) -> Iterator[P
             raise UserError(
                 str(path),
                 f"what the publishers give, or the folders {', '.join(entry.class_names or ())}",
-                f"{listed}{', ...' if len(pool.class_names or ()) > 5 else ''}",
-                entry.by_hand,
-            )
+                f"{listed}{', ...' if len(pool.class_names or ()) > 5 else ''}", entry.by_hand,
+            )  # fmt: skip
         yield pool
 
 
@@ -259,15 +251,12 @@ def flowers102_pool(
         labels += [label for _, label in pairs]
         splits += [code] * len(pairs)
     return Pool(
-        title=entry.title,
-        source=entry.source,
-        place=str(images / "jpg"),
+        title=entry.title, source=entry.source, place=str(images / "jpg"),
         names=[path.name for path in chosen],
         image=lambda index: decode(read_image_file(chosen[index]), _reduced(config.image_size)),
-        labels=np.array(labels, dtype=np.int64),
-        class_names=tuple(Flowers102.classes),
+        labels=np.array(labels, dtype=np.int64), class_names=tuple(Flowers102.classes),
         own_split=np.array(splits, dtype=np.int8),
-    )
+    )  # fmt: skip
 
 
 def _reader(

@@ -58,10 +58,6 @@ class Card:
         class_counts: split -> number of images of each class; None without labels.
         sha256: split -> hash of the file `<split>.npy`.
         factor_names: column of the factors -> name; None without factors.
-        mean, std: per channel, of the training split, in [0, 1].
-        sharpness: mean variance of the Laplacian of the test images, with which the report
-            compares those of the fakes; `metrics.image_statistics.laplacian_variance`.
-        brightness: mean pixel of the test images, in [0, 1].
         fit, subset, classes, seed: as configured under `data`.
         duplicates_removed: images taken out of train (or validation) because their equal lies in
             test (or validation).
@@ -80,10 +76,6 @@ class Card:
     class_counts: dict[str, list[int]] | None
     factor_names: list[str] | None
     sha256: dict[str, str]
-    mean: list[float]
-    std: list[float]
-    sharpness: float
-    brightness: float
     fit: str
     subset: int | float | None
     classes: list[str] | None

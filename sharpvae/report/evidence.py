@@ -62,8 +62,6 @@ class Card(Artefact):
     class_names: list[str] | None
     counts: Counts
     fit: str
-    sharpness: float
-    brightness: float
     duplicates_removed: int
     skipped: list[SkippedFile]
 

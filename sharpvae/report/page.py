@@ -221,7 +221,7 @@ def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) ->
         notes=[_typographic(note) for note in protocol_notes(evidence)],
         metrics=[metric for metric in METRICS if comparison.has(metric.key)],
         goal_text=GOAL_TEXT,
-        card=card_rows(evidence.card),
+        card=card_rows(evidence.card, evidence.reference),
         sheet=_picture("", f"Images of {evidence.card.title}", embedded(evidence.sheet)),
         themes=[LIGHT, DARK],
         series=len(LIGHT.series),
@@ -375,7 +375,9 @@ def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict
         _rows(protocol_table(evidence)),
         "\n".join(f"- {escape(note)}" for note in protocol_notes(evidence)),
         "## The data",
-        _rows(Table(["", escape(evidence.card.title)], card_rows(evidence.card))),
+        _rows(
+            Table(["", escape(evidence.card.title)], card_rows(evidence.card, evidence.reference))
+        ),
         "## To make this again",
         "```sh\ndvc repro\n```",
     ]

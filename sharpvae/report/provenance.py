@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sharpvae.report.evidence import Card, Evidence, Run
 from sharpvae.report.metrics import BY_KEY
-from sharpvae.report.scores import Classifier, Protocol
+from sharpvae.report.scores import Classifier, Protocol, Reference
 from sharpvae.report.tables import NOTHING, Table, decimals, fixed, join, thousands
 
 
@@ -120,7 +120,7 @@ def protocol_notes(evidence: Evidence) -> list[str]:
     return notes
 
 
-def card_rows(card: Card) -> list[list[str]]:
+def card_rows(card: Card, reference: Reference) -> list[list[str]]:
     """What the data is: a name and a value in each row."""
     kind = "grey" if card.channels == 1 else "RGB"
     counts = card.counts
@@ -141,8 +141,8 @@ def card_rows(card: Card) -> list[list[str]]:
         ["Classes", _few(card.class_names) if card.class_names else "no labels"],
         [
             "Test images",
-            f"sharpness {card.sharpness:.4f} (variance of the Laplacian), "
-            f"brightness {card.brightness:.3f}",
+            f"sharpness {reference.sharpness:.4f} (variance of the Laplacian), "
+            f"brightness {reference.brightness:.3f}",
         ],
         ["Left out", _left_out(card)],
     ]

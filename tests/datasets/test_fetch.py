@@ -11,8 +11,9 @@ import pytest
 
 from sharpvae.core.errors import UserError
 from sharpvae.datasets import download
+from sharpvae.datasets.archives import fault
 from sharpvae.datasets.catalogue import entry
-from sharpvae.datasets.download import fault, reason
+from sharpvae.datasets.download import reason
 from sharpvae.datasets.fetch import obtain, places
 from tests.datasets.samples import MIRROR, Record, Server, TinyDigits
 

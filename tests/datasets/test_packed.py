@@ -24,8 +24,7 @@ CARD = Card(
     name="folder", title="Äpfel", licence="none", citation="", source="fruit", image_size=16,
     channels=3, class_names=["a", "b"], counts={"train": 3, "validation": 1, "test": 2},
     class_counts={"train": [1, 2], "validation": [1, 0], "test": [1, 1]},
-    factor_names=None, sha256={"train": "0", "validation": "1", "test": "2"}, mean=[0.1, 0.2, 0.3],
-    std=[0.1, 0.2, 0.3], sharpness=0.02, brightness=0.4,
+    factor_names=None, sha256={"train": "0", "validation": "1", "test": "2"},
     fit="pad", subset=0.5, classes=None, seed=0, duplicates_removed=4,
     skipped=[Skipped("a/b.txt", "not an image")],
 )  # fmt: skip

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sharpvae.datasets import pack as module
-from sharpvae.datasets.pack import Scratch, write_all
+from sharpvae.datasets.pack import Scratch
 
 
 @given(
@@ -46,20 +44,3 @@ def test_the_file_goes_whatever_happens(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), closing(Scratch(tmp_path / "pixels", 4)):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
-
-
-@given(st.lists(st.integers(1, 9), max_size=12), st.integers(1, 7))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_the_system_takes_in_parts_is_written_whole(
-    tmp_path: Path, sizes: list[int], most: int
-) -> None:
-    """A system that takes `most` bytes at a time."""
-    arrays = [np.full((1, size, 1), 65 + i, dtype=np.uint8) for i, size in enumerate(sizes)]
-
-    def some(handle: int, buffers: list[memoryview]) -> int:
-        return os.write(handle, b"".join(buffers)[:most])
-
-    with (tmp_path / "file").open("wb") as file, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.os, "writev", some)
-        write_all(file.fileno(), arrays)
-    assert (tmp_path / "file").read_bytes() == b"".join(array.tobytes() for array in arrays)

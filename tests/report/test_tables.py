@@ -6,7 +6,7 @@ from sharpvae.config.experiment import VariantConfig
 from sharpvae.report.evidence import Card
 from sharpvae.report.metrics import BY_KEY
 from sharpvae.report.provenance import card_rows
-from sharpvae.report.scores import Estimate
+from sharpvae.report.scores import Estimate, Reference
 from sharpvae.report.tables import decimals, differences, fixed, join, percent, standings, thousands
 from tests.report.tree import configuration
 
@@ -107,16 +107,18 @@ def test_what_was_left_out_of_the_data_is_told() -> None:
         "name": "folder", "title": "pets", "licence": "none", "source": "pets", "image_size": 32,
         "channels": 1, "class_names": [f"class {n}" for n in range(14)],
         "counts": {"train": 3500, "validation": 500, "test": 1000}, "fit": "pad",
-        "sharpness": 0.0841, "brightness": 0.101, "duplicates_removed": 7,
+        "duplicates_removed": 7,
         "skipped": [{"file": f"{n}.txt", "reason": "not an image"} for n in range(5)],
     }  # fmt: skip
-    rows = dict(card_rows(Card.model_validate(values)))
+    reference = Reference.model_construct(sharpness=0.0841, brightness=0.101)
+    rows = dict(card_rows(Card.model_validate(values), reference))
     equal = "7 exact duplicates of images in another split"
     assert rows["Left out"] == (
         f"{equal}; 5 files that are no usable image: "
         "0.txt (not an image), 1.txt (not an image), 2.txt (not an image) and 2 more"
     )
-    assert dict(card_rows(Card.model_validate(values | {"skipped": []})))["Left out"] == equal
+    rows = dict(card_rows(Card.model_validate(values | {"skipped": []}), reference))
+    assert rows["Left out"] == equal
     assert rows["Test images"].startswith("sharpness 0.0841 (variance of the Laplacian)")
     assert rows["Images"].endswith("grey; data.fit: pad")
     assert rows["Classes"].endswith("class 10, class 11 and 2 more")

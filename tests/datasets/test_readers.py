@@ -16,7 +16,7 @@ from sharpvae.datasets import catalogue
 from sharpvae.datasets.decode import decode
 from sharpvae.images.packed import SPLITS, load_split
 from tests.datasets.samples import Config, Server, colourful, encoded, packed, refusal
-from tests.datasets.test_array_readers import md5, publish
+from tests.datasets.test_arrays import md5, publish
 
 
 def coloured(colour: tuple[int, int, int], index: int, size: tuple[int, int] = (100, 100)) -> bytes:
