@@ -15,8 +15,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from apps import command
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import amount, try_lock, unlock
@@ -45,11 +43,7 @@ def directories() -> list[Path]:
 
 def show() -> None:
     """Print a line for each."""
-    console = command.console(WIDTH)
-    table = Table(
-        "directory", "variant", "seed", "update", "size", "last written", box=None, pad_edge=False,
-        header_style="bold",
-    )  # fmt: skip
+    table = command.table("directory", "variant", "seed", "update", "size", "last written")
     for path in directories():
         ticket = read_ticket(path)
         states = sorted(path.glob("*.pt"))
@@ -59,10 +53,7 @@ def show() -> None:
         known = (ticket.variant, str(ticket.seed)) if ticket else ("?", "?")
         update = str(updates[-1]) if updates else "-"
         table.add_row(path.name[:12], *known, update, amount(size), ago(age))
-    if not table.row_count:
-        console.print(f"no interrupted training in {FOLDER}")
-        return
-    console.print(table)
+    command.say(WIDTH, table if table.row_count else f"no interrupted training in {FOLDER}")
 
 
 def ago(seconds: float) -> str:

@@ -1,14 +1,15 @@
-"""What every app has: how it is called, where it prints, how it ends."""
+"""What every app has: how it is called, what it prints, how it ends."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.table import Table
 
-from sharpvae.core.errors import UserError
+from sharpvae.core.errors import UserError, nearest
 
 INTERRUPTED = 130  # as a shell reports Ctrl-C
 RESUMABLE = "interrupted: the next call goes on where this one stopped"
@@ -23,9 +24,31 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
     )
 
 
-def console(width: int) -> Console:
-    """The terminal as wide as it is, or `width` columns where there is none."""
-    return Console() if sys.stdout.isatty() else Console(width=width)
+def check(names: Iterable[str], known: Collection[str], where: str, kind: str) -> None:
+    """Raises: UserError: one of `names` is not among `known`, with the nearest one that is."""
+    for name in names:
+        if name not in known:
+            raise UserError(where, kind, repr(name), nearest(name, known))
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """A table without lines; the cells below a heading that begins with `>` stand on the right."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for heading in columns:
+        made.add_column(
+            heading.removeprefix(">"),
+            justify="right" if heading.startswith(">") else "left",
+            overflow="fold",
+        )
+    return made
+
+
+def say(width: int, *parts: RenderableType, wrap: bool = True) -> None:
+    """Print to the terminal, as wide as it is, or with `width` columns where there is none."""
+    console = Console() if sys.stdout.isatty() else Console(width=width)
+    for part in parts:
+        highlight = None if isinstance(part, Table) else False
+        console.print(part, markup=False, highlight=highlight, soft_wrap=not wrap)
 
 
 def exit_code(work: Callable[[], None], interrupted: str = "interrupted") -> int:

@@ -21,7 +21,7 @@ from sharpvae.core.console import Display
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import copy_file
 from sharpvae.datasets.catalogue import Entry, entry, names
-from sharpvae.datasets.fetch import Holding, described, holding, obtain, places
+from sharpvae.datasets.fetch import described, holding, obtain, places
 from stages.prepare import RAW
 
 WIDTH = 118  # columns of the list where there is no terminal
@@ -29,7 +29,14 @@ WIDTH = 118  # columns of the list where there is no terminal
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; the exit code is 1 after a mistake that the user can mend."""
-    options = _parser().parse_args(arguments)
+    parser = command.parser("apps.datasets", __doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help="datasets; none: list them all")
+    parser.add_argument("--fetch", action="store_true", help="download and verify the files")
+    parser.add_argument("--mirror", help="folder or http(s) address, as data.mirror")
+    parser.add_argument(
+        "--into", type=Path, default=RAW, help=f"folder for --fetch (default: {RAW})"
+    )
+    options = parser.parse_args(arguments)
     return command.exit_code(lambda: serve(options), command.RESUMABLE)
 
 
@@ -53,41 +60,22 @@ def serve(options: argparse.Namespace) -> None:
         list_all(options.mirror)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = command.parser("apps.datasets", __doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help="datasets; none: list them all")
-    parser.add_argument("--fetch", action="store_true", help="download and verify the files")
-    parser.add_argument("--mirror", help="folder or http(s) address, as data.mirror")
-    parser.add_argument(
-        "--into", type=Path, default=RAW, help=f"folder for --fetch (default: {RAW})"
-    )
-    return parser
-
-
 def list_all(mirror: str | None) -> None:
     """Print one line a dataset."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, number in (
-        ("data.name", False), ("images", True), ("size", True), ("classes", True),
-        ("download", True), ("licence", False), ("on disk", False),
-    ):  # fmt: skip
-        table.add_column(title, justify="right" if number else "left", overflow="fold")
+    table = command.table(
+        "data.name", ">images", ">size", ">classes", ">download", "licence", "on disk"
+    )
     for name in names():
         dataset = entry(name)
-        found = holding(dataset, places(dataset, None, mirror, RAW))
         table.add_row(
             name, _count(dataset.images), _size(dataset), _classes(dataset), _download(dataset),
-            dataset.licence, _on_disk(dataset, found),
+            dataset.licence, _on_disk(dataset, mirror),
         )  # fmt: skip
-    console = command.console(WIDTH)
-    console.print(table, markup=False)
-    console.print("\nAll about one: python -m apps.datasets <name>", highlight=False)
+    command.say(WIDTH, table, "\nAll about one: python -m apps.datasets <name>")
 
 
 def show(dataset: Entry, mirror: str | None) -> None:
     """Print everything about one dataset, and how to get it."""
-    tried = places(dataset, None, mirror, RAW)
-    found = holding(dataset, tried)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -102,15 +90,13 @@ def show(dataset: Entry, mirror: str | None) -> None:
         ("source", dataset.source),
         ("files", "\n".join(described(file) for file in dataset.files)),
         ("addresses", "\n".join(dataset.addresses)),
-        ("on disk", _on_disk(dataset, found)),
-        ("to get it", "" if found.whole else _how(dataset)),
+        ("on disk", _on_disk(dataset, mirror)),
+        ("to get it", _how(dataset, mirror)),
     ]
     for title, text in rows:
         if text:
             table.add_row(title, text)
-    console = command.console(WIDTH)
-    console.print(table, markup=False)
-    console.print()
+    command.say(WIDTH, table, "")
 
 
 def fetch(dataset: Entry, mirror: str | None, into: Path) -> None:
@@ -161,15 +147,19 @@ def _download(dataset: Entry) -> str:
     return f"by hand, {size}" if dataset.by_hand else size
 
 
-def _on_disk(dataset: Entry, found: Holding) -> str:
+def _on_disk(dataset: Entry, mirror: str | None) -> str:
     if dataset.reader == "folder":
         return "data.path"
+    found = holding(dataset, places(dataset, None, mirror, RAW))
     if found.whole:
         return ", ".join(found.where)
     return f"{found.found} of {found.wanted} files" if found.found else "no"
 
 
-def _how(dataset: Entry) -> str:
+def _how(dataset: Entry, mirror: str | None) -> str:
+    """Nothing for what is whole on disk."""
+    if holding(dataset, places(dataset, None, mirror, RAW)).whole:
+        return ""
     if dataset.reader == "folder":
         return "set data.path"
     if dataset.reader == "csv":

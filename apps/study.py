@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from apps import command
 from sharpvae.config.names import STUDIES, STUDY_TEXT, Studies, place
 from sharpvae.core.config import flatten, text
-from sharpvae.core.errors import UserError, nearest
+from sharpvae.core.errors import UserError
 
 WIDTH = 100  # columns where there is no terminal
 
@@ -39,49 +38,33 @@ def serve(names: Sequence[str]) -> None:
     studies = Studies(Path(STUDIES))
     if not studies:
         raise UserError(
-            STUDIES,
-            "the folder of the studies",
-            "nothing there",
+            STUDIES, "the folder of the studies", "nothing there",
             "run from the top of the repository",
-        )
-    console = command.console(WIDTH)
+        )  # fmt: skip
+    command.check(names, studies, STUDIES, "the name of one of its files")
     for name in names:
-        if name not in studies:
-            raise UserError(
-                STUDIES, "the name of one of its files", repr(name), nearest(name, studies)
-            )
+        describe(name, studies[name])
     if not names:
-        catalogue(console, studies)
-    for name in names:
-        describe(console, name, studies[name])
+        table = command.table("study", "document: what it is")
+        for name, study in studies.items():
+            table.add_row(name, study.get("title", ""))
+        command.say(WIDTH, table, "\none of them, and how to run it: python -m apps.study <study>")
 
 
-def catalogue(console: Console, studies: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print every study in a line."""
-    table = Table("study", "document: what it is", box=None, pad_edge=False, header_style="bold")
-    for name, study in studies.items():
-        table.add_row(name, study.get("title", ""))
-    console.print(table, markup=False)
-    console.print("\none of them, and how to run it: python -m apps.study <study>")
-
-
-def describe(console: Console, name: str, study: Mapping[str, Any]) -> None:
+def describe(name: str, study: Mapping[str, Any]) -> None:
     """Print one study, its settings, and the command that adds it to the next run."""
-    console.print(f"{name}  {study.get('title', '')}", style="bold", markup=False, highlight=False)
-    console.print(" ".join(study.get("about", "").split()), markup=False, highlight=False)
-    for claim in study.get("claims", ()):
-        console.print(f"  claim: {claim}", markup=False, highlight=False)
-    table = Table("setting", "value", box=None, pad_edge=False, header_style="bold")
-    settings = {key: value for key, value in study.items() if key not in STUDY_TEXT}
-    for key, value in flatten(settings).items():
+    table = command.table("setting", "value")
+    for key, value in flatten({k: v for k, v in study.items() if k not in STUDY_TEXT}).items():
         table.add_row(key, text(value))
-    console.print(table, markup=False)
-    console.print(
-        f"from {place(name)}; the rest is as params.yaml says. Beside the variants there:"
+    command.say(
+        WIDTH,
+        Text(f"{name}  {study.get('title', '')}", style="bold"),
+        " ".join(study.get("about", "").split()),
+        *(f"  claim: {claim}" for claim in study.get("claims", ())),
+        table,
+        f"from {place(name)}; the rest is as params.yaml says. Beside the variants there:",
     )
-    console.print(
-        f"  dvc exp run -S '+variants.{name}.study={name}'\n", markup=False, soft_wrap=True
-    )
+    command.say(WIDTH, f"  dvc exp run -S '+variants.{name}.study={name}'\n", wrap=False)
 
 
 if __name__ == "__main__":

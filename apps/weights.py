@@ -15,11 +15,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from rich.table import Table
-
 from apps import command
 from sharpvae.core.console import Display
-from sharpvae.core.errors import UserError, nearest
+from sharpvae.core.errors import UserError
 from sharpvae.core.files import copy_file
 from sharpvae.datasets.catalogue import Entry, File
 from sharpvae.datasets.fetch import MIRROR_VARIABLE, Place, expanded, is_address, obtain
@@ -36,7 +34,11 @@ USES = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; the exit code is 1 after a mistake that the user can mend."""
-    options = _parser().parse_args(arguments)
+    parser = command.parser("apps.weights", __doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help="weights; none: list them all")
+    parser.add_argument("--mirror", help=f"folder or http(s) address; then ${MIRROR_VARIABLE}")
+    parser.add_argument("--into", type=Path, help="folder to put them in (default: torch's cache)")
+    options = parser.parse_args(arguments)
     return command.exit_code(lambda: serve(options), command.RESUMABLE)
 
 
@@ -46,9 +48,7 @@ def serve(options: argparse.Namespace) -> None:
     Raises:
         UserError: a name that does not exist, or a file that is nowhere to be had.
     """
-    for name in options.names:
-        if name not in PRETRAINED:
-            raise UserError("weights", "the name of a file", repr(name), nearest(name, PRETRAINED))
+    command.check(options.names, PRETRAINED, "weights", "the name of a file")
     for name in options.names:
         path = fetch(PRETRAINED[name], options.mirror, options.into or cache())
         print(f"verified: {path}")
@@ -56,40 +56,23 @@ def serve(options: argparse.Namespace) -> None:
         list_all()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = command.parser("apps.weights", __doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help="weights; none: list them all")
-    parser.add_argument("--mirror", help=f"folder or http(s) address; then ${MIRROR_VARIABLE}")
-    parser.add_argument("--into", type=Path, help="folder to put them in (default: torch's cache)")
-    return parser
-
-
 def list_all() -> None:
     """Print one line a file."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("name", "size", "on disk", "used by"):
-        table.add_column(title, justify="right" if title == "size" else "left", overflow="fold")
+    table = command.table("name", ">size", "on disk", "used by")
     for name, entry in PRETRAINED.items():
         there = "yes" if location(name, None).is_file() else "no"
         table.add_row(name, f"{entry.size / 1e6:.0f} MB", there, USES[name])
-    console = command.console(WIDTH)
-    console.print(table, markup=False)
-    for name, entry in PRETRAINED.items():
-        console.print(f"\n{name}: {entry.title}\n  {entry.address}", highlight=False, markup=False)
+    known = (f"\n{name}: {entry.title}\n  {entry.address}" for name, entry in PRETRAINED.items())
+    command.say(WIDTH, table, *known)
     folder = f"\nThe stages look in {cache()}. Get one: python -m apps.weights <name>"
-    console.print(folder, highlight=False, markup=False, soft_wrap=True)
+    command.say(WIDTH, folder, wrap=False)
 
 
 def fetch(weights: Pretrained, mirror: str | None, into: Path) -> Path:
-    """Get hold of one file, verified; a copy that is there already is not asked for again.
+    """Get hold of one file, verified, unless it is there; returns its path in `into`.
 
     Args:
-        mirror: folder or http(s) address that is tried before the public one, for the file itself
-            and for a folder `weights` that has it.
-        into: the folder that the file ends up in.
-
-    Returns:
-        Its path in `into`.
+        mirror: folder or http(s) address tried before the public one, and its folder `weights`.
 
     Raises:
         UserError: the mirror does not exist, or the file is nowhere to be had.
@@ -108,13 +91,11 @@ def fetch(weights: Pretrained, mirror: str | None, into: Path) -> Path:
         if not error.where.startswith("data.name"):  # the disk, not the places
             raise
         raise UserError(
-            weights.name,
-            error.expected,
-            error.found,
+            weights.name, error.expected, error.found,
             f"get {weights.address} on a machine that reaches it, and copy it to "
             f"{into / weights.file}; or name a folder or http address that has it with --mirror "
             f"or ${MIRROR_VARIABLE}",
-        ) from None
+        ) from None  # fmt: skip
     target = into / weights.file
     return found if found == target else copy_file(found, target)
 

@@ -12,7 +12,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import statistics
+import sys
 import tempfile
+import time
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +27,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, Resize, ToTensor
 
-from benchmarks.measuring import machine, markdown, memory, memory_of, rates
+from benchmarks.measuring import apart, machine, markdown, memory, run
 from sharpvae.core.console import Silent
 from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.pack import prepare
@@ -31,13 +36,24 @@ from sharpvae.images.packed import load_split
 
 SIDE, SIZE, CLASSES = 128, 64, 10  # pixels of a photograph, pixels wanted, class folders
 BATCH, WORKERS, REPEATS = 64, 2, 7
-TABLE = Path(__file__).with_name("data.md")
+PASSES = 10  # of feeding: one takes too little time to be measured
 
 
-def photographs(folder: Path, count: int, side: int = SIDE) -> Path:
-    """`count` different JPEGs in class folders."""
+def rates(candidates: dict[str, Callable[[], int]], repeats: int) -> dict[str, float]:
+    """Median of images a second; the candidates take turns."""
+    found: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(repeats):
+        for name, candidate in candidates.items():
+            started = time.perf_counter()
+            images = candidate()
+            found[name].append(images / (time.perf_counter() - started))
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def photographs(folder: Path, number: int, side: int = SIDE) -> Path:
+    """`number` different JPEGs in class folders."""
     rng = np.random.default_rng(0)
-    for index in range(count):
+    for index in range(number):
         coarse = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
         soft = np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC))
         noisy = soft + rng.normal(0, 5, (side, side, 1))
@@ -47,125 +63,101 @@ def photographs(folder: Path, count: int, side: int = SIDE) -> Path:
     return folder
 
 
-def packed(folder: Path, into: Path, size: int = SIZE) -> None:
-    """Everything that the stage `prepare` does."""
+def packed(folder: Path, into: Path) -> int:
+    """Everything that the stage `prepare` does; returns how many images it packed."""
     config = DataConfig(
-        name="folder", path=str(folder), mirror=None, image_size=size, fit="crop", subset=None,
+        name="folder", path=str(folder), mirror=None, image_size=SIZE, fit="crop", subset=None,
         classes=None, validation_fraction=0.1, test_fraction=0.2, strict=True, seed=0,
     )  # fmt: skip
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     prepare(config, Minimum(train=1, validation=1, test=1), into / "raw", into, Silent())
+    return sum(len(load_split(into, split).images) for split in ("train", "validation", "test"))
 
 
-def plain_loop(folder: Path) -> None:
-    """What one writes first: decode and resize, image by image, on one core."""
-    for _ in ImageFolder(folder, transform=Resize((SIZE, SIZE))):
-        pass
+def loop(folder: Path, keep: bool) -> int:
+    """What one writes first: decode and resize, image by image, on one core.
 
-
-def kept_loop(folder: Path) -> None:
-    """The same, with the pixels kept in one array: the least that preparing has to deliver."""
+    Args:
+        keep: the pixels in one array: the least that preparing has to deliver.
+    """
     images = ImageFolder(folder, transform=Resize((SIZE, SIZE)))
-    array = np.empty((len(images), SIZE, SIZE, 3), dtype=np.uint8)
+    array = np.empty((len(images) if keep else 1, SIZE, SIZE, 3), dtype=np.uint8)
     for index, (image, _) in enumerate(images):
-        array[index] = image
-
-
-def preparing(folder: Path, count: int, into: Path, repeats: int) -> dict[str, float]:
-    """Images a second of the plain loops and of `prepare`."""
-    return rates(
-        {
-            "torchvision": lambda: (plain_loop(folder), count)[1],
-            "torchvision, kept": lambda: (kept_loop(folder), count)[1],
-            "sharpvae": lambda: (packed(folder, into), count)[1],
-        },
-        repeats,
-    )
+        if keep:
+            array[index] = image
+    return len(images)
 
 
 def feeding(folder: Path, prepared: Path, repeats: int) -> dict[str, float]:
     """Images a second of a DataLoader with workers and of batches from the packed array."""
-    transform = Compose([Resize((SIZE, SIZE)), ToTensor()])
-    dataset = ImageFolder(folder, transform=transform)
+    dataset = ImageFolder(folder, transform=Compose([Resize((SIZE, SIZE)), ToTensor()]))
     loader = DataLoader(
         dataset, BATCH, shuffle=True, num_workers=WORKERS, drop_last=True, persistent_workers=True
     )
     feed = Feed(load_split(prepared, "train"), torch.device("cpu"))
-    epochs = iter(range(10**9))
+    epochs = count()
 
     def from_loader() -> int:
         return sum(len(images) for images, _ in loader)
 
     def from_feed() -> int:
-        passes = 10  # one pass takes too little time to be measured
-        return sum(
-            len(batch.images)
-            for _ in range(passes)
-            for batch in feed.shuffled(BATCH, seed=0, epoch=next(epochs))
+        batches = (
+            batch for _ in range(PASSES) for batch in feed.shuffled(BATCH, 0, epoch=next(epochs))
         )
+        return sum(len(batch.images) for batch in batches)
 
     from_loader()  # starts the workers
     return rates({"torchvision": from_loader, "sharpvae": from_feed}, repeats)
 
 
-def preparing_memory(folder: Path, count: int, side: int) -> int:
-    """Peak resident memory, in MiB, of a process that prepares `count` photographs."""
-    photographs(folder, count, side)
-    return memory_of("benchmarks.data", "--peak", str(folder))[0]
+def peak(folder: Path) -> int:
+    """Peak resident memory, in MiB, of this process once it has prepared what lies there."""
+    packed(folder, folder.with_name("peak_out"))
+    return memory("VmHWM")
 
 
-def table(count: int, made: dict[str, float], fed: dict[str, float], peaks: dict[int, int]) -> str:
-    """The results as Markdown."""
-    prepare_task = f"Prepare {count:,} JPEGs of {SIDE}x{SIDE} to {SIZE}x{SIZE}"
-    loop = "loop over ImageFolder + Resize, one core"
-    feed_task = f"Feed shuffled float batches of {BATCH} at {SIZE}x{SIZE}x3 to the CPU"
-    loader = f"DataLoader over ImageFolder + Resize + ToTensor, {WORKERS} workers"
-    rows = [
-        (prepare_task, f"{loop}, images thrown away", made, "torchvision"),
-        (prepare_task, f"{loop}, pixels kept in an array", made, "torchvision, kept"),
-        (feed_task, loader, fed, "torchvision"),
-    ]
-    lines = []
-    for task, other, found, name in rows:
+def page(options: argparse.Namespace) -> list[str]:
+    """The lines of the results as Markdown."""
+    number, many, repeats = (1_000, 5_000, 2) if options.quick else (10_000, 100_000, REPEATS)
+    about = machine()
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        folder, prepared = photographs(top / "photographs", number), top / "prepared"
+        made = rates(
+            {
+                "torchvision": lambda: loop(folder, keep=False),
+                "torchvision, kept": lambda: loop(folder, keep=True),
+                "sharpvae": lambda: packed(folder, prepared),
+            },
+            repeats,
+        )
+        fed = feeding(folder, prepared, repeats)
+        few, most = (
+            apart(peak, photographs(top / str(images), images, SIZE)) for images in (1_000, many)
+        )
+    task = f"Prepare {number:,} JPEGs of {SIDE}x{SIDE} to {SIZE}x{SIZE}"
+    plain = "loop over ImageFolder + Resize, one core"
+    rows = []
+    for what, other, found, name in (
+        (task, f"{plain}, images thrown away", made, "torchvision"),
+        (task, f"{plain}, pixels kept in an array", made, "torchvision, kept"),
+        (f"Feed shuffled float batches of {BATCH} at {SIZE}x{SIZE}x3 to the CPU",
+         f"DataLoader over ImageFolder + Resize + ToTensor, {WORKERS} workers", fed, "torchvision"),
+    ):  # fmt: skip
         ours, theirs = found["sharpvae"], found[name]
-        lines.append((task, other, f"{theirs:,.0f}", f"{ours:,.0f}", f"{ours / theirs:.1f}"))
-    few, many = sorted(peaks)
-    head = ["task", "torchvision", "images/s", "SharpVAE images/s", "ratio"]
-    sizes = [(f"{images:,}", f"{peaks[images]:,} MiB") for images in (few, many)]
-    text = [
+        rows.append((what, other, f"{theirs:,.0f}", f"{ours:,.0f}", f"{ours / theirs:.1f}"))
+    return [
         "# Preparing and feeding images", "",
         "Made by `python -m benchmarks.data`; medians of alternating runs in one process.",
         "Preparing is the whole stage: list, choose, decode, resize, find duplicates, split, pack.",
-        "", f"Machine: {machine()}", "", *markdown(head, lines),
-        *markdown(["images prepared", "peak resident memory"], sizes),
-        f"Growth from {few:,} to {many:,} images: {peaks[many] - peaks[few]:,} MiB.", "",
+        "", about, "",
+        *markdown(["task", "torchvision", "images/s", "SharpVAE images/s", "ratio"], rows),
+        *markdown(["images prepared", "peak resident memory"],
+                  [("1,000", f"{few:,} MiB"), (f"{many:,}", f"{most:,} MiB")]),
+        f"Growth from 1,000 to {many:,} images: {most - few:,} MiB.", "",
     ]  # fmt: skip
-    return "\n".join(text)
-
-
-def main() -> None:
-    """Measure, print, and keep the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--peak", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.peak:
-        packed(options.peak, options.peak.with_name("peak_out"))
-        print(memory("VmHWM"))
-        return
-    count, many, repeats = (1_000, 5_000, 2) if options.quick else (10_000, 100_000, REPEATS)
-    with tempfile.TemporaryDirectory() as name:
-        top = Path(name)
-        folder = photographs(top / "photographs", count)
-        made = preparing(folder, count, top / "prepared", repeats)
-        fed = feeding(folder, top / "prepared", repeats)
-        peaks = {n: preparing_memory(top / f"many{n}", n, SIZE) for n in (1_000, many)}
-    text = table(count, made, fed, peaks)
-    print(text)
-    if not options.quick:
-        TABLE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run("data", __doc__, page))

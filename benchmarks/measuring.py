@@ -1,133 +1,52 @@
-"""What all benchmarks share: rates in turns, the machine, memory, tables."""
+"""What all benchmarks share: processes of their own, the machine, memory, tables."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import re
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
+from apps import command
 from sharpvae.core.errors import UserError
 from sharpvae.datasets.decode import cores
 
-_SIDES = (512, 1024, 2048)  # of the square matrices whose product shows how fast a machine can be
+SPAWN = get_context("spawn")  # a fresh interpreter, with memory, threads and settings of its own
+T = TypeVar("T")
+_SIDES = (512, 1024, 2048)  # of the square matrices whose product shows how fast a machine is
 
 
-def rates(work: dict[str, Callable[[], int]], repeats: int) -> dict[str, float]:
-    """Median of images a second; the candidates take turns."""
-    found: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(repeats):
-        for name, candidate in work.items():
-            started = time.perf_counter()
-            images = candidate()
-            found[name].append(images / (time.perf_counter() - started))
-    return {name: statistics.median(values) for name, values in found.items()}
+def apart(work: Callable[..., T], *inputs: Any) -> T:
+    """What `work` returns in a fresh process, which ends with it."""
+    with ProcessPoolExecutor(1, SPAWN) as process:
+        return process.submit(work, *inputs).result()
 
 
-def in_turns(commands: Mapping[str, Sequence[str]], turns: int) -> dict[str, list[float]]:
-    """What processes print when it is their turn, one after the other, `turns` times around.
-
-    A process of its own keeps the memory, the threads and the settings of one candidate from the
-    others; turns keep what else the machine does from one of them. A first round does not count.
-
-    Args:
-        commands: name -> arguments of `python -m`. Each process says that it is ready with one
-            line, and answers every line it is sent with one number.
-
-    Raises:
-        UserError: a process ended before its time.
-    """
-    with ExitStack() as stack:
-        processes = {name: _Process(command, stack) for name, command in commands.items()}
-        for process in processes.values():
-            process.answer()
-        found: dict[str, list[float]] = {name: [] for name in commands}
-        for turn in range(turns + 1):
-            for name, process in processes.items():
-                process.ask()
-                rate = float(process.answer())
-                if turn > 0:  # the first compiles, fills caches, finds its memory
-                    found[name].append(rate)
-    return found
-
-
-class _Process:
-    """A process that speaks as `serve` does; it ends with the stack."""
-
-    def __init__(self, command: Sequence[str], stack: ExitStack) -> None:
-        self.command = command
-        self.process = stack.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", *command],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        )
-        stack.callback(self.process.kill)
-
-    def ask(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def answer(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise UserError(
-                f"python -m {' '.join(self.command)}", "a number a turn", "its end",
-                "see the message above",
-            )  # fmt: skip
-        return line
-
-
-def serve(turn: Callable[[], float]) -> None:
-    """The other side of `in_turns`: a number for every line that comes in."""
-    print("ready", flush=True)
-    while sys.stdin.readline():
-        print(turn(), flush=True)
-
-
-def matrix_rate(device: torch.device) -> float:
+def matrix_rate(device: str) -> float:
     """The most multiply-adds a second seen in a product of float32 matrices, for about a second."""
+    from torch.utils.benchmark import Timer  # takes a second to import
+
     best = 0.0
     for side in _SIDES:
-        one, two = torch.rand(2, side, side, device=device)
-        until = time.perf_counter() + 1 / len(_SIDES)
-        while time.perf_counter() < until:
-            synchronise(device)
-            started = time.perf_counter()
-            one @ two
-            synchronise(device)
-            best = max(best, side**3 / (time.perf_counter() - started))
+        factors = dict(zip("ab", torch.rand(2, side, side, device=device), strict=True))
+        timer = Timer("a @ b", globals=factors, num_threads=torch.get_num_threads())
+        least = min(timer.blocked_autorange(min_run_time=1 / len(_SIDES)).times)
+        best = max(best, side**3 / least)
     return best
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def memory_of(*command: str) -> list[int]:
-    """MiB of each number of KiB that `python -m <command>` prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, check=True
-    )
-    return [int(number) >> 10 for number in done.stdout.split()]
-
-
 def memory(entry: str) -> int:
-    """KiB of this process: `VmHWM`, its peak resident memory, or `RssAnon`, what no file backs.
+    """MiB of this process: `VmHWM`, its peak resident memory, or `RssAnon`, what no file backs.
 
     Not getrusage's maximum: that still has the parent's memory from before the exec.
 
@@ -137,23 +56,19 @@ def memory(entry: str) -> int:
     status = Path("/proc/self/status")
     if not status.exists():
         raise UserError(str(status), "Linux, which tells a process its memory", sys.platform)
-    return int(re.findall(rf"{entry}:\s+(\d+) kB", status.read_text())[0])
+    return int(re.findall(rf"{entry}:\s+(\d+) kB", status.read_text())[0]) >> 10
 
 
 def machine(device: torch.device | None = None) -> str:
-    """What the numbers were measured on."""
+    """What the numbers are measured on, and how many processes want a core at the start."""
     cpus = Path("/proc/cpuinfo")
-    lines = cpus.read_text().splitlines() if cpus.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    models = re.findall(r"model name\s*: (.*)", cpus.read_text()) if cpus.exists() else []
     name = models[0] if models else platform.processor()
     gpu = f", {torch.cuda.get_device_name(device)}" if device and device.type == "cuda" else ""
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    return f"{name}, {cores()} cores{gpu}; {versions}"
-
-
-def load() -> str:
-    """How many processes wanted a core in the last minute, beside how many there are."""
-    return f"{os.getloadavg()[0]:.1f} processes on {cores()} cores"
+    return (
+        f"Machine: {name}, {cores()} cores{gpu}; Python {platform.python_version()}, torch "
+        f"{torch.__version__}; {os.getloadavg()[0]:.1f} processes on {cores()} cores at the start."
+    )
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -165,3 +80,35 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]
 def spread(values: Sequence[float]) -> str:
     """Median with the least and the most."""
     return f"{statistics.median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
+
+
+def run(
+    name: str, about: str | None, page: Callable[[argparse.Namespace], Iterable[str]],
+    devices: Sequence[str] = ("cpu",),
+) -> int:  # fmt: skip
+    """Be the benchmark `name`: print its page, and keep it as <name>.md unless it was --quick.
+
+    Args:
+        about: the help text.
+        page: from the options `quick` and `device` to the lines of the results as Markdown.
+        devices: what --device may be, the default first.
+
+    Returns:
+        The exit code.
+    """
+    parser = command.parser(f"benchmarks.{name}", about)
+    parser.add_argument("--quick", action="store_true", help="measure less, and print only")
+    parser.add_argument("--device", default=devices[0], choices=devices)
+    options = parser.parse_args()
+
+    def work() -> None:
+        try:
+            text = "\n".join(page(options))
+        except BrokenProcessPool:
+            told = f"python -m benchmarks.{name}", "results of every process", "the end of one"
+            raise UserError(*told, "see the message above") from None
+        print(text)
+        if not options.quick:
+            Path(__file__).with_name(f"{name}.md").write_text(text, encoding="utf-8")
+
+    return command.exit_code(work)

@@ -1,32 +1,40 @@
-"""What the stage `train` does beside training, as shares of its time; and how soon it goes on.
+"""What a training costs beside its updates: other work of the stage, its start, memory.
 
-    python -m benchmarks.stage        three minutes; wants what `dvc repro` leaves behind
+    python -m benchmarks.stage           five minutes; writes benchmarks/stage.md
+    python -m benchmarks.stage --quick   the last two tables, a quarter of the images; prints only
 
-Trains `original` and `improved` as configured, in a folder of their own, and times every call to
-the film, the loggers and the checkpoints. Then it interrupts a training in the middle and times the
-next one up to its first update. Writes benchmarks/stage.md.
+First it trains `original` and `improved` as configured, in a folder of their own, and times every
+call to the film, the loggers and the checkpoints; then it interrupts a training in the middle and
+times the next one up to its first update. That wants what `dvc repro` leaves behind. The rest is
+the trainer alone, on a packed split of noise on disk, mapped as the stage `train` maps it.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
-import subprocess
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import load, machine, markdown
+import numpy as np
+
+from benchmarks.measuring import apart, machine, markdown, memory, run
 from sharpvae.core.errors import UserError
 
 NEEDED = ("configs", "data/prepared", "models/critic")
-REPOSITORY = Path(__file__).parents[1]
-TABLE = Path(__file__).with_name("stage.md")
+PARTS = ("film", "loggers", "checkpoints")
+BATCH, UPDATES, STARTS = 64, 50, 5
+IMAGES, GROWTH = 8192, (1, 4, 16)
+SIDE, CHANNELS = 64, 3
 
 
 def timed(spent: dict[str, float], name: str, owner: type, *methods: str) -> None:
@@ -45,19 +53,20 @@ def timed(spent: dict[str, float], name: str, owner: type, *methods: str) -> Non
         setattr(owner, method, timing)
 
 
-def train(variant: str, stop_at: int) -> None:
-    """Run the stage here; print seconds by what they went into.
+def train(began: float, place: Path, variant: str, stop_at: int = 0) -> dict[str, float]:
+    """Run the stage in `place`, in a process that began at that time; seconds by what they went to.
 
     Args:
         stop_at: the update at which to interrupt it; 0: not at all.
     """
-    began = time.time() - float(os.environ["BEGAN"])
     from sharpvae.training.checkpoints import Checkpoints
     from sharpvae.training.loggers import Film, Loggers
     from sharpvae.training.loop import Trainer
     from sharpvae.training.watch import Watch
     from stages import train as stage
 
+    os.chdir(place)
+    os.environ.pop("DVC_ROOT", None)
     spent: dict[str, float] = {}
     timed(spent, "film", Film, "shoot")
     timed(spent, "loggers", Loggers, "step", "epoch", "pictures", "replay")
@@ -67,86 +76,113 @@ def train(variant: str, stop_at: int) -> None:
     show = Watch.step
 
     def step(watch: Watch, record: Any) -> None:
-        spent.setdefault("until the first update", began + time.perf_counter() - started)
+        spent.setdefault("until the first update", time.monotonic() - began)
         show(watch, record)
         if stop_at and record.step == stop_at:
             os.kill(os.getpid(), signal.SIGINT)
 
-    Watch.step = step  # type: ignore[method-assign]
+    setattr(Watch, "step", step)  # noqa: B010
     started = time.perf_counter()
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), redirect_stdout(io.StringIO()):
         stage.main(variant, "0")
-    spent["all"] = time.perf_counter() - started
-    for name, seconds in spent.items():
-        print(f"spent;{name};{seconds}")
+    return spent | {"all": time.perf_counter() - started}
 
 
-def run(place: Path, variant: str, stop_at: int = 0) -> dict[str, float]:
-    """Seconds of a stage in a process of its own, by what they went into."""
-    command = [sys.executable, "-m", "benchmarks.stage", "--train", variant, str(stop_at)]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "BEGAN": str(time.time())}
-    environment.pop("DVC_ROOT", None)
-    said = subprocess.run(
-        command, cwd=place, env=environment, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    rows = [line.split(";")[1:] for line in said.splitlines() if line.startswith("spent;")]
-    return {name: float(seconds) for name, seconds in rows}
-
-
-def page(place: Path) -> str:
-    """The results as Markdown."""
-    about = "Made by `python -m benchmarks.stage`: shares of the time of the whole stage `train`."
-    lines = [
-        "# Beside training",
-        "",
-        about,
-        "",
-        f"Machine: {machine()}; {load()} at the start.",
-        "",
-    ]
-    parts = ("film", "loggers", "checkpoints")
+def beside(place: Path) -> Iterator[str]:
+    """The lines on the whole stage."""
+    yield from ["# Beside training", "", "Made by `python -m benchmarks.stage`: shares of the time "
+                "of the whole stage `train`.", "", machine(), ""]  # fmt: skip
     rows = []
     for variant in ("original", "improved"):
-        spent = run(place, variant)
-        shares = [spent[part] / spent["all"] for part in parts]
+        spent = apart(train, time.monotonic(), place, variant)
+        shares = [spent[part] / spent["all"] for part in PARTS]
         rows.append(
             [variant, f"{spent['all']:.1f} s", *(f"{s:.2%}" for s in [*shares, sum(shares)])]
         )
-    lines += markdown(["variant", "stage", *parts, "together"], rows)
-    run(place, "improved", stop_at=300)
-    resumed = run(place, "improved")
-    fresh = run(place, "improved", stop_at=1)
-    lines += markdown(
+    yield from markdown(["variant", "stage", *PARTS, "together"], rows)
+    apart(train, time.monotonic(), place, "improved", 300)
+    resumed = apart(train, time.monotonic(), place, "improved")
+    fresh = apart(train, time.monotonic(), place, "improved", 1)
+    yield from markdown(
         ["improved", "from the start of the process to the first update", "reading the checkpoint"],
         [[name, f"{spent['until the first update']:.2f} s",
           f"{spent['reading the checkpoint']:.3f} s"]
          for name, spent in (("from the beginning", fresh), ("going on", resumed))],
     )  # fmt: skip
-    return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--train", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.train:
-        train(options.train[0], int(options.train[1]))
-        return
-    missing = [name for name in NEEDED if not Path(name).is_dir()]
+def noise(directory: Path, count: int) -> Path:
+    """A packed split of `count` images; 12 KB each."""
+    from sharpvae.images.packed import write_images
+
+    random = np.random.default_rng(0)
+    sizes = [min(1024, count - start) for start in range(0, count, 1024)]
+    chunks = (random.integers(0, 256, (n, SIDE, SIDE, CHANNELS), dtype=np.uint8) for n in sizes)
+    directory.mkdir()
+    write_images(directory, "train", (count, SIDE, SIDE, CHANNELS), chunks)
+    return directory
+
+
+def updates(directory: Path) -> Iterator[object]:
+    """Train the improved network at laptop width on what lies there, record by record."""
+    from benchmarks.training import Task, trainer
+    from sharpvae.core.devices import keep_memory
+    from sharpvae.images.packed import load_split
+
+    keep_memory()
+    images = load_split(directory, "train").images
+    task = Task("improved", SIDE, CHANNELS, 0.125, BATCH, len(images) // BATCH, "cpu")
+    return trainer(task, images).run()
+
+
+def start(began: float, directory: Path) -> list[float]:
+    """Seconds until torch is there, and until the first update is done, of a process begun then."""
+    imported = time.monotonic() - began
+    next(iter(updates(directory)))
+    return [imported, time.monotonic() - began]
+
+
+def peaks(directory: Path) -> list[int]:
+    """Peak memory of this process in `UPDATES` updates, MiB: what no file backs, and all."""
+    return [max(memory("RssAnon") for _ in islice(updates(directory), UPDATES)), memory("VmHWM")]
+
+
+def alone(top: Path, images: int) -> Iterator[str]:
+    """The lines on the trainer."""
+    yield from ["# Start and memory", "", "The Trainer alone, on noise.", "", machine(), ""]
+    folders = {count: noise(top / str(count), count) for count in (images * n for n in GROWTH)}
+    starts = [apart(start, time.monotonic(), folders[images]) for _ in range(STARTS + 1)]
+    columns = zip(*starts[1:], strict=True)  # the first brings the libraries into the page cache
+    yield from markdown(
+        ["from the start of the process until", "median", "least"],
+        [[name, f"{statistics.median(seconds):.2f} s", f"{min(seconds):.2f} s"]
+         for name, seconds in zip(("torch is imported", "the first update is done"), columns,
+                                  strict=True)],
+    )  # fmt: skip
+    yield "Peak resident memory. Mapped pages of the file are the page cache's and can go.\n"
+    yield from markdown(
+        ["images", "on disk", f"of {UPDATES} updates: no file behind it", "mapped file pages too"],
+        [[f"{count:,}", *(f"{size:,} MiB" for size in
+                          (count * SIDE * SIDE * CHANNELS >> 20, *apart(peaks, folder)))]
+         for count, folder in folders.items()],
+    )  # fmt: skip
+
+
+def page(options: argparse.Namespace) -> Iterator[str]:
+    """The lines of the results as Markdown."""
+    missing = [] if options.quick else [name for name in NEEDED if not Path(name).is_dir()]
     if missing:
         raise UserError(", ".join(missing), "what the stages write", "not there", "run: dvc repro")
     with tempfile.TemporaryDirectory() as name:
-        for needed in NEEDED:
-            link = Path(name) / needed
-            link.parent.mkdir(exist_ok=True)
-            link.symlink_to(Path(needed).resolve(), target_is_directory=True)
-        text = page(Path(name))
-    print(text)
-    TABLE.write_text(text, encoding="utf-8")
+        top = Path(name)
+        if not options.quick:
+            for needed in NEEDED:
+                link = top / needed
+                link.parent.mkdir(exist_ok=True)
+                link.symlink_to(Path(needed).resolve(), target_is_directory=True)
+            yield from beside(top)
+        yield from alone(top, IMAGES // 4 if options.quick else IMAGES)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run("stage", __doc__, page))

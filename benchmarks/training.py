@@ -3,8 +3,9 @@
     python -m benchmarks.training            a quarter of an hour; writes benchmarks/training.md
     python -m benchmarks.training --quick    one network, few turns, prints only
 
-Wants pip install -e '.[bench]'. Each candidate lives in a process of its own and they take turns,
-an epoch each, so that all see the same machine. Other work on the machine shows in the spread.
+Wants pip install -e '.[bench]'. All candidates have the same network, images, batches, objective
+(squared error + KL, summed) and Adam. Each lives in a process of its own and they take turns, an
+epoch each, so that all see the same machine. Other work on the machine shows in the spread.
 
 With a GPU (--device auto takes it) networks are eight times as wide, batches four times as large,
 and a table says how far the time of an update is above that of its kernels. That part has not been
@@ -15,193 +16,382 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
+import logging
+import os
 import statistics
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import astuple
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from apps.describe import layers
-from benchmarks.candidates import CANDIDATES, SETTINGS, Epoch, Task, turns
-from benchmarks.measuring import (
-    in_turns,
-    load,
-    machine,
-    markdown,
-    matrix_rate,
-    serve,
-    spread,
-    synchronise,
-)
-from sharpvae.core.devices import select
+from benchmarks.measuring import SPAWN, machine, markdown, matrix_rate, run, spread
+from sharpvae.config.experiment import VariantConfig
+from sharpvae.config.resolve import resolve_file
+from sharpvae.core.devices import keep_memory, select
 from sharpvae.core.errors import UserError
+from sharpvae.core.seeds import global_seed
+from sharpvae.images.feed import Feed
+from sharpvae.images.packed import Split
+from sharpvae.objective.config import LossConfig
+from sharpvae.objective.objective import Objective
+from sharpvae.objective.schedules import Span
+from sharpvae.objective.terms import kl_divergence, squared_error
+from sharpvae.training.config import TrainConfig
+from sharpvae.training.loop import Step, Trainer
+from sharpvae.vae.vae import VAE
 
+Tick = Callable[[], None]  # called when an update is done
+Epoch = Callable[[], None]  # a pass over the images
+Candidate = Callable[["Task", Tick], Epoch]
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+LR = 1e-4
+FOREVER = 10**6  # epochs
 TURNS = 9
 NETWORKS = ("original", "improved")
 SHAPES = {32: 1, 64: 3}  # pixels of a side -> channels
-TABLE = Path(__file__).with_name("training.md")
 MATRIX = "matrix products"  # the candidate that multiplies matrices: the limit, at its own turn
-Found = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained."""
+
+    network: str  # a variant of params.yaml, whose `model` section counts
+    size: int  # of the images, a side
+    channels: int  # of the images
+    width_scale: float  # of the network
+    batch: int  # images an update
+    steps: int  # updates an epoch, at least 2
+    device: str  # cpu or cuda
+
+    def __str__(self) -> str:
+        return f"{self.network} {self.size}x{self.size}x{self.channels}"
+
+    def images(self) -> NDArray[np.uint8]:
+        """Noise, uint8 (batch * steps, size, size, channels); nothing learned counts here."""
+        shape = (self.batch * self.steps, self.size, self.size, self.channels)
+        return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+    def floats(self) -> Tensor:
+        """The images as the others want them: float32 (N, C, H, W) in [0, 1]."""
+        return (torch.from_numpy(self.images()).permute(0, 3, 1, 2).float() / 255).contiguous()
+
+    def variant(self) -> VariantConfig:
+        """The network's variant of params.yaml."""
+        return resolve_file(PARAMS).experiment.variants[self.network]
+
+    def vae(self) -> VAE:
+        """The network on the device, in training mode."""
+        model = self.variant().model.model_copy(update={"width_scale": self.width_scale})
+        with global_seed(0, "weights"):
+            vae = VAE(model, self.channels, self.size)
+        return vae.to(self.device).train()
+
+
+def plain(
+    task: Task, tick: Tick, channels_last: bool = False, fused: bool = False, keep: bool = False
+) -> Epoch:
+    """The loop that one writes first, over a DataLoader of float images in memory.
+
+    Args:
+        channels_last: with weights and images laid out so.
+        fused: with Adam's update in one kernel.
+        keep: in a process that keeps its memory, as the stage `train` does.
+    """
+    if keep:
+        keep_memory()
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    vae = task.vae().to(memory_format=layout)
+    loader = DataLoader(TensorDataset(task.floats()), task.batch, shuffle=True)
+    optimizer = torch.optim.Adam(vae.parameters(), LR, fused=fused)
+
+    def epoch() -> None:
+        total = 0.0
+        for (images,) in loader:
+            images = images.to(task.device, memory_format=layout)
+            noise = torch.randn(len(images), vae.latent_dim, device=task.device)
+            reconstructions, posterior = vae(images, noise)
+            loss = squared_error(images, reconstructions).mean() + kl_divergence(*posterior).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+            tick()
+
+    return epoch
+
+
+def pythae(task: Task, tick: Tick) -> Epoch:
+    """The BaseTrainer of Pythae 0.1.2 (Chadebec et al. 2022) around the same network.
+
+    Its objective is half the squared error + KL, which costs the same.
+    """
+    from pythae import models
+    from pythae.data.datasets import BaseDataset
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+    from pythae.trainers.training_callbacks import CallbackHandler
+
+    vae = task.vae()
+
+    def part(base: Any, inner: nn.Module, names: Sequence[str]) -> Any:
+        class Part(base):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner, self.latent_dim = inner, vae.latent_dim
+
+            def forward(self, inputs: Tensor) -> Any:
+                found = self.inner(inputs)
+                found = found if isinstance(found, tuple) else (found,)
+                return ModelOutput(zip(names, found, strict=True))
+
+        return Part()
+
+    encoder = part(BaseEncoder, vae.encoder, ("embedding", "log_covariance"))
+    decoder = part(BaseDecoder, vae.decoder, ("reconstruction",))
+    logging.disable(logging.CRITICAL)
+    shape = (task.channels, task.size, task.size)
+    config = models.VAEConfig(input_dim=shape, latent_dim=vae.latent_dim)
+    model, images = models.VAE(config, encoder, decoder), task.floats()
+    settings = BaseTrainerConfig(
+        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=task.batch,
+        num_epochs=FOREVER, learning_rate=LR, no_cuda=task.device == "cpu",
+    )  # fmt: skip
+    trainer = BaseTrainer(model, BaseDataset(images, torch.ones(len(images))), None, settings)
+    trainer.prepare_training()
+    trainer.optimizer.register_step_post_hook(lambda *_: tick())
+    trainer.callback_handler = CallbackHandler([], model)  # without its progress bars
+    counter = itertools.count(1)
+    return lambda: trainer.train_step(next(counter))
+
+
+def engine(
+    task: Task, tick: Tick, precision: str = "fp32", compiled: bool = False, keep: bool = True,
+    huge_pages: bool = False, flush: bool = False,
+) -> Epoch:  # fmt: skip
+    """This project's loop, through its public interface; `flush`: denormals are taken for 0."""
+    if huge_pages:
+        os.environ["THP_MEM_ALLOC_ENABLE"] = "1"  # PyTorch reads it at its first large allocation
+    if flush:
+        torch.set_flush_denormal(True)
+    if keep:
+        keep_memory()
+    records = trainer(task, task.images(), precision, compiled).run()
+
+    def epoch() -> None:
+        for record in records:
+            if isinstance(record, Step):
+                tick()
+                if record.done == record.of:
+                    return
+
+    return epoch
+
+
+def trainer(
+    task: Task, images: NDArray[np.uint8], precision: str = "fp32", compiled: bool = False
+) -> Trainer:
+    """The engine on `images`, with squared error + KL from the first update; a batch validates."""
+    device, variant = select(task.device), task.variant()
+    train = Feed(Split(images, None), device)
+    validation = Feed(Split(images[: task.batch], None), device)
+    config = TrainConfig.model_validate(variant.train.model_dump() | {
+        "epochs": FOREVER, "batch_size": task.batch, "lr": LR, "optimizer": "adam",
+        "weight_decay": 0.0, "scheduler": "none", "grad_clip": 0.0, "early_stop_patience": 0,
+        "keep": "last", "best_by": "loss", "ema": 0.0, "flip": False, "precision": precision,
+        "compile": compiled, "accumulate": 1, "devices": 1, "nodes": 1,
+    })  # fmt: skip
+    loss = variant.loss.model_dump()
+    at_once = {"shape": "constant", "start": 0.0, "length": 0.0, "cycle": 0.0}
+    loss |= {
+        "beta": 1.0, "reduction": "sum", "kl_reduction": "sum", "reconstruction_weight": 1.0,
+        "kl_floor": 0.0, "free_bits": 0.0, "kl_share": 0.0,
+        "weights": dict.fromkeys(loss["weights"], 0.0) | {"mse": 1.0},
+        "schedules": {name: known | at_once for name, known in loss["schedules"].items()},
+    }  # fmt: skip
+    vae, span = task.vae(), Span(train.count // task.batch, FOREVER)
+    objective = Objective(LossConfig.model_validate(loss), train.pixels, vae.latent_dim, span, None)
+    return Trainer(vae, objective.to(device), config, train, validation, 0, "benchmark")
+
+
+CANDIDATES: dict[str, Candidate] = {
+    "pythae": pythae,
+    "plain": plain,
+    "engine": engine,
+    "engine, bf16": partial(engine, precision="bf16"),
+    "engine, compiled": partial(engine, compiled=True),
+}
+# What single settings bring: to the plain loop, and to the engine, whose own the first three are.
+SETTINGS: dict[str, Candidate] = {
+    "plain": plain,
+    "plain, channels last": partial(plain, channels_last=True),
+    "plain, fused Adam": partial(plain, fused=True),
+    "plain, memory kept": partial(plain, keep=True),
+    "engine": engine,
+    "engine, memory given back": partial(engine, keep=False),
+    "engine, huge pages": partial(engine, huge_pages=True),
+    "engine, denormals flushed": partial(engine, flush=True),
+}
+
+
+def turns(candidate: Candidate, task: Task) -> Iterator[float]:
+    """Images a second, epoch by epoch.
+
+    From the end of the first update to that of the last: what lies between two epochs, such as
+    validation, counts for nobody.
+    """
+    ends: list[float] = []
+    done = itertools.count()
+
+    def tick() -> None:
+        if next(done) % task.steps in (0, task.steps - 1):
+            if task.device == "cuda":
+                torch.cuda.synchronize()
+            ends.append(time.perf_counter())
+
+    epoch = candidate(task, tick)
+    while True:
+        ends.clear()
+        epoch()
+        first, last = ends
+        yield task.batch * (task.steps - 1) / (last - first)
 
 
 def tasks(device: str, quick: bool) -> list[Task]:
     """What is trained: laptop width on a CPU, full width on a GPU."""
     width, batch = (1.0, 256) if device == "cuda" else (0.125, 64)
-    networks = NETWORKS[1:] if quick else NETWORKS
-    sizes = [32] if quick else list(SHAPES)
     return [
         Task(network, size, SHAPES[size], width, batch, 3200 // size // 2, device)
-        for network in networks
-        for size in sizes
+        for network in (NETWORKS[1:] if quick else NETWORKS)
+        for size in ([32] if quick else SHAPES)
     ]
 
 
-def measure(task: Task, names: list[str], repeats: int) -> Found:
+_rates: Iterator[float]  # of the candidate that this process is
+
+
+def measure(task: Task, names: Iterable[str], repeats: int) -> dict[str, list[float]]:
     """Images a second (multiply-adds a second of the matrix products), a number a turn each."""
-    told = [str(value) for value in astuple(task)]
-    return in_turns(
-        {name: ["benchmarks.training", "--turn", name, *told] for name in names}, repeats
-    )
+    with ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(ProcessPoolExecutor(1, SPAWN, become, (name, task)))
+            for name in names
+        }
+        rounds = [
+            {name: process.submit(take_turn).result() for name, process in processes.items()}
+            for _ in range(repeats + 1)
+        ]  # of which the first compiles, fills caches, finds its memory
+    return {name: [one[name] for one in rounds[1:]] for name in processes}
 
 
-def take_turns(name: str, told: list[str]) -> None:
-    """Be one candidate, in a process of its own."""
-    network, size, channels, width, batch, steps, device = told
-    task = Task(network, int(size), int(channels), float(width), int(batch), int(steps), device)
+def become(name: str, task: Task) -> None:
+    """Make this process a candidate."""
+    global _rates
     if name == MATRIX:
-        where = torch.device(device)
-        serve(lambda: matrix_rate(where))
-        return
-    rates = turns({**CANDIDATES, **SETTINGS}[name](task), task)
-    serve(lambda: next(rates))
+        _rates = (matrix_rate(task.device) for _ in itertools.count())
+    else:
+        _rates = turns({**CANDIDATES, **SETTINGS}[name], task)
 
 
-def multiply_adds(task: Task) -> int:
-    """Of one update, an image: forward, gradient of the weights, gradient of the inputs.
+def take_turn() -> float:
+    """The next number of that candidate."""
+    return next(_rates)
 
-    The first layer's input is the images, of which nobody wants the gradient.
+
+def ratio(ours: list[float], theirs: list[float]) -> str:
+    """Median over the turns of the ratio within one, in which the machine was the same."""
+    return f"{statistics.median(one / other for one, other in zip(ours, theirs, strict=True)):.2f}"
+
+
+def limit(task: Task, found: dict[str, list[float]]) -> list[str]:
+    """What the machine can do, what an update wants, and the share of it that the engine gets.
+
+    An update is a forward pass, the gradient of the weights and that of the inputs, but of those
+    not the images, the first layer's, of which nobody wants it.
     """
     cost = [layer.multiply_adds for layer in layers(task.vae(), task.channels, task.size)]
-    return 3 * sum(cost) - next(filter(None, cost))
-
-
-def speeds(task: Task, found: Found) -> list[list[str]]:
-    """A row a candidate: images/s, and its ratio to Pythae and to the plain loop, turn by turn."""
-    return [
-        [what(task), name, spread(found[name])]
-        + [f"{ratio(found[name], found[peer]):.2f}" for peer in ("pythae", "plain")]
-        for name in found
-        if name != MATRIX
-    ]
-
-
-def limit(task: Task, found: Found) -> list[str]:
-    """What the machine can do, what an update wants, and the share of it that the engine gets."""
-    work, best = multiply_adds(task), max(found[MATRIX])
+    work, best = 3 * sum(cost) - next(filter(None, cost)), max(found[MATRIX])
     reached = work * statistics.median(found["engine"])
     return [
-        what(task), f"{work / 1e6:.2f}", f"{best / 1e9:,.0f}", f"{best / work:,.0f}",
+        str(task), f"{work / 1e6:.2f}", f"{best / 1e9:,.0f}", f"{best / work:,.0f}",
         f"{reached / 1e9:,.1f}", f"{reached / best:.0%}",
     ]  # fmt: skip
 
 
-def settings(task: Task, found: Found) -> list[list[str]]:
-    """A row a setting: images/s, and its ratio to the same loop without it."""
-    return [
-        [what(task), name, spread(values), f"{ratio(values, found[name.partition(',')[0]]):.2f}"]
-        for name, values in found.items()
-    ]
-
-
-def ratio(ours: list[float], theirs: list[float]) -> float:
-    """Median over the turns of the ratio within one, in which the machine was the same."""
-    return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
-
-
-def what(task: Task) -> str:
-    """A task in words."""
-    return f"{task.network} {task.size}x{task.size}x{task.channels}"
-
-
-def kernel_share(task: Task, build: Callable[[Task], Epoch]) -> float:
+def kernel_share(task: Task, candidate: Candidate) -> float:
     """Time of an update over the time of its kernels, on a GPU; 1: it never waits for Python."""
-    epoch, device = build(task), torch.device(task.device)
-    rates = turns(epoch, task)
+    rates = turns(candidate, task)
     next(rates)
     wall = task.batch / next(rates)
-    activities = [torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=activities) as profile:
-        epoch(lambda: None)
-        synchronise(device)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        next(rates)
     kernels = sum(event.self_device_time_total for event in profile.key_averages()) / 1e6
     return wall / (kernels / task.steps)
 
 
-def page(device: torch.device, quick: bool) -> Iterator[str]:
-    """The lines of the results as Markdown, as they come."""
-    repeats = 3 if quick else TURNS
-    todo = tasks(device.type, quick)
-    yield from [
-        "# Training", "", "Made by `python -m benchmarks.training`. Images/s: median (least-most) "
-        f"of {repeats} turns of each candidate in",
-        "a process of its own; ratios: median over the turns. Same network, batches, objective and "
-        "Adam; fp32 but where",
-        "it says bf16. See docs/performance.md.", "",
-        f"Machine: {machine(device)}; {load()} at the start.",
-        f"Batches of {todo[0].batch}, width_scale {todo[0].width_scale:g}.", "",
-    ]  # fmt: skip
-    all_found = [measure(task, [*CANDIDATES, MATRIX], repeats) for task in todo]
-    pairs = list(zip(todo, all_found, strict=True))
-    head = ["network, images", "candidate", "images/s", "against Pythae", "against plain"]
-    yield from markdown(head, [row for pair in pairs for row in speeds(*pair)])
-    yield from [
-        "## The limit", "", "Multiply-adds of an update against the fastest product of float32 "
-        "matrices on this machine.", "",
-    ]  # fmt: skip
-    head = ["network, images", "10^6 multiply-adds an image", "matrices, 10^9/s", "images/s then",
-            "engine, 10^9/s", "share"]  # fmt: skip
-    yield from markdown(head, [limit(*pair) for pair in pairs])
-    yield from ["## Single settings", ""]
-    measured = [(task, measure(task, list(SETTINGS), repeats)) for task in todo]
-    head = ["network, images", "loop", "images/s", "against the first"]
-    yield from markdown(head, [row for pair in measured for row in settings(*pair)])
-    if device.type == "cuda":
-        yield from ["## Time of an update over that of its kernels", ""]
-        shares = [
-            [what(task), name, f"{kernel_share(task, CANDIDATES[name]):.2f}"]
-            for task in todo
-            for name in ("engine", "engine, bf16")
-        ]
-        yield from markdown(["network, images", "candidate", "ratio"], shares)
-
-
-def main() -> None:
-    """Measure, print, and keep the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--turn", nargs="+", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.turn:
-        take_turns(options.turn[0], options.turn[1:])
-        return
+def page(options: argparse.Namespace) -> Iterator[str]:
+    """The lines of the results as Markdown."""
     if importlib.util.find_spec("pythae") is None:
         raise UserError(
             "benchmarks.training", "the package pythae, to compare with", "no such package",
             "pip install -e '.[bench]'",
         )  # fmt: skip
-    text = "\n".join(page(select(options.device), options.quick))
-    print(text)
-    if not options.quick:
-        TABLE.write_text(text, encoding="utf-8")
+    device = select(options.device)
+    repeats, todo = 3 if options.quick else TURNS, tasks(device.type, options.quick)
+    yield from [
+        "# Training", "", "Made by `python -m benchmarks.training`. Images/s: median (least-most) "
+        f"of {repeats} turns of each candidate in",
+        "a process of its own; ratios: median over the turns. Same network, batches, objective and "
+        "Adam; fp32 but where",
+        "it says bf16. See docs/performance.md.", "", machine(device),
+        f"Batches of {todo[0].batch}, width_scale {todo[0].width_scale:g}.", "",
+    ]  # fmt: skip
+    compared = [(task, measure(task, [*CANDIDATES, MATRIX], repeats)) for task in todo]
+    yield from markdown(
+        ["network, images", "candidate", "images/s", "against Pythae", "against plain"],
+        [[task, name, spread(found[name]), ratio(found[name], found["pythae"]),
+          ratio(found[name], found["plain"])] for task, found in compared for name in CANDIDATES],
+    )  # fmt: skip
+    yield from [
+        "## The limit", "", "Multiply-adds of an update against the fastest product of float32 "
+        "matrices on this machine.", "",
+    ]  # fmt: skip
+    yield from markdown(
+        ["network, images", "10^6 multiply-adds an image", "matrices, 10^9/s", "images/s then",
+         "engine, 10^9/s", "share"],
+        [limit(*pair) for pair in compared],
+    )  # fmt: skip
+    yield from ["## Single settings", ""]
+    measured = [(task, measure(task, SETTINGS, repeats)) for task in todo]
+    yield from markdown(
+        ["network, images", "loop", "images/s", "against the first"],
+        [[task, name, spread(values), ratio(values, found[name.partition(",")[0]])]
+         for task, found in measured for name, values in found.items()],
+    )  # fmt: skip
+    if device.type == "cuda":
+        yield from ["## Time of an update over that of its kernels", ""]
+        yield from markdown(
+            ["network, images", "candidate", "ratio"],
+            [[task, name, f"{kernel_share(task, CANDIDATES[name]):.2f}"]
+             for task in todo for name in ("engine", "engine, bf16")],
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(run("training", __doc__, page, devices=("auto", "cpu", "cuda")))

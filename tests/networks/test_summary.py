@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from apps.describe import discriminator_layers, layers
+from apps.describe import layers
 from sharpvae.objective.adversary import PatchDiscriminator
 from sharpvae.vae.vae import VAE
 
@@ -46,7 +46,7 @@ def test_every_family_is_counted(model_config, changes, conditional) -> None:
 @pytest.mark.parametrize("norm", ["none", "batch", "group", "spectral"])
 def test_a_discriminator_is_counted(norm) -> None:
     network = PatchDiscriminator(3, [4, 8, 8, 16], norm=norm).train()
-    found = discriminator_layers(network, 3, 16)
+    found = layers(network, 3, 16)
     assert network.training
     by_hand = 3 * 4 * 9 * 256 + 4 * 8 * 16 * 64 + 8 * 8 * 16 * 16 + 8 * 16 * 9 * 16 + 16 * 16
     assert sum(layer.multiply_adds for layer in found) == by_hand
