@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apps import command
+from sharpvae.core.console import exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import amount, try_lock, unlock
 from sharpvae.training.resume import FOLDER, read_ticket
@@ -31,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     choice.add_argument("--remove-all", action="store_true")
     options = parser.parse_args(arguments)
     if options.remove is None and not options.remove_all:
-        return command.exit_code(show)
-    return command.exit_code(lambda: remove(options.remove or ""))
+        return exit_code(show)
+    return exit_code(lambda: remove(options.remove or ""))
 
 
 def directories() -> list[Path]:

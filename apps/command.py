@@ -1,18 +1,17 @@
-"""What every app has: how it is called, what it prints, how it ends."""
+"""What every app has: how it is called, what it prints."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 
 from sharpvae.core.errors import UserError, nearest
 
-INTERRUPTED = 130  # as a shell reports Ctrl-C
-RESUMABLE = "interrupted: the next call goes on where this one stopped"
+RESUMABLE = "the next call resumes where this one stopped"
 
 
 def parser(module: str, description: str | None) -> argparse.ArgumentParser:
@@ -49,22 +48,3 @@ def say(width: int, *parts: RenderableType, wrap: bool = True) -> None:
     for part in parts:
         highlight = None if isinstance(part, Table) else False
         console.print(part, markup=False, highlight=highlight, soft_wrap=not wrap)
-
-
-def exit_code(work: Callable[[], None], interrupted: str = "interrupted") -> int:
-    """Do `work`; 0 where it ends well, 1 after a mistake that the user can mend, 130 on Ctrl-C.
-
-    Args:
-        work: the app; what it raises besides is a fault of the program and keeps its traceback.
-        interrupted: what to say on Ctrl-C.
-    """
-    try:
-        work()
-    except UserError as error:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        return INTERRUPTED
-    return 0

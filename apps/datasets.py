@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.table import Table
 
 from apps import command
-from sharpvae.core.console import Display
+from sharpvae.core.console import Display, exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import copy_file
 from sharpvae.datasets.catalogue import Entry, entry, names
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--into", type=Path, default=RAW, help=f"folder for --fetch (default: {RAW})"
     )
     options = parser.parse_args(arguments)
-    return command.exit_code(lambda: serve(options), command.RESUMABLE)
+    return exit_code(lambda: serve(options), command.RESUMABLE)
 
 
 def serve(options: argparse.Namespace) -> None:

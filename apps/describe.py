@@ -15,6 +15,7 @@ from apps import command
 from sharpvae.config.experiment import VariantConfig
 from sharpvae.config.resolve import resolve_file
 from sharpvae.config.rules import check_shapes
+from sharpvae.core.console import exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.choose import class_count, too_few_classes
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("variants", nargs="*", metavar="variant", help="none: all of them")
     parser.add_argument("--channels", type=int, choices=(1, 3), help="of the images")
     options = parser.parse_args(arguments)
-    return command.exit_code(lambda: describe_all(options.variants, options.channels))
+    return exit_code(lambda: describe_all(options.variants, options.channels))
 
 
 def describe_all(names: Sequence[str], channels: int | None) -> None:

@@ -16,6 +16,7 @@ from rich.text import Text
 from apps import command
 from sharpvae.config.names import STUDIES, STUDY_TEXT, Studies, place
 from sharpvae.core.config import flatten, text
+from sharpvae.core.console import exit_code
 from sharpvae.core.errors import UserError
 
 WIDTH = 100  # columns where there is no terminal
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command.parser("apps.study", __doc__)
     parser.add_argument("studies", nargs="*", metavar="study", help="none: list them all")
     options = parser.parse_args(arguments)
-    return command.exit_code(lambda: serve(options.studies))
+    return exit_code(lambda: serve(options.studies))
 
 
 def serve(names: Sequence[str]) -> None:

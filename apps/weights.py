@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from apps import command
-from sharpvae.core.console import Display
+from sharpvae.core.console import Display, exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import copy_file
 from sharpvae.datasets.catalogue import Entry, File
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--mirror", help=f"folder or http(s) address; then ${MIRROR_VARIABLE}")
     parser.add_argument("--into", type=Path, help="folder to put them in (default: torch's cache)")
     options = parser.parse_args(arguments)
-    return command.exit_code(lambda: serve(options), command.RESUMABLE)
+    return exit_code(lambda: serve(options), command.RESUMABLE)
 
 
 def serve(options: argparse.Namespace) -> None:

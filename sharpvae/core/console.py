@@ -155,11 +155,28 @@ def bar(title: str, total: int, unit: str = "", start: int = 0, left: bool = Tru
 INTERRUPTED = 130  # as a shell reports Ctrl-C; never 0, or DVC would cache a cut-off output
 
 
+def exit_code(work: Callable[[], None], interrupted: str = "") -> int:
+    """Do `work`; 0 where it ends well, 1 after a mistake that the user can mend, 130 on Ctrl-C.
+
+    Args:
+        work: what it raises besides is a fault of the program and keeps its traceback.
+        interrupted: what to say on Ctrl-C where the exception itself says nothing.
+    """
+    try:
+        work()
+    except UserError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interruption:
+        said = ["interrupted", str(interruption) or interrupted]
+        print(": ".join(filter(None, said)), file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
 def run(stage: Callable[..., None], arguments: Sequence[str], *names: str) -> None:
     """Call `stage` with the arguments of its command line and exit as DVC needs it to.
-
-    A UserError prints its message and exits 1; Ctrl-C exits 130; any other exception is a fault
-    of the program and keeps its traceback.
 
     Args:
         stage: takes one string for each of `names`.
@@ -171,15 +188,7 @@ def run(stage: Callable[..., None], arguments: Sequence[str], *names: str) -> No
         usage = ["usage: python -m", f"stages.{Path(program).stem}", *(f"<{n}>" for n in names)]
         print(" ".join(usage), file=sys.stderr)
         sys.exit(2)
-    try:
-        stage(*given)
-    except UserError as error:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt as interruption:
-        print(f"interrupted: {str(interruption) or 'no output was written'}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    sys.exit(exit_code(lambda: stage(*given), "no output was written"))
 
 
 Unit = Literal["bytes", "images"]
