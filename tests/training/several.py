@@ -54,4 +54,4 @@ def _fail(what: str) -> None:
 
 
 if __name__ == "__main__":
-    run("several", main, "what", "nodes")
+    run(main, sys.argv, "what", "nodes")
