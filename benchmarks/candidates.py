@@ -32,9 +32,9 @@ from sharpvae.images.packed import Split
 from sharpvae.objective.config import LossConfig
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.schedules import Span
-from sharpvae.objective.terms import kl_divergence, squared_error
+from sharpvae.objective.terms import squared_error
 from sharpvae.training.loop import Step, Trainer
-from sharpvae.vae.vae import VAE
+from sharpvae.vae.vae import VAE, kl_per_dimension
 
 Epoch = Callable[[Callable[[], None]], None]
 
@@ -102,7 +102,10 @@ def plain(task: Task, channels_last: bool = False, fused: bool = False) -> Epoch
             images = images.to(task.device, memory_format=layout)
             noise = torch.randn(len(images), vae.latent_dim, device=task.device)
             reconstructions, posterior = vae(images, noise)
-            loss = squared_error(images, reconstructions).mean() + kl_divergence(*posterior).mean()
+            loss = (
+                squared_error(images, reconstructions).mean()
+                + kl_per_dimension(*posterior).sum(1).mean()
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -1,9 +1,7 @@
-"""Several processes that train one network: who this one is, and what they add up together.
+"""Several processes that train one network: ranks, reductions, batch norm over all of them.
 
-Without a process group every function here is that of a single process, which leaves what it is
-given as it is. Where there is one, all processes must call each of `total`, `least`, `mean`,
-`average` and `first_says` equally often and in the same order, or they wait for each other until
-the timeout.
+In a single process every reduction returns what it is given. Of several, all must call the same
+reductions in the same order, or they wait for each other until the timeout.
 """
 
 from __future__ import annotations
@@ -19,8 +17,6 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-
-from sharpvae.core.errors import UserError
 
 ABANDONED = 75  # exit code of a process whose peers have gone; the launcher looks for another cause
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # torchrun's
@@ -60,79 +56,75 @@ def alone() -> Iterator[None]:
 
 
 @torch.no_grad()
-def total(tensor: Tensor) -> Tensor:
+def all_reduce(tensor: Tensor) -> Tensor:
     """The sum over all processes, without gradient; of any shape, the same in each process."""
-    if world() == 1:
-        return tensor
-    added = tensor.detach().clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(added)
-    return added
+    return _reduced(tensor, dist.ReduceOp.SUM)
 
 
 @torch.no_grad()
-def least(tensor: Tensor) -> Tensor:
+def all_reduce_min(tensor: Tensor) -> Tensor:
     """The smallest over all processes, element by element; of any shape, the same in each."""
+    return _reduced(tensor, dist.ReduceOp.MIN)
+
+
+def _reduced(tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
     if world() == 1:
         return tensor
-    smallest = tensor.detach().clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(smallest, dist.ReduceOp.MIN)
-    return smallest
+    result = tensor.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(result, operation)
+    return result
 
 
-def mean(tensor: Tensor) -> Tensor:
+def all_reduce_mean(tensor: Tensor) -> Tensor:
     """The mean over all processes, without gradient; of any shape, the same in each process.
 
     The mean of means is the mean over all images where each process has equally many.
     """
-    return tensor if world() == 1 else total(tensor) / world()
+    return tensor if world() == 1 else all_reduce(tensor) / world()
 
 
 class _Mean(torch.autograd.Function):
-    """`mean` with a gradient: that of the mean of the processes' losses.
-
-    With m = sum_s(x_s) / W and L = sum_r(L_r) / W, and gradients that are averaged over processes
-    at the end, process s has to pass on W * dL/dx_s = sum_r(dL_r/dm) / W: the mean once more.
+    """With m = sum_s(x_s) / W and L = sum_r(L_r) / W, and gradients averaged at the end, process s
+    has to pass on W * dL/dx_s = sum_r(dL_r/dm) / W: the mean once more.
     """
 
     @staticmethod
     def forward(ctx: object, tensor: Tensor) -> Tensor:
-        return mean(tensor)
+        return all_reduce_mean(tensor)
 
     @staticmethod
     def backward(ctx: object, gradient: Tensor) -> Tensor:
-        return mean(gradient)
+        return all_reduce_mean(gradient)
 
 
-def differentiable_mean(tensor: Tensor) -> Tensor:
-    """`mean` through which gradients flow, right once they are averaged over processes."""
-    if world() == 1:
-        return tensor
-    result: Tensor = _Mean.apply(tensor)
+def all_reduce_mean_with_gradient(tensor: Tensor) -> Tensor:
+    """`all_reduce_mean` with a gradient, right once it is averaged over the processes."""
+    result: Tensor = tensor if world() == 1 else _Mean.apply(tensor)
     return result
 
 
 @torch.no_grad()
-def average(tensors: Iterable[Tensor]) -> None:
-    """Put the mean over all processes in the place of each tensor, such as gradients; in one go.
+def average_gradients(gradients: Iterable[Tensor]) -> None:
+    """Replace each tensor by its mean over all processes, in a single exchange.
 
-    tensors: of any shapes, one dtype and device, the same list in each process.
+    gradients: of any shapes, one dtype and device, the same list in each process.
     """
     if world() == 1:
         return
-    some = list(tensors)
-    flat = mean(torch.cat([tensor.reshape(-1) for tensor in some]))
+    some = list(gradients)
+    flat = all_reduce_mean(torch.cat([tensor.reshape(-1) for tensor in some]))
     for tensor, values in zip(some, flat.split([tensor.numel() for tensor in some]), strict=True):
         tensor.copy_(values.view(tensor.shape))
 
 
-def first_says(value: float) -> float:
-    """The number that process 0 passed; what the others passed does not matter."""
+def broadcast(value: float) -> float:
+    """The number that rank 0 passed; what the others passed does not matter."""
     if world() == 1:
         return value
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    said = torch.tensor(value, dtype=torch.float64, device=device)
-    dist.broadcast(said, 0)
-    return float(said)
+    sent = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.broadcast(sent, 0)
+    return float(sent)
 
 
 def rows(batch_size: int, accumulate: int, rank: int, world: int) -> Tensor:
@@ -145,17 +137,10 @@ def rows(batch_size: int, accumulate: int, rank: int, world: int) -> Tensor:
         int64 (batch_size / world,): piece after piece, b = batch_size / (accumulate * world) each.
 
     Raises:
-        UserError: the batch has no whole number of rows for each piece and process.
+        ValueError: no such b; see `training.config.indivisible`.
     """
-    parts = accumulate * world
-    if batch_size % parts:
-        raise UserError(
-            "train.batch_size",
-            f"a multiple of {parts}: train.accumulate {accumulate} x {world} processes "
-            "(train.devices x train.nodes)",
-            str(batch_size),
-            f"set it to {max(1, round(batch_size / parts)) * parts}",
-        )
+    if batch_size % (accumulate * world):
+        raise ValueError(f"{batch_size} rows in {accumulate} x {world} parts")
     return torch.arange(batch_size).view(accumulate, world, -1)[:, rank].flatten()
 
 
@@ -244,9 +229,9 @@ class BatchNormOfAll(nn.modules.batchnorm._BatchNorm):
         values = input if input.dtype == torch.float64 else input.float()
         over = [axis for axis in range(values.dim()) if axis != 1]
         # Deviations from the mean, not a difference of squares, which would cancel.
-        mean = differentiable_mean(values.mean(over, keepdim=True))
+        mean = all_reduce_mean_with_gradient(values.mean(over, keepdim=True))
         deviations = values - mean
-        variance = differentiable_mean(deviations.square().mean(over, keepdim=True))
+        variance = all_reduce_mean_with_gradient(deviations.square().mean(over, keepdim=True))
         self._track(mean, variance, input.numel() // input.shape[1] * world())
         normalised = deviations * torch.rsqrt(variance + self.eps)
         if self.affine:

@@ -93,13 +93,13 @@ class FiniteGuard:
             return
         # An update that one process stopped at is one that all must stop at.
         seen = torch.where(self.first < 0, torch.iinfo(torch.int64).max, self.first)
-        first = processes.least(seen).tolist()
+        first = processes.all_reduce_min(seen).tolist()
         bad = [(step, i) for i, step in enumerate(first) if step < torch.iinfo(torch.int64).max]
         if not bad:
             return
         step, index = min(bad)
         shown = ", ".join(f"{name} {number:.4g}" for name, number in settings.items())
-        value = float(processes.total(self.values)[index])  # 0 where it was another's
+        value = float(processes.all_reduce(self.values)[index])  # 0 where it was another's
         where = f"epoch {epoch}; {shown}"
         raise NotFinite(self.context, self.names[index], value, step, where)
 

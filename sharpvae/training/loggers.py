@@ -202,7 +202,7 @@ class Logger(Protocol):
 
 
 @dataclass(frozen=True)
-class Run:
+class LoggedRun:
     """Which training this is.
 
     Attributes:
@@ -264,7 +264,7 @@ class Loggers:
 
 
 @contextmanager
-def open_loggers(config: LoggingConfig, run: Run, places: Places) -> Iterator[Loggers]:
+def open_loggers(config: LoggingConfig, run: LoggedRun, places: Places) -> Iterator[Loggers]:
     """The loggers of the section `logging`, closed after the block, whatever ended it.
 
     A package is imported only where it is asked for.
@@ -285,7 +285,7 @@ def _close(logger: Logger, error: type[BaseException] | None, *_: object) -> Non
     logger.close(failed=error is not None)
 
 
-def _opened(config: LoggingConfig, run: Run, places: Places) -> Iterator[Logger]:
+def _opened(config: LoggingConfig, run: LoggedRun, places: Places) -> Iterator[Logger]:
     if config.dvclive:
         yield DvcLiveLogger(places.live)
     if config.tensorboard:

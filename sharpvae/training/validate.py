@@ -16,11 +16,10 @@ from sharpvae.core.seeds import generator
 from sharpvae.distributed import processes
 from sharpvae.images.feed import Batch, Feed, to_float, to_uint8
 from sharpvae.objective.objective import Objective
-from sharpvae.objective.terms import kl_per_dimension
 from sharpvae.perception.critic import Critic, load_critic
 from sharpvae.perception.fidelity import fid
 from sharpvae.vae.draw import asked_labels, from_prior
-from sharpvae.vae.vae import VAE, Posterior
+from sharpvae.vae.vae import VAE, Posterior, kl_per_dimension
 
 Terms = dict[str, Tensor]
 ACTIVE = 0.01  # variance of a posterior mean above which its unit is active (Burda et al. 2016)
@@ -102,8 +101,8 @@ def validate(
             kl += kl_per_dimension(*posterior).sum(0)
             means.append(posterior.mean)
     return Validation(
-        {name: float(processes.total(some)) / feed.count for name, some in sums.items()},
-        (processes.total(kl) / feed.count).tolist(),
+        {name: float(processes.all_reduce(some)) / feed.count for name, some in sums.items()},
+        (processes.all_reduce(kl) / feed.count).tolist(),
         _active_units(means, vae.latent_dim, feed),
     )
 
@@ -111,8 +110,8 @@ def validate(
 def _active_units(means: list[Tensor], latent_dim: int, feed: Feed) -> int:
     """Of posterior means (B, Z) of the batches that this process had."""
     mine = torch.cat([torch.zeros(0, latent_dim, device=feed.device), *means])
-    centre = processes.total(mine.sum(0)) / feed.count
-    variance = processes.total((mine - centre).square().sum(0)) / feed.count
+    centre = processes.all_reduce(mine.sum(0)) / feed.count
+    variance = processes.all_reduce((mine - centre).square().sum(0)) / feed.count
     return int((variance > ACTIVE).sum())
 
 

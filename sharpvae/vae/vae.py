@@ -27,6 +27,14 @@ class Posterior(NamedTuple):
         return self.mean + torch.exp(0.5 * self.log_var) * noise
 
 
+def kl_per_dimension(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_var)) || N(0, 1)) in nats (Kingma & Welling 2014, appendix B).
+
+    (B, Z) twice => (B, Z)
+    """
+    return 0.5 * (mean.square() + torch.exp(log_var) - 1 - log_var)
+
+
 class Encoder(nn.Module):
     """Images in [0, 1] => posterior.
 

@@ -10,8 +10,8 @@ import torch
 
 from sharpvae.config.experiment import stage_files
 from sharpvae.config.resolve import resolve_file
+from sharpvae.training.checkpoints import CODE, fingerprint, identity
 from sharpvae.training.config import TrainStage
-from sharpvae.training.resume import CODE, fingerprint, identity
 
 REPOSITORY = Path(__file__).parents[2]
 EXPERIMENT = resolve_file(REPOSITORY / "params.yaml").experiment
