@@ -148,10 +148,10 @@ def rows(batch_size: int, accumulate: int, rank: int, world: int) -> Tensor:
 def joined(device: torch.device, timeout: float) -> Iterator[torch.device]:
     """Belong to the processes that torchrun started; one process alone gets its device back.
 
-    SIGINT and SIGTERM are left to process 0: the others ignore them inside the block, so that they
-    are there for its last checkpoint, and end when process 0 has gone. A process whose peers have
-    gone exits with `ABANDONED` and without a word, since the one that failed has said why. After
-    any exception the group is left to end with the process.
+    SIGINT and SIGTERM are left to rank 0: the others ignore them, so that they take part in its
+    last checkpoint, and end when it has gone. A process that has lost its peers exits with
+    `ABANDONED` and no message, since the one that failed has said why. After any exception the
+    group is left to end with the process.
 
     Args:
         device: its index is replaced by LOCAL_RANK on CUDA, where NCCL connects; else Gloo does.
@@ -173,34 +173,22 @@ def joined(device: torch.device, timeout: float) -> Iterator[torch.device]:
             timeout=timedelta(seconds=timeout),
             device_id=device if backend == "nccl" else None,
         )
-        with _interrupts_left_to_the_first():
+        main = threading.current_thread() is threading.main_thread()
+        names = (signal.SIGINT, signal.SIGTERM) if main and not is_first() else ()
+        before = {name: signal.signal(name, signal.SIG_IGN) for name in names}
+        try:
             yield device
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
     except RuntimeError as error:
-        if not _is_loss_of_a_peer(error):
+        # NCCL, the store and the network have types of errors; Gloo tells by its file names alone.
+        if not isinstance(error, dist.DistError) and "gloo/" not in str(error):
             raise
         time.sleep(_PATIENCE)
         raise SystemExit(ABANDONED) from None
     # Only where all went well: to leave in order, NCCL waits for what the others still owe.
     dist.destroy_process_group()
-
-
-@contextmanager
-def _interrupts_left_to_the_first() -> Iterator[None]:
-    if is_first() or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(name, signal.SIG_IGN) for name in names]
-    try:
-        yield
-    finally:
-        for name, handler in zip(names, before, strict=True):
-            signal.signal(name, handler)
-
-
-def _is_loss_of_a_peer(error: RuntimeError) -> bool:
-    """NCCL, the store and the network have types of errors; Gloo tells by its file names alone."""
-    return isinstance(error, dist.DistError) or "gloo/" in str(error)
 
 
 def _grouped() -> bool:
@@ -213,8 +201,7 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d
 class BatchNormOfAll(nn.modules.batchnorm._BatchNorm):
     """`nn.SyncBatchNorm` for the CPU, where PyTorch has none; each process has equally many rows.
 
-    Parameters, buffers and their names are `nn.BatchNorm2d`'s, so that a state dict of one fits the
-    other. In evaluation, and in a process alone, it is that very function.
+    Its state dict is `nn.BatchNorm2d`'s; in evaluation, or in a single process, so is what it does.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002  # PyTorch's name
@@ -262,26 +249,14 @@ def synchronise(module: nn.Module) -> nn.Module:
     if any(parameter.is_cuda for parameter in module.parameters()):
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
         return converted
-    return _converted(module)
-
-
-def _converted(module: nn.Module) -> nn.Module:
-    if isinstance(module, Norm):
-        return _of_all(module)
-    for name, child in module.named_children():
-        new = _converted(child)
-        if new is not child:
-            setattr(module, name, new)
-    return module
-
-
-def _of_all(norm: Norm) -> BatchNormOfAll:
-    """The same layer, of the same parameters and buffers."""
+    if not isinstance(module, Norm):
+        for name, child in module.named_children():
+            setattr(module, name, synchronise(child))
+        return module
     new = BatchNormOfAll(
-        norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats
+        module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
     )
-    for name, parameter in norm.named_parameters(recurse=False):
-        setattr(new, name, parameter)
-    for name, buffer in norm.named_buffers(recurse=False):
-        setattr(new, name, buffer)
-    return new.train(norm.training)
+    tensors = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+    for name, tensor in tensors:
+        setattr(new, name, tensor)
+    return new.train(module.training)

@@ -65,9 +65,8 @@ def learn_half(
         report: called with the epoch (from 1) and its mean loss.
 
     Returns:
-        The network on the device of the feeds, and its description: `task`, `classes`,
-        `image_channels`, `widths`, `images` (how many it learned from), `accuracy` (on the
-        validation split).
+        The network on the device of the feeds, and its description: task, classes,
+        image_channels, widths, images (how many it learned from), accuracy (on validation).
     """
     task = task_for(train.labels)
     with global_seed(config.seed, purpose):
@@ -151,7 +150,7 @@ PURPOSE = "Critic"  # of its random draws; another word is another critic, and o
 class Critic(nn.Module):
     """A plain stack of 3x3 convolutions with average pooling, in the manner of VGG.
 
-    Smooth pooling and no batch norm keep its gradient with respect to the image well behaved.
+    Smooth pooling and no batch norm keep its gradient to the image smooth.
 
     Args:
         image_channels: 1 or 3.

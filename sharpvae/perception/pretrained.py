@@ -20,7 +20,7 @@ class Pretrained:
     Attributes:
         name: what `python -m apps.weights` calls it.
         title: what it is, for messages.
-        file: its published name, whose end is the beginning of its SHA-256.
+        file: its published name, which ends in the first digits of its SHA-256.
         base: public address of the folder that holds it.
         size: bytes, about.
     """

@@ -54,7 +54,7 @@ class Average:
 
 
 class Updater:
-    """Changes the weights; holds all that a resumed training needs for that.
+    """Changes the weights, and holds the state of all that takes part in it.
 
     Of several processes each computes its rows of a batch, draws the noise of all of them, and
     takes the same step: the gradient is that of the whole batch.

@@ -1,4 +1,4 @@
-"""What is seen while training: the bar on the terminal, pace, and a watch on collapse."""
+"""What is shown while training: progress, pace, and warnings of posterior collapse."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sharpvae.training.config import TrainStage
 from sharpvae.training.loggers import Film, Loggers
 from sharpvae.training.loop import Epoch, Step, Trainer
 
-# Nats of an image's KL. The mean KL bounds from above what the code tells of the image (Hoffman &
-# Johnson 2016, ELBO surgery), and under ln 2 it cannot even tell in which half of the images it is.
+# Nats of an image's KL. The mean KL bounds what the code tells of the image (Hoffman & Johnson
+# 2016, ELBO surgery); under ln 2 it cannot even tell in which half of the images it is.
 NOTHING = math.log(2)
 _RECOVERED = 2 * NOTHING  # above it a collapse is over: a KL that hovers must not warn every epoch
-_PATIENCE = 2  # epochs in which it must be seen: the first finds a code that nobody has learnt yet
+_PATIENCE = 2  # epochs in which it must be seen: the first finds a code not learned yet
 _FULL = 0.99  # of loss.beta; beta may come from a float32
 
 
@@ -27,17 +27,14 @@ class CollapseWatch:
     """Looks at the validation of each epoch; what it knows follows from the history alone.
 
     Collapsed is a posterior whose KL in total is under ln 2 nats, or of which no dimension is
-    active. Either alone would miss some: dimensions are also inactive where each image has the same
-    posterior off the prior, at whatever KL (free bits and a KL floor invite that, since they make
-    such a KL free); and the means of many dimensions may each vary over images, yet drown in noise.
+    active. Either alone would miss some: under free bits or a KL floor all images may have the same
+    posterior at any KL; and the means of many dimensions may vary over images, yet less than noise.
 
     It says nothing
-    - where `loss.beta` is 0: no KL pulls, and a code that nothing holds at the scale of the prior
-      may tell images apart by means that vary by less than the 0.01 of an active unit;
+    - where `loss.beta` is 0: without a KL, means may tell images apart at any scale;
     - while beta is below its full value, in a warm-up, in the rise of a cycle or under a controller
-      (`loss.kl_share`), which lets go of beta long before: the KL will be another one there;
-    - of a small KL where `loss.kl_floor` or `loss.free_bits` make so much free: beta cannot have
-      pulled it there. No active dimension is a collapse there too.
+      (`loss.kl_share`): the KL will be another one there;
+    - of a small KL where `loss.kl_floor` or `loss.free_bits` make so much free.
 
     Args:
         loss: of the variant.
@@ -49,15 +46,12 @@ class CollapseWatch:
         self.warned = False
 
     def epoch(self, record: Epoch) -> str | None:
-        """A warning, once; again only if the code came back in between.
-
-        Args:
-            record: the next epoch in order.
-        """
+        """A warning of the next epoch, once; again only if the code came back in between."""
         if self.loss.beta == 0:
             return None
         kl, active = record.validation["kl"], record.active_units
-        if self._collapsed(record):
+        free = max(self.loss.kl_floor, self.loss.free_bits * len(record.kl_per_dimension))
+        if (kl < NOTHING and free < NOTHING) or active == 0:
             # What came before the full beta does not count, but does not end a collapse either.
             self.seen += record.beta >= _FULL * self.loss.beta
         else:
@@ -70,14 +64,9 @@ class CollapseWatch:
         return self._warning(record)
 
     def replay(self, history: Sequence[Epoch]) -> None:
-        """Come to know what a watch over `history` from its beginning knows."""
+        """Take in the epochs before an interruption."""
         for record in history:
             self.epoch(record)
-
-    def _collapsed(self, record: Epoch) -> bool:
-        free = max(self.loss.kl_floor, self.loss.free_bits * len(record.kl_per_dimension))
-        small = record.validation["kl"] < NOTHING and free < NOTHING
-        return small or record.active_units == 0
 
     def _warning(self, record: Epoch) -> str:
         loss, schedule = self.loss, self.loss.schedules.beta
