@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from sharpvae.distributed import processes
 from sharpvae.objective.config import AdversarialConfig
 from sharpvae.vae.config import ModelConfig
-from sharpvae.vae.layers import groups
+from sharpvae.vae.layers import norm_2d
 
 Norm = Literal["none", "batch", "group", "spectral"]
 Kind = Literal["hinge", "bce"]
@@ -53,7 +53,7 @@ class PatchDiscriminator(nn.Module):
         inputs, blocks = image_channels, []
         for position, width in enumerate(widths):
             strided = 0 < position < len(widths) - 1
-            norms = [] if position == 0 else _norm(norm, width)
+            norms = [] if position == 0 else norm_2d(norm, width)
             conv = nn.Conv2d(
                 inputs, width, kernel if strided else 3,
                 stride=2 if strided else 1, padding=1, bias=not norms,
@@ -79,12 +79,6 @@ def configured(
     return PatchDiscriminator(
         image_channels, model.scaled(loss.widths), norm=loss.norm, activation=loss.activation
     )
-
-
-def _norm(norm: Norm, channels: int) -> list[nn.Module]:
-    if norm == "group":
-        return [nn.GroupNorm(groups(channels), channels)]
-    return [nn.BatchNorm2d(channels)] if norm == "batch" else []
 
 
 def _spectral(norm: Norm, conv: nn.Conv2d) -> nn.Module:

@@ -95,11 +95,8 @@ def train_classifier(
 
     Args:
         network: float32 (B, C, H, W) in [0, 1] => logits (B, task.classes); on the feed's device.
-        task: `labels` needs a feed with labels; `rotations` makes its own.
         positions: int64 (M,), the images of `feed` to learn from.
-        config: `judge` or `critic` section.
-        purpose: of its random draws, beside `config.seed`.
-        report: called with the epoch (from 1) and its mean loss.
+        purpose, report: as of `learn_half`.
     """
     random = generator(config.seed, f"classifier-{purpose}")
     steps = max(1, len(positions) // config.batch_size)
@@ -190,14 +187,14 @@ class Critic(nn.Module):
 
 
 class CriticFeatures(nn.Module):
-    """The critic as a perceptual network: images in, feature maps out."""
+    """The critic as a perceptual network: images in, the feature maps of its blocks out."""
 
     def __init__(self, critic: Critic) -> None:
         super().__init__()
         self.critic = critic
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """float32 (B, C, H, W) in [0, 1] => one (B, F, h, w) a block"""
+        """As `Critic.features`."""
         return self.critic.features(images)
 
 

@@ -68,7 +68,7 @@ PRETRAINED = {
 
 
 def cache() -> Path:
-    """The folder in which torch keeps weights, as `torch.hub` finds it, without importing torch."""
+    """The folder in which `torch.hub` keeps weights."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or f"{base}/torch"
     return Path(os.path.expanduser(home)) / "hub" / "checkpoints"

@@ -25,7 +25,7 @@ from sharpvae.vae.vae import VAE
 
 @dataclass(frozen=True)
 class Step:
-    """One update is done.
+    """An update.
 
     Attributes:
         epoch: counted from 1.

@@ -186,8 +186,9 @@ class Updater:
 
     @contextmanager
     def _piece(self, index: int) -> Iterator[None]:
-        """Gradients are exchanged after the last piece; dropout, which takes no generator, draws
-        from a seed of its own in each piece, and in each process, where several are not as one.
+        """Leave the exchange of gradients to the last piece, and seed dropout anew in each.
+
+        Dropout takes no generator. Each process drops other units, so several do not equal one.
         """
         with ExitStack() as stack:
             last = index == self.config.accumulate - 1

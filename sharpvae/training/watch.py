@@ -92,23 +92,18 @@ _SPANS = 20  # between two looks at the numbers; the rate is the mean over so ma
 
 
 class Pace:
-    """Measures updates and the ends of epochs apart, so that neither passes for the other.
+    """Foretells the time left from the mean time of each kind of thing that a training does.
 
-    An epoch is its first update, which waits for the loader and for whatever came after the last
-    epoch's record; its other updates; and its end: validation, and all that is done before `epoch`
-    is told. Each kind has a mean of its own, and the time left is what is still to come of each.
-    Only what this process did counts, and not its very first update, in which memory is allotted,
-    kernels are chosen and torch.compile runs.
-
-    Call `step` and `epoch` for every record, as soon as it comes or, for an epoch, after film and
-    loggers; but always alike.
+    An epoch is its first update, which waits for the loader and for what came after the last
+    epoch's record; its other updates; and its end, which is validation, film and loggers. Only what
+    this process did counts, without its very first update, in which torch.compile may run. Call
+    `step` and `epoch` for every record, at the same point each time.
 
     Args:
         epochs: of the whole training.
         steps_per_epoch: updates an epoch, >= 1.
         clock: seconds, never going back.
-        kind: of an epoch by its number, such as whether FID is measured and a frame filmed after
-            it. Epochs of one kind cost the same.
+        kind: of an epoch by its number; ends of one kind, such as those with a FID, cost the same.
     """
 
     def __init__(
@@ -152,7 +147,7 @@ class Pace:
     def left(self) -> float | None:
         """Seconds until training ends, as of the last record; None while too little is known.
 
-        Until an epoch has ended here, what comes after its updates is not in it.
+        The ends of epochs count once one was seen.
         """
         others = (self.epochs - self.epoch_now + 1) * (self.steps - 1)
         others -= max(self.done - 1, 0)
@@ -173,8 +168,8 @@ class Pace:
     def rate(self) -> float | None:
         """Images a second while updates are done, all processes together; None at first.
 
-        From look to look at the numbers, where there are two in an epoch: a GPU's updates are only
-        asked for in between, and seem done before they are.
+        Taken between two looks at the numbers in one epoch, where there are: in between, a GPU's
+        updates are only queued.
         """
         seconds, images = sum(t for t, _ in self.spans), sum(n for _, n in self.spans)
         if not self.spans:
@@ -212,19 +207,11 @@ class _Means:
 
 
 class Watch:
-    """Is told every record of a training.
-
-    Args:
-        trainer: whose records they are.
-        config: of the stage.
-        film, loggers: are given what is theirs.
-        progress: the bar, or the lines where there is no terminal.
-    """
+    """Passes every record of a training on to film, loggers and progress."""
 
     def __init__(
         self, trainer: Trainer, config: TrainStage, film: Film, loggers: Loggers, progress: Bar
     ) -> None:
-
         self.trainer, self.film, self.loggers, self.progress = trainer, film, loggers, progress
         train = config.train
         last, fid = train.epochs, train.fid_every if train.best_by == "fid" else 0
@@ -266,7 +253,6 @@ class Watch:
         self.loggers.pictures(epoch, self.trainer.update.step, *frame)
 
     def _costs(self) -> list[str]:
-
         rate, left = self.pace.rate(), self.pace.left()
         return [
             *([] if rate is None else [f"{rate:.0f} images/s"]),

@@ -28,11 +28,11 @@ def activation(config: ModelConfig, keep_input: bool = False) -> nn.Module:
     return nn.ReLU(inplace=not keep_input) if config.activation == "relu" else nn.SiLU()
 
 
-def norm_2d(config: ModelConfig, channels: int) -> list[nn.Module]:
-    """Of maps (B, C, H, W): over (B, H, W), over groups of channels, or nothing."""
-    if config.norm == "group":
+def norm_2d(norm: str, channels: int) -> list[nn.Module]:
+    """Of maps (B, C, H, W): `batch` over (B, H, W), `group` over groups of channels; else none."""
+    if norm == "group":
         return [nn.GroupNorm(groups(channels), channels)]
-    return [nn.BatchNorm2d(channels)] if config.norm == "batch" else []
+    return [nn.BatchNorm2d(channels)] if norm == "batch" else []
 
 
 def norm_1d(config: ModelConfig, channels: int, side: int = 1) -> list[nn.Module]:
@@ -62,10 +62,10 @@ class Residual(nn.Module):
         super().__init__()
         bias = config.norm == "none"
         self.branch = nn.Sequential(
-            *norm_2d(config, channels),
+            *norm_2d(config.norm, channels),
             activation(config, keep_input=bias),  # without a norm, the shortcut's own maps
             nn.Conv2d(channels, channels, 3, padding=1, bias=bias),
-            *norm_2d(config, channels),
+            *norm_2d(config.norm, channels),
             activation(config),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
@@ -91,7 +91,7 @@ def down(config: ModelConfig, inputs: int, outputs: int, bare: bool = False) -> 
 
     (B, I, H, W) => (B, O, H/2, W/2)
     """
-    norm = [] if bare else norm_2d(config, outputs)
+    norm = [] if bare else norm_2d(config.norm, outputs)
     # A bias before a norm is subtracted again.
     conv = nn.Conv2d(inputs, outputs, config.kernel, stride=2, padding=1, bias=not norm)
     return nn.Sequential(conv, *norm, activation(config), *residual(config, outputs))
@@ -102,7 +102,7 @@ def up(config: ModelConfig, inputs: int, outputs: int) -> nn.Sequential:
 
     (B, I, H, W) => (B, O, 2H, 2W)
     """
-    norm = norm_2d(config, outputs)
+    norm = norm_2d(config.norm, outputs)
     conv = upsample(config, inputs, outputs, bias=not norm)
     return nn.Sequential(conv, *norm, activation(config), *residual(config, outputs))
 
