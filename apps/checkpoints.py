@@ -19,7 +19,7 @@ from apps import command
 from sharpvae.core.console import exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import amount, try_lock, unlock
-from sharpvae.training.resume import FOLDER, read_ticket
+from sharpvae.training.checkpoints import FOLDER, read_ticket
 
 WIDTH = 100  # columns where there is no terminal
 

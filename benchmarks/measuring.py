@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 from apps import command
+from sharpvae.core.console import exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.datasets.decode import cores
 
@@ -111,4 +112,4 @@ def run(
         if not options.quick:
             Path(__file__).with_name(f"{name}.md").write_text(text, encoding="utf-8")
 
-    return command.exit_code(work)
+    return exit_code(work)

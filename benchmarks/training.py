@@ -49,10 +49,10 @@ from sharpvae.images.packed import Split
 from sharpvae.objective.config import LossConfig
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.schedules import Span
-from sharpvae.objective.terms import kl_divergence, squared_error
+from sharpvae.objective.terms import squared_error
 from sharpvae.training.config import TrainConfig
 from sharpvae.training.loop import Step, Trainer
-from sharpvae.vae.vae import VAE
+from sharpvae.vae.vae import VAE, kl_per_dimension
 
 Tick = Callable[[], None]  # called when an update is done
 Epoch = Callable[[], None]  # a pass over the images
@@ -126,7 +126,8 @@ def plain(
             images = images.to(task.device, memory_format=layout)
             noise = torch.randn(len(images), vae.latent_dim, device=task.device)
             reconstructions, posterior = vae(images, noise)
-            loss = squared_error(images, reconstructions).mean() + kl_divergence(*posterior).mean()
+            nats = kl_per_dimension(*posterior).sum(1)
+            loss = (squared_error(images, reconstructions) + nats).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

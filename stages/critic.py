@@ -23,7 +23,6 @@ VARIANCE_IMAGES = 512  # images from which the scale of each layer is measured
 def main() -> None:
     """Train on the half of the training split that the judge never sees."""
     config = load_stage(Path("configs/critic.json"), CriticStage)
-
     device = select(config.device)
     train = Feed(load_split(PREPARED, "train"), device)
     validation = Feed(load_split(PREPARED, "validation"), device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -60,7 +61,8 @@ def environments() -> list[dict[str, str]]:
 
 
 def run(module: str, function: str, place: str) -> None:
-    """One of the processes."""
+    """One of the processes, which hears SIGINT even where nohup or a shell had it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     with joined(torch.device("cpu"), timeout=60):
         result = getattr(importlib.import_module(module), function)()

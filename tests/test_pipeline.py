@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sharpvae.training.resume import CODE
+from sharpvae.training.checkpoints import CODE
 from tests.imports import REPOSITORY, closure, imported_names
 
 STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]

@@ -15,19 +15,19 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from sharpvae.core.console import INTERRUPTED
 from sharpvae.core.errors import UserError
 from sharpvae.distributed.processes import ABANDONED
 
 if TYPE_CHECKING:
     from torch.distributed.launcher.api import LaunchConfig
 
-
 RENDEZVOUS = "SHARPVAE_RENDEZVOUS"  # <host>:<port>, for the launchers on the machines of a job
 GRACE = 30  # seconds that PyTorch's launcher gives interrupted processes before it kills them
-INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
 _ENDED = "all processes have ended"
 _FIRST_PORT, _PORTS = 20000, 10000  # below those that Linux hands out by itself, from 32768
 
@@ -36,7 +36,7 @@ def launch(command: list[str], devices: int, nodes: int, place: str) -> None:
     """Run `command` in `devices` processes on each of `nodes` machines, until all have ended.
 
     With several nodes it calls `srun`, which runs `command` once on each machine of the SLURM job;
-    there it comes back here, starts the processes of that machine and exits with them.
+    there this function starts the processes of that machine and exits with them.
 
     Args:
         command: such as `[sys.executable, "-m", "stages.train", variant, seed]`.
@@ -55,7 +55,7 @@ def launch(command: list[str], devices: int, nodes: int, place: str) -> None:
     with _quiet(devices, nodes):
         _check_devices(devices, place)
         _on_this_machine(command, devices, nodes, rendezvous)
-    if rendezvous is not None:  # the caller's caller goes on, once, where it called srun
+    if rendezvous is not None:  # the stage continues only in the process that called srun
         raise SystemExit(0)
 
 
@@ -84,8 +84,16 @@ def _check_devices(devices: int, place: str) -> None:
 def _on_all_machines(command: list[str], devices: int, nodes: int) -> None:
     job, machines = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_JOB_NODELIST")
     if not job or not machines:
-        raise UserError("train.nodes", "1 outside of a SLURM job", str(nodes), _by_hand(
-            command, devices, nodes))  # fmt: skip
+        run = (
+            f"torchrun --nnodes={nodes} --nproc-per-node={devices} --rdzv-backend=c10d "
+            f"--rdzv-endpoint=<first machine>:29500 --rdzv-id=sharpvae {' '.join(command[1:])}"
+        )
+        by_hand = (
+            "submit it with sbatch (docs/machines.md), or run the stages before it by `dvc repro "
+            f"critic`, then on each machine, in the same folder,\n    {run}\n  and then, once, "
+            f"`dvc commit -f train@{'-'.join(command[-2:])}`"
+        )
+        raise UserError("train.nodes", "1 outside of a SLURM job", str(nodes), by_hand)
     missing = [name for name in ("srun", "scontrol") if shutil.which(name) is None]
     if missing:
         raise UserError("train.nodes", "SLURM's commands on PATH", f"no {' and no '.join(missing)}")
@@ -103,23 +111,9 @@ def _on_all_machines(command: list[str], devices: int, nodes: int) -> None:
         raise UserError("train.nodes", "srun to end well", _ending(code), "see the messages above")
 
 
-def _by_hand(command: list[str], devices: int, nodes: int) -> str:
-    """How to start the processes where no SLURM does."""
-    run = (
-        f"torchrun --nnodes={nodes} --nproc-per-node={devices} --rdzv-backend=c10d "
-        f"--rdzv-endpoint=<first machine>:29500 --rdzv-id=sharpvae {' '.join(command[1:])}"
-    )
-    return (
-        "submit it with sbatch (docs/machines.md), or run the stages before it by `dvc repro "
-        f"critic`, then on each machine, in the same folder,\n    {run}\n  and then, once, "
-        f"`dvc commit -f train@{'-'.join(command[-2:])}`"
-    )
-
-
 def _followed(step: list[str], environment: dict[str, str]) -> int:
-    """Run `step` to its end and return its exit code; a signal reaches it as SIGTERM.
-
-    `srun` takes a single SIGINT for a question about its state.
+    """The exit code of `step`; a signal reaches it as SIGTERM, since `srun` only reports its state
+    at a single SIGINT.
     """
     with _first_signal_raises(KeyboardInterrupt):
         process = subprocess.Popen(step, env=environment, start_new_session=True)
@@ -141,17 +135,14 @@ def _on_this_machine(command: list[str], devices: int, nodes: int, rendezvous: s
     from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import elastic_launch
 
-    def interrupted() -> SignalException:
-        return SignalException("interrupted", signal.SIGINT)  # which the workers are sent
-
+    interrupted = partial(SignalException, "interrupted", signal.SIGINT)  # which workers are sent
     with tempfile.TemporaryDirectory(prefix="sharpvae-") as logs, _first_signal_raises(interrupted):
         try:
             elastic_launch(_settings(devices, nodes, rendezvous, logs), command[0])(*command[1:])
         except SignalException:
             raise KeyboardInterrupt(_ENDED) from None
         except ChildFailedError as error:
-            failures = error.failures.values()
-            earliest = min(failure.timestamp for failure in failures)
+            earliest = min(failure.timestamp for failure in error.failures.values())
             soon = {
                 rank: failure.exitcode
                 for rank, failure in error.failures.items()
@@ -197,31 +188,22 @@ def _verdict(codes: dict[int, int], nodes: int) -> BaseException:
         codes: exit code of each process of this machine that failed by itself or was ended for it,
             by rank; negative for a signal.
     """
-    causes = {
-        rank: code
-        for rank, code in sorted(codes.items())
-        if code not in (ABANDONED, -signal.SIGTERM, INTERRUPTED)
-    }
+    where, expected = "train.devices", "every process to come to the end"
+    effects = (ABANDONED, -signal.SIGTERM, INTERRUPTED)
+    causes = {rank: code for rank, code in sorted(codes.items()) if code not in effects}
     if causes:
         found = ", ".join(f"process {rank} {_ending(code)}" for rank, code in causes.items())
-        killed = -signal.SIGKILL in causes.values()
-        memory = "the system kills what takes too much memory: lower train.batch_size or "
-        return UserError(
-            "train.devices",
-            "every process to come to the end",
-            found,
-            memory + "train.devices" if killed else "see its message above",
-        )
+        remedy = "see its message above"
+        if -signal.SIGKILL in causes.values():
+            remedy = "the system kills what takes too much memory: lower train.batch_size or "
+            remedy += "train.devices"
+        return UserError(where, expected, found, remedy)
     if INTERRUPTED in codes.values():
         return KeyboardInterrupt(_ENDED)
     if nodes > 1:  # the launcher of the machine where it began has the message
         return SystemExit(ABANDONED)
-    return UserError(
-        "train.devices",
-        "every process to come to the end",
-        f"processes {', '.join(map(str, sorted(codes)))} lost the connection to the others, or "
-        "waited too long for them",
-    )
+    lost = f"processes {', '.join(map(str, sorted(codes)))} lost the connection to the others, or "
+    return UserError(where, expected, lost + "waited too long for them")
 
 
 def _ending(code: int) -> str:
@@ -232,10 +214,7 @@ def _ending(code: int) -> str:
 
 @contextmanager
 def _first_signal_raises(exception: Callable[[], BaseException]) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP raise within the block, but once: the way out is not cut short.
-
-    Those that are ignored stay so, as under nohup.
-    """
+    """Ctrl-C, SIGTERM and SIGHUP raise once within the block; ignored ones stay so, as in nohup."""
     all_three = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     names = [name for name in all_three if signal.getsignal(name) is not signal.SIG_IGN]
 
@@ -255,12 +234,14 @@ def _first_signal_raises(exception: Callable[[], BaseException]) -> Iterator[Non
 
 @contextmanager
 def _quiet(devices: int, nodes: int) -> Iterator[None]:
-    """The environment of the workers, and PyTorch's launcher without its logs.
-
-    Left to itself, torchrun gives each worker a single thread.
+    """The environment of the workers, with threads, which torchrun would not give them; and
+    PyTorch's launcher without its logs.
     """
     before = dict(os.environ)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // devices)))
+    # Those that this process may use; SLURM and containers give less than there are.
+    affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // devices)))
     os.environ.setdefault("PYTHONUNBUFFERED", "1")  # or lines would come late and out of order
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     loopback = {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}
@@ -274,10 +255,3 @@ def _quiet(devices: int, nodes: int) -> Iterator[None]:
         logging.disable(level)
         os.environ.clear()
         os.environ.update(before)
-
-
-def _cores() -> int:
-    """Those that this process may use; SLURM and containers give less than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,9 +1,7 @@
-"""Several processes that train one network: who this one is, and what they add up together.
+"""Several processes that train one network: ranks, reductions, batch norm over all of them.
 
-Without a process group every function here is that of a single process, which leaves what it is
-given as it is. Where there is one, all processes must call each of `total`, `least`, `mean`,
-`average` and `first_says` equally often and in the same order, or they wait for each other until
-the timeout.
+In a single process every reduction returns what it is given. Of several, all must call the same
+reductions in the same order, or they wait for each other until the timeout.
 """
 
 from __future__ import annotations
@@ -19,8 +17,6 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-
-from sharpvae.core.errors import UserError
 
 ABANDONED = 75  # exit code of a process whose peers have gone; the launcher looks for another cause
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # torchrun's
@@ -60,79 +56,75 @@ def alone() -> Iterator[None]:
 
 
 @torch.no_grad()
-def total(tensor: Tensor) -> Tensor:
+def all_reduce(tensor: Tensor) -> Tensor:
     """The sum over all processes, without gradient; of any shape, the same in each process."""
-    if world() == 1:
-        return tensor
-    added = tensor.detach().clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(added)
-    return added
+    return _reduced(tensor, dist.ReduceOp.SUM)
 
 
 @torch.no_grad()
-def least(tensor: Tensor) -> Tensor:
+def all_reduce_min(tensor: Tensor) -> Tensor:
     """The smallest over all processes, element by element; of any shape, the same in each."""
+    return _reduced(tensor, dist.ReduceOp.MIN)
+
+
+def _reduced(tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
     if world() == 1:
         return tensor
-    smallest = tensor.detach().clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(smallest, dist.ReduceOp.MIN)
-    return smallest
+    result = tensor.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(result, operation)
+    return result
 
 
-def mean(tensor: Tensor) -> Tensor:
+def all_reduce_mean(tensor: Tensor) -> Tensor:
     """The mean over all processes, without gradient; of any shape, the same in each process.
 
     The mean of means is the mean over all images where each process has equally many.
     """
-    return tensor if world() == 1 else total(tensor) / world()
+    return tensor if world() == 1 else all_reduce(tensor) / world()
 
 
 class _Mean(torch.autograd.Function):
-    """`mean` with a gradient: that of the mean of the processes' losses.
-
-    With m = sum_s(x_s) / W and L = sum_r(L_r) / W, and gradients that are averaged over processes
-    at the end, process s has to pass on W * dL/dx_s = sum_r(dL_r/dm) / W: the mean once more.
+    """With m = sum_s(x_s) / W and L = sum_r(L_r) / W, and gradients averaged at the end, process s
+    has to pass on W * dL/dx_s = sum_r(dL_r/dm) / W: the mean once more.
     """
 
     @staticmethod
     def forward(ctx: object, tensor: Tensor) -> Tensor:
-        return mean(tensor)
+        return all_reduce_mean(tensor)
 
     @staticmethod
     def backward(ctx: object, gradient: Tensor) -> Tensor:
-        return mean(gradient)
+        return all_reduce_mean(gradient)
 
 
-def differentiable_mean(tensor: Tensor) -> Tensor:
-    """`mean` through which gradients flow, right once they are averaged over processes."""
-    if world() == 1:
-        return tensor
-    result: Tensor = _Mean.apply(tensor)
+def all_reduce_mean_with_gradient(tensor: Tensor) -> Tensor:
+    """`all_reduce_mean` with a gradient, right once it is averaged over the processes."""
+    result: Tensor = tensor if world() == 1 else _Mean.apply(tensor)
     return result
 
 
 @torch.no_grad()
-def average(tensors: Iterable[Tensor]) -> None:
-    """Put the mean over all processes in the place of each tensor, such as gradients; in one go.
+def average_gradients(gradients: Iterable[Tensor]) -> None:
+    """Replace each tensor by its mean over all processes, in a single exchange.
 
-    tensors: of any shapes, one dtype and device, the same list in each process.
+    gradients: of any shapes, one dtype and device, the same list in each process.
     """
     if world() == 1:
         return
-    some = list(tensors)
-    flat = mean(torch.cat([tensor.reshape(-1) for tensor in some]))
+    some = list(gradients)
+    flat = all_reduce_mean(torch.cat([tensor.reshape(-1) for tensor in some]))
     for tensor, values in zip(some, flat.split([tensor.numel() for tensor in some]), strict=True):
         tensor.copy_(values.view(tensor.shape))
 
 
-def first_says(value: float) -> float:
-    """The number that process 0 passed; what the others passed does not matter."""
+def broadcast(value: float) -> float:
+    """The number that rank 0 passed; what the others passed does not matter."""
     if world() == 1:
         return value
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    said = torch.tensor(value, dtype=torch.float64, device=device)
-    dist.broadcast(said, 0)
-    return float(said)
+    sent = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.broadcast(sent, 0)
+    return float(sent)
 
 
 def rows(batch_size: int, accumulate: int, rank: int, world: int) -> Tensor:
@@ -145,17 +137,10 @@ def rows(batch_size: int, accumulate: int, rank: int, world: int) -> Tensor:
         int64 (batch_size / world,): piece after piece, b = batch_size / (accumulate * world) each.
 
     Raises:
-        UserError: the batch has no whole number of rows for each piece and process.
+        ValueError: no such b; see `training.config.indivisible`.
     """
-    parts = accumulate * world
-    if batch_size % parts:
-        raise UserError(
-            "train.batch_size",
-            f"a multiple of {parts}: train.accumulate {accumulate} x {world} processes "
-            "(train.devices x train.nodes)",
-            str(batch_size),
-            f"set it to {max(1, round(batch_size / parts)) * parts}",
-        )
+    if batch_size % (accumulate * world):
+        raise ValueError(f"{batch_size} rows in {accumulate} x {world} parts")
     return torch.arange(batch_size).view(accumulate, world, -1)[:, rank].flatten()
 
 
@@ -163,10 +148,10 @@ def rows(batch_size: int, accumulate: int, rank: int, world: int) -> Tensor:
 def joined(device: torch.device, timeout: float) -> Iterator[torch.device]:
     """Belong to the processes that torchrun started; one process alone gets its device back.
 
-    SIGINT and SIGTERM are left to process 0: the others ignore them inside the block, so that they
-    are there for its last checkpoint, and end when process 0 has gone. A process whose peers have
-    gone exits with `ABANDONED` and without a word, since the one that failed has said why. After
-    any exception the group is left to end with the process.
+    SIGINT and SIGTERM are left to rank 0: the others ignore them, so that they take part in its
+    last checkpoint, and end when it has gone. A process that has lost its peers exits with
+    `ABANDONED` and no message, since the one that failed has said why. After any exception the
+    group is left to end with the process.
 
     Args:
         device: its index is replaced by LOCAL_RANK on CUDA, where NCCL connects; else Gloo does.
@@ -188,34 +173,22 @@ def joined(device: torch.device, timeout: float) -> Iterator[torch.device]:
             timeout=timedelta(seconds=timeout),
             device_id=device if backend == "nccl" else None,
         )
-        with _interrupts_left_to_the_first():
+        main = threading.current_thread() is threading.main_thread()
+        names = (signal.SIGINT, signal.SIGTERM) if main and not is_first() else ()
+        before = {name: signal.signal(name, signal.SIG_IGN) for name in names}
+        try:
             yield device
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
     except RuntimeError as error:
-        if not _is_loss_of_a_peer(error):
+        # NCCL, the store and the network have types of errors; Gloo tells by its file names alone.
+        if not isinstance(error, dist.DistError) and "gloo/" not in str(error):
             raise
         time.sleep(_PATIENCE)
         raise SystemExit(ABANDONED) from None
     # Only where all went well: to leave in order, NCCL waits for what the others still owe.
     dist.destroy_process_group()
-
-
-@contextmanager
-def _interrupts_left_to_the_first() -> Iterator[None]:
-    if is_first() or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(name, signal.SIG_IGN) for name in names]
-    try:
-        yield
-    finally:
-        for name, handler in zip(names, before, strict=True):
-            signal.signal(name, handler)
-
-
-def _is_loss_of_a_peer(error: RuntimeError) -> bool:
-    """NCCL, the store and the network have types of errors; Gloo tells by its file names alone."""
-    return isinstance(error, dist.DistError) or "gloo/" in str(error)
 
 
 def _grouped() -> bool:
@@ -228,8 +201,7 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d
 class BatchNormOfAll(nn.modules.batchnorm._BatchNorm):
     """`nn.SyncBatchNorm` for the CPU, where PyTorch has none; each process has equally many rows.
 
-    Parameters, buffers and their names are `nn.BatchNorm2d`'s, so that a state dict of one fits the
-    other. In evaluation, and in a process alone, it is that very function.
+    Its state dict is `nn.BatchNorm2d`'s; in evaluation, or in a single process, so is what it does.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002  # PyTorch's name
@@ -244,9 +216,9 @@ class BatchNormOfAll(nn.modules.batchnorm._BatchNorm):
         values = input if input.dtype == torch.float64 else input.float()
         over = [axis for axis in range(values.dim()) if axis != 1]
         # Deviations from the mean, not a difference of squares, which would cancel.
-        mean = differentiable_mean(values.mean(over, keepdim=True))
+        mean = all_reduce_mean_with_gradient(values.mean(over, keepdim=True))
         deviations = values - mean
-        variance = differentiable_mean(deviations.square().mean(over, keepdim=True))
+        variance = all_reduce_mean_with_gradient(deviations.square().mean(over, keepdim=True))
         self._track(mean, variance, input.numel() // input.shape[1] * world())
         normalised = deviations * torch.rsqrt(variance + self.eps)
         if self.affine:
@@ -277,26 +249,14 @@ def synchronise(module: nn.Module) -> nn.Module:
     if any(parameter.is_cuda for parameter in module.parameters()):
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
         return converted
-    return _converted(module)
-
-
-def _converted(module: nn.Module) -> nn.Module:
-    if isinstance(module, Norm):
-        return _of_all(module)
-    for name, child in module.named_children():
-        new = _converted(child)
-        if new is not child:
-            setattr(module, name, new)
-    return module
-
-
-def _of_all(norm: Norm) -> BatchNormOfAll:
-    """The same layer, of the same parameters and buffers."""
+    if not isinstance(module, Norm):
+        for name, child in module.named_children():
+            setattr(module, name, synchronise(child))
+        return module
     new = BatchNormOfAll(
-        norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats
+        module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
     )
-    for name, parameter in norm.named_parameters(recurse=False):
-        setattr(new, name, parameter)
-    for name, buffer in norm.named_buffers(recurse=False):
-        setattr(new, name, buffer)
-    return new.train(norm.training)
+    tensors = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+    for name, tensor in tensors:
+        setattr(new, name, tensor)
+    return new.train(module.training)

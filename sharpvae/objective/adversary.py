@@ -13,10 +13,14 @@ from torch.nn.utils.parametrizations import spectral_norm
 from sharpvae.distributed import processes
 from sharpvae.objective.config import AdversarialConfig
 from sharpvae.vae.config import ModelConfig
-from sharpvae.vae.layers import groups
+from sharpvae.vae.layers import norm_2d
 
 Norm = Literal["none", "batch", "group", "spectral"]
+Kind = Literal["hinge", "bce"]
 SLOPE = 0.2  # of leaky_relu, as in Isola et al.
+BETAS = (0.5, 0.9)  # of Adam: the shorter memory that moving targets want
+_LARGEST_WEIGHT = 1e4
+_LEAST_GRADIENT = 1e-4
 
 
 class PatchDiscriminator(nn.Module):
@@ -24,9 +28,8 @@ class PatchDiscriminator(nn.Module):
 
     The layout is document 003's: a 3x3 convolution, one of stride 2 for each width between the
     first and the last, a 3x3 one to the last width, and a 1x1 one to the logit. Four widths with
-    kernel 4 see patches of 20 x 20 pixels and give a logit for every 4 x 4.
-
-    Weights start as PyTorch draws them. What one pass costs: `summary.discriminator_layers`.
+    kernel 4 see patches of 20 x 20 pixels and give a logit for every 4 x 4. Weights start as
+    PyTorch draws them.
 
     Args:
         image_channels: 1 or 3.
@@ -50,7 +53,7 @@ class PatchDiscriminator(nn.Module):
         inputs, blocks = image_channels, []
         for position, width in enumerate(widths):
             strided = 0 < position < len(widths) - 1
-            norms = [] if position == 0 else _norm(norm, width)
+            norms = [] if position == 0 else norm_2d(norm, width)
             conv = nn.Conv2d(
                 inputs, width, kernel if strided else 3,
                 stride=2 if strided else 1, padding=1, bias=not norms,
@@ -64,7 +67,7 @@ class PatchDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """float32 (B, C, H, W) in [0, 1] => logits (B, h, w), above 0 where a patch looks real
 
-        H and W must bear the halvings; h and w are they, halved once a strided convolution.
+        h and w are H and W, halved once a strided convolution.
         """
         return self.head(self.body(images * 2 - 1)).squeeze(1)
 
@@ -78,19 +81,8 @@ def configured(
     )
 
 
-def _norm(norm: Norm, channels: int) -> list[nn.Module]:
-    if norm == "group":
-        return [nn.GroupNorm(groups(channels), channels)]
-    return [nn.BatchNorm2d(channels)] if norm == "batch" else []
-
-
 def _spectral(norm: Norm, conv: nn.Conv2d) -> nn.Module:
     return spectral_norm(conv) if norm == "spectral" else conv
-
-
-Kind = Literal["hinge", "bce"]
-_LARGEST_WEIGHT = 1e4
-_LEAST_GRADIENT = 1e-4
 
 
 def deception(kind: Kind, fake: Tensor) -> Tensor:
@@ -120,8 +112,8 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Te
     transformers, eq. 7).
 
     Args:
-        reconstruction, adversarial: scalars whose graphs are kept; of several processes, each has
-            its own, and the gradients are those of their means.
+        reconstruction, adversarial: scalars whose graphs are kept, each process's own; the
+            gradients are those of their means over the processes.
         last_weight: parameter that both depend on.
 
     Returns:
@@ -129,11 +121,8 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Te
     """
     (one,) = torch.autograd.grad(reconstruction, last_weight, retain_graph=True)
     (other,) = torch.autograd.grad(adversarial, last_weight, retain_graph=True)
-    one, other = processes.mean(one), processes.mean(other)
+    one, other = processes.all_reduce_mean(one), processes.all_reduce_mean(other)
     return (one.norm() / (other.norm() + _LEAST_GRADIENT)).clamp(max=_LARGEST_WEIGHT).detach()
-
-
-BETAS = (0.5, 0.9)  # of Adam: the shorter memory that moving targets want
 
 
 class Adversary:
@@ -165,11 +154,10 @@ class Adversary:
         return self.pixels * deception(self.config.loss, logits)
 
     def backward(self, reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> Tensor:
-        """Set the gradient of the discriminator; its loss, a scalar, as it is before the step.
+        """Set the gradient of the discriminator, over all processes; its loss before the step.
 
         Args:
-            reals, fakes: float (B, C, H, W) in [0, 1], pieces of equal size. The fakes are taken
-                as they are, without their graph.
+            reals, fakes: float (B, C, H, W) in [0, 1], pieces of equal size; detached here.
         """
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
@@ -181,6 +169,8 @@ class Adversary:
             loss = discrimination(self.config.loss, real_logits, fake_logits)
             (loss / len(reals) if len(reals) > 1 else loss).backward()
             losses.append(loss.detach())
+        weights = self.discriminator.parameters()
+        processes.average_gradients(w.grad for w in weights if w.grad is not None)
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def state_dict(self) -> dict[str, Any]:
@@ -191,6 +181,6 @@ class Adversary:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Resume from what `state_dict` gave."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -12,14 +12,14 @@ from sharpvae.core.config import NonNegative, Positive, Section, Widths
 class LossWeights(Section):
     """Weight of each reconstruction term; 0 leaves the term out."""
 
-    mse: NonNegative
-    l1: NonNegative
-    bce: NonNegative
-    gaussian: NonNegative
-    frequency: NonNegative
-    perceptual: NonNegative
-    lpips: NonNegative
-    adversarial: NonNegative
+    mse: NonNegative = 0.0
+    l1: NonNegative = 0.0
+    bce: NonNegative = 0.0
+    gaussian: NonNegative = 0.0
+    frequency: NonNegative = 0.0
+    perceptual: NonNegative = 0.0
+    lpips: NonNegative = 0.0
+    adversarial: NonNegative = 0.0
 
 
 class ScheduleConfig(Section):

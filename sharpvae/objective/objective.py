@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from sharpvae.distributed import processes
-from sharpvae.objective.config import LossConfig
+from sharpvae.objective.config import LossConfig, LossWeights
 from sharpvae.objective.schedules import Span, fraction_of_full
-from sharpvae.objective.terms import (
-    absolute_error,
-    cross_entropy,
-    frequency_error,
-    gaussian_nll,
-    kl_per_dimension,
-    spared_kl,
-    squared_error,
-)
+from sharpvae.objective.terms import ALWAYS, TERMS, spared_kl
+from sharpvae.vae.vae import kl_per_dimension
 
 
 def beta_sigma(
@@ -36,11 +27,10 @@ def beta_sigma(
         latent_dim: Z; counts where the KL is averaged over dimensions.
         squared_error: SSE of an image as trained, which decides the decoder's variance under
             `weights.gaussian`; None while it is not known.
-        beta: what a controller (`kl_share`) made of it; None while it is not known, or where there
-            is none.
+        beta: what a controller (`kl_share`) made of it; None without one, or before it is known.
 
     Returns:
-        beta_sigma, or None for an objective without a squared error, or whose is not known yet.
+        beta_sigma; None for an objective without a squared error, or before it is known.
     """
     if loss.kl_share > 0 and beta is None:
         return None
@@ -71,16 +61,16 @@ def share_of_kl(regularisation: Tensor, loss: Tensor) -> Tensor:
     Returns:
         A scalar without gradient, on their device.
     """
-    share = processes.mean(regularisation.detach()) / processes.mean(loss.detach())
-    return torch.nan_to_num(share)
+    kl, whole = (processes.all_reduce_mean(t.detach()) for t in (regularisation, loss))
+    return torch.nan_to_num(kl / whole)
 
 
 def next_beta(beta: Tensor, kl_share: Tensor, target: float, largest: Tensor) -> Tensor:
     """The beta of the next update.
 
     beta * (target / share)^RATE, at most LARGEST_CHANGE up or down, within [LEAST, 1] * largest.
-    It comes to the target from below, because the share is not monotonic in beta: it grows with
-    beta while the posterior pays for what it carries, and falls to nothing where it collapses.
+    It approaches from below: the share grows with beta, but falls to 0 where the posterior
+    collapses.
 
     Args:
         beta: of the last update, > 0.
@@ -89,38 +79,29 @@ def next_beta(beta: Tensor, kl_share: Tensor, target: float, largest: Tensor) ->
         largest: beta never grows above it, > 0.
 
     Returns:
-        A tensor as `beta`, on its device; nothing here waits for the host.
+        A tensor as `beta`, on its device.
     """
     step = (target / kl_share.clamp(min=1e-12)) ** RATE
     step = step.clamp(1 / LARGEST_CHANGE, LARGEST_CHANGE)
     return torch.minimum(torch.maximum(beta * step, LEAST * largest), largest)
 
 
-_ALWAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mse": squared_error,
-    "l1": absolute_error,
-}
-_ON_DEMAND: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "bce": cross_entropy,
-    "gaussian": gaussian_nll,
-    "frequency": frequency_error,
-}
+# Of all weights; the adversarial term needs a discriminator that learns, and is added in training.
+_RECONSTRUCTION = set(LossWeights.model_fields) - {"adversarial"}
 
 
 class Objective(nn.Module):
     """reconstruction_weight * sum_i(w_i * term_i) / n + beta * KL / m, per image.
 
     n is 1 for `reduction: sum` and D = height * width * channels for `mean`; m is 1 for
-    `kl_reduction: sum` and the number of latent dimensions for `mean`. The adversarial term, which
-    needs a discriminator that learns, is `training.adversary`'s; its weight is known here.
+    `kl_reduction: sum` and the number of latent dimensions for `mean`.
 
     Args:
         loss: the `loss` section.
         pixels: D.
         latent_dim: number of latent dimensions.
         span: of the training, for the schedules.
-        perceptual: needed when `loss.weights.perceptual` is above 0.
-        lpips: needed when `loss.weights.lpips` is above 0.
+        perceptual, lpips: needed when their weight in `loss.weights` is above 0.
     """
 
     def __init__(
@@ -133,10 +114,9 @@ class Objective(nn.Module):
         lpips: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if loss.weights.perceptual > 0 and perceptual is None:
-            raise ValueError("loss.weights.perceptual is above 0, but no network was given")
-        if loss.weights.lpips > 0 and lpips is None:
-            raise ValueError("loss.weights.lpips is above 0, but no network was given")
+        for name, network in (("perceptual", perceptual), ("lpips", lpips)):
+            if getattr(loss.weights, name) > 0 and network is None:
+                raise ValueError(f"loss.weights.{name} is above 0, but no network was given")
         self.loss, self.span = loss, span
         self.perceptual = perceptual if loss.weights.perceptual > 0 else None
         self.lpips = lpips if loss.weights.lpips > 0 else None
@@ -150,9 +130,7 @@ class Objective(nn.Module):
 
     def weight(self, term: str, step: int | None = None) -> float:
         """What multiplies a reconstruction term in the total at `step`; None: in the end."""
-        weight: float = getattr(self.loss.weights, term)
-        if term in ("perceptual", "adversarial"):
-            weight *= self._scheduled(term, step)
+        weight: float = getattr(self.loss.weights, term) * self._scheduled(term, step)
         if term == "adversarial" and self.loss.adversarial.adaptive:
             return weight  # of a ratio of gradients, which already knows the scale
         return weight * self.loss.reconstruction_weight / self.per_pixel
@@ -160,24 +138,22 @@ class Objective(nn.Module):
     def terms(
         self, images: Tensor, reconstructions: Tensor, mean: Tensor, log_var: Tensor
     ) -> dict[str, Tensor]:
-        """Every term, unweighted and summed over its elements, so that variants compare.
+        """Every term, unweighted and summed over its elements.
 
         Args:
             images, reconstructions: float32 (B, C, H, W) in [0, 1].
             mean, log_var: of the posterior, (B, Z).
 
         Returns:
-            mse, l1 and kl, with whichever others are in use, (B,) each; `spared_kl` stands in for
-            kl in the total where some of it is free.
+            mse, l1, kl and those in use, (B,) each; `spared_kl` replaces kl in the total where
+            some of it is free.
         """
-        terms = {name: term(images, reconstructions) for name, term in _ALWAYS.items()}
-        for name, term in _ON_DEMAND.items():
-            if getattr(self.loss.weights, name) > 0:
-                terms[name] = term(images, reconstructions)
-        if self.perceptual is not None:
-            terms["perceptual"] = self.perceptual(images, reconstructions)
-        if self.lpips is not None:
-            terms["lpips"] = self.lpips(images, reconstructions)
+        functions = {**TERMS, "perceptual": self.perceptual, "lpips": self.lpips}
+        terms: dict[str, Tensor] = {
+            name: function(images, reconstructions)
+            for name, function in functions.items()
+            if function is not None and (name in ALWAYS or getattr(self.loss.weights, name) > 0)
+        }
         per_dimension = kl_per_dimension(mean, log_var)
         terms["kl"] = per_dimension.sum(1)
         if self.spares_kl:
@@ -189,9 +165,7 @@ class Objective(nn.Module):
         """The weighted sum of the reconstruction terms at `step`.  (B,) each => (B,)"""
         total: Tensor | None = None
         for name in terms:
-            if name in ("kl", "spared_kl", "adversarial"):
-                continue
-            weight = self.weight(name, step)
+            weight = self.weight(name, step) if name in _RECONSTRUCTION else 0
             if weight > 0:
                 total = weight * terms[name] + (0 if total is None else total)
         if total is None:  # while the only term waits for its schedule
@@ -209,6 +183,7 @@ class Objective(nn.Module):
         return self.reconstruction(terms, step) + self.regularisation(terms, beta)
 
     def _scheduled(self, term: str, step: int | None) -> float:
-        if step is None:
+        schedule = getattr(self.loss.schedules, term, None)
+        if step is None or schedule is None:
             return 1.0
-        return fraction_of_full(getattr(self.loss.schedules, term), step, self.span)
+        return fraction_of_full(schedule, step, self.span)

@@ -65,13 +65,9 @@ def _rise(shape: str, x: float) -> float:
     if shape == "cosine":
         return (1 - math.cos(math.pi * x)) / 2
     if shape == "sigmoid":
-        low, here, high = (_logistic(t) for t in (0.0, x, 1.0))
+        low, here, high = (1 / (1 + math.exp(-_STEEPNESS * (t - 0.5))) for t in (0.0, x, 1.0))
         return (here - low) / (high - low)
     return x
-
-
-def _logistic(x: float) -> float:
-    return 1 / (1 + math.exp(-_STEEPNESS * (x - 0.5)))
 
 
 def never_starts(schedule: ScheduleConfig, span: Span) -> bool:
@@ -79,6 +75,28 @@ def never_starts(schedule: ScheduleConfig, span: Span) -> bool:
     if schedule.shape == "cyclic":  # which is 0 again at the beginning of each cycle
         schedule = schedule.model_copy(update={"shape": "linear"})
     return fraction_of_full(schedule, span.steps - 1, span) == 0
+
+
+def late_start(
+    schedule: ScheduleConfig, weight: float, epochs: int, epoch_steps: int | None = None
+) -> str | None:
+    """What `start` has to be, where a weight above 0 would stay 0 to the end; else None.
+
+    Args:
+        epochs: of the training.
+        epoch_steps: updates an epoch; None while there is no data, and then a start that is
+            counted in updates passes.
+    """
+    if weight == 0:
+        return None
+    if epoch_steps is not None:
+        span = Span(epoch_steps, epochs)
+        late = never_starts(schedule, span)
+        return f"before the last of the {span.steps} updates" if late else None
+    end = {"epochs": epochs, "fraction": 1}.get(schedule.unit)
+    if end is None or schedule.start < end:
+        return None
+    return f"below {end}, where training is at its end"
 
 
 def lr_factor(kind: str, step: int, span: Span, warmup: float, factor: float, every: int) -> float:

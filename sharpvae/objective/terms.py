@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -36,15 +37,14 @@ def cross_entropy(images: Tensor, reconstructions: Tensor) -> Tensor:
 def gaussian_nll(images: Tensor, reconstructions: Tensor) -> Tensor:
     """Negative log-likelihood in nats of a Gaussian decoder with its best shared variance.
 
-    The variance is the batch's mean squared error, which minimises the batch's likelihood in
-    closed form (Rybkin et al. 2021, Simple and effective VAE training with calibrated decoders),
-    so no weight is left to tune. Its gradient is that of SSE / (2 variance). The batch is that of
-    all processes.
+    The variance is the mean squared error of the whole batch, the optimum in closed form (Rybkin
+    et al. 2021, Simple and effective VAE training with calibrated decoders), so no weight is left
+    to tune. Its gradient is that of SSE / (2 variance).
     (B, C, H, W) twice => (B,)
     """
     error = squared_error(images, reconstructions)
     pixels = images[0].numel()
-    mean = processes.mean(error.detach().mean())
+    mean = processes.all_reduce_mean(error.detach().mean())
     variance = (mean / pixels).clamp(min=_LEAST_VARIANCE)
     return error / (2 * variance) + 0.5 * pixels * torch.log(2 * math.pi * variance)
 
@@ -66,26 +66,12 @@ def frequency_error(images: Tensor, reconstructions: Tensor) -> Tensor:
     return (weight * power).flatten(1).sum(1)
 
 
-def kl_per_dimension(mean: Tensor, log_var: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_var)) || N(0, 1)) in nats (Kingma & Welling 2014, appendix B).
-
-    (B, Z) twice => (B, Z)
-    """
-    return 0.5 * (mean.square() + torch.exp(log_var) - 1 - log_var)
-
-
-def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
-    """KL of the whole posterior in nats, summed over the dimensions.  (B, Z) twice => (B,)"""
-    return kl_per_dimension(mean, log_var).sum(1)
-
-
 def spared_kl(per_dimension: Tensor, free_bits: float, floor: float) -> Tensor:
-    """The KL of which some is free: what is optimised where the KL must not go to zero.
+    """The KL that is optimised where some of it is free, so that it does not go to zero.
 
-    A dimension whose KL, averaged over the batch of all processes, is below `free_bits` costs
-    exactly that and has no gradient (Kingma et al. 2016, Improved variational inference with
-    inverse autoregressive flow). An image whose sum is then below `floor` costs `floor` and has
-    none either.
+    A dimension whose KL, averaged over the whole batch, is below `free_bits` costs exactly that
+    and has no gradient (Kingma et al. 2016, Improved variational inference with inverse
+    autoregressive flow). An image whose sum is then below `floor` costs `floor`, likewise.
 
     Args:
         per_dimension: KL in nats, (B, Z).
@@ -96,6 +82,17 @@ def spared_kl(per_dimension: Tensor, free_bits: float, floor: float) -> Tensor:
         (B,)
     """
     if free_bits > 0:
-        used = processes.mean(per_dimension.detach().mean(0)) > free_bits
+        used = processes.all_reduce_mean(per_dimension.detach().mean(0)) > free_bits
         per_dimension = torch.where(used, per_dimension, free_bits)
     return per_dimension.sum(1).clamp(min=floor)
+
+
+# Every term that needs no network. To add one: an entry here, and its weight in `LossWeights`.
+TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": squared_error,
+    "l1": absolute_error,
+    "bce": cross_entropy,
+    "gaussian": gaussian_nll,
+    "frequency": frequency_error,
+}
+ALWAYS = ("mse", "l1")  # computed whatever their weights, so that variants compare

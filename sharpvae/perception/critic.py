@@ -65,9 +65,8 @@ def learn_half(
         report: called with the epoch (from 1) and its mean loss.
 
     Returns:
-        The network on the device of the feeds, and its description: `task`, `classes`,
-        `image_channels`, `widths`, `images` (how many it learned from), `accuracy` (on the
-        validation split).
+        The network on the device of the feeds, and its description: task, classes,
+        image_channels, widths, images (how many it learned from), accuracy (on validation).
     """
     task = task_for(train.labels)
     with global_seed(config.seed, purpose):
@@ -96,11 +95,8 @@ def train_classifier(
 
     Args:
         network: float32 (B, C, H, W) in [0, 1] => logits (B, task.classes); on the feed's device.
-        task: `labels` needs a feed with labels; `rotations` makes its own.
         positions: int64 (M,), the images of `feed` to learn from.
-        config: `judge` or `critic` section.
-        purpose: of its random draws, beside `config.seed`.
-        report: called with the epoch (from 1) and its mean loss.
+        purpose, report: as of `learn_half`.
     """
     random = generator(config.seed, f"classifier-{purpose}")
     steps = max(1, len(positions) // config.batch_size)
@@ -151,7 +147,7 @@ PURPOSE = "Critic"  # of its random draws; another word is another critic, and o
 class Critic(nn.Module):
     """A plain stack of 3x3 convolutions with average pooling, in the manner of VGG.
 
-    Smooth pooling and no batch norm keep its gradient with respect to the image well behaved.
+    Smooth pooling and no batch norm keep its gradient to the image smooth.
 
     Args:
         image_channels: 1 or 3.
@@ -191,14 +187,14 @@ class Critic(nn.Module):
 
 
 class CriticFeatures(nn.Module):
-    """The critic as a perceptual network: images in, feature maps out."""
+    """The critic as a perceptual network: images in, the feature maps of its blocks out."""
 
     def __init__(self, critic: Critic) -> None:
         super().__init__()
         self.critic = critic
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """float32 (B, C, H, W) in [0, 1] => one (B, F, h, w) a block"""
+        """As `Critic.features`."""
         return self.critic.features(images)
 
 

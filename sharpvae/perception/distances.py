@@ -23,10 +23,8 @@ _BUILDERS = {"alexnet": alexnet, "vgg16": vgg16, "vgg19": vgg19}
 
 
 class ImageNetFeatures(nn.Module):
-    """Feature maps of a network trained on ImageNet.
-
-    AlexNet is Krizhevsky (2014), VGG-16 and VGG-19 are Simonyan & Zisserman (2015). Images are
-    brought to the mean and deviation on which torchvision trained them.
+    """Feature maps of a network trained on ImageNet: AlexNet (Krizhevsky 2014) or VGG (Simonyan &
+    Zisserman 2015), of images brought to the mean and deviation that torchvision trained on.
 
     Args:
         name: `alexnet`, `vgg16` or `vgg19`.
@@ -106,9 +104,7 @@ LAYERS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29)}
 
 
 def channel_weights(network: str) -> list[Tensor]:
-    """The weights, calibrated on human judgements, of every channel of every layer.
-
-    The file is part of the package, which is not imported: it would bring its training tools.
+    """The weights of every channel of every layer, calibrated on human judgements (LPIPS).
 
     Args:
         network: `alex` or `vgg`.
@@ -119,7 +115,7 @@ def channel_weights(network: str) -> list[Tensor]:
     Raises:
         UserError: the package is not installed, or its file is damaged.
     """
-    package = find_spec("lpips")
+    package = find_spec("lpips")  # not imported: it would bring its training tools
     if package is None or package.origin is None:
         raise UserError("loss.lpips", "the package lpips", "it is not installed", "make setup")
     path = Path(package.origin).parent / "weights" / "v0.1" / f"{network}.pth"
@@ -154,8 +150,7 @@ class PerceptualDistance(nn.Module):
 
         distance = D * mean_l( sum (f_l - g_l)^2 / (n_l * v_l) )
 
-    D = height * width * channels puts it in the scale of an error summed over pixels: a
-    reconstruction that explains none of the features' variance costs about D.
+    D = height * width * channels puts it in the scale of an error summed over pixels.
 
     Args:
         network: frozen here; its gradient still reaches the reconstruction.
@@ -185,9 +180,7 @@ class NormalisedDistance(nn.Module):
 
         distance = D * sum_l mean_{h,w} sum_c w_lc (f_lc - g_lc)^2
 
-    which is LPIPS with its calibrated w (Zhang et al. 2018, equation 1), and the plain mean over
-    channels with w_lc = 1 / F_l. D = height * width * channels puts it in the scale of an error
-    summed over pixels.
+    which is LPIPS with its calibrated w (Zhang et al. 2018, equation 1). D as above.
 
     Args:
         network: frozen here; its gradient still reaches the reconstruction.
@@ -207,11 +200,9 @@ class NormalisedDistance(nn.Module):
         with torch.no_grad():
             targets = [_unit(layer) for layer in self.network(images)]
         total = torch.zeros(len(images), device=images.device, dtype=images.dtype)
-        for index, (f, layer) in enumerate(
-            zip(targets, self.network(reconstructions), strict=True)
-        ):
+        weights, layers = self.channel_weights, self.network(reconstructions)
+        for index, (f, layer) in enumerate(zip(targets, layers, strict=True)):
             squares = (f - _unit(layer)).square().mean((2, 3))
-            weights = self.channel_weights
             total = total + (squares.mean(1) if weights is None else squares @ weights[index])
         return total * images[0].numel()
 
@@ -219,8 +210,7 @@ class NormalisedDistance(nn.Module):
 def _unit(features: Tensor) -> Tensor:
     """Every position's vector of channels at length 1; where all channels are 0 they stay 0.
 
-    The root is kept away from 0, where its gradient would be infinite and that of a position
-    without any active feature not a number.
+    The root is kept away from 0, where its gradient is infinite.
     """
     length = features.square().sum(1, keepdim=True).clamp_min(_SHORTEST**2).sqrt()
     return features / (length + _SHORTEST)

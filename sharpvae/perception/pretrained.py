@@ -20,7 +20,7 @@ class Pretrained:
     Attributes:
         name: what `python -m apps.weights` calls it.
         title: what it is, for messages.
-        file: its published name, whose end is the beginning of its SHA-256.
+        file: its published name, which ends in the first digits of its SHA-256.
         base: public address of the folder that holds it.
         size: bytes, about.
     """
@@ -68,7 +68,7 @@ PRETRAINED = {
 
 
 def cache() -> Path:
-    """The folder in which torch keeps weights, as `torch.hub` finds it, without importing torch."""
+    """The folder in which `torch.hub` keeps weights."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or f"{base}/torch"
     return Path(os.path.expanduser(home)) / "hub" / "checkpoints"

@@ -18,7 +18,7 @@ from sharpvae.images.tiles import grid
 from sharpvae.sampling.config import SampleConfig
 from sharpvae.sampling.mixture import Codes
 from sharpvae.vae.draw import Encoded, decode, prior_noise, to_packed
-from sharpvae.vae.vae import VAE
+from sharpvae.vae.vae import VAE, kl_per_dimension
 
 _PARALLEL = 1e-4  # sine of the angle below which a spherical path is taken straight
 
@@ -138,9 +138,8 @@ class Explorer:
         All other dimensions stay at the posterior mean of the first test image.
         """
         config = self.config.traversal
-        log_var = self.encoded.log_var.astype(np.float64)
-        square = self.encoded.mean.astype(np.float64) ** 2
-        kl = 0.5 * (square + np.exp(log_var) - 1 - log_var).mean(axis=0)
+        mean, log_var = (torch.from_numpy(a).double() for a in self.encoded[1:])
+        kl = kl_per_dimension(mean, log_var).numpy().mean(axis=0)
         best = np.argsort(-kl, kind="stable")[: config.dimensions].tolist()
         codes = traverse(self._mean(0), best, config.reach, config.steps).flatten(0, 1)
         rows = [{"dimension": index, "kl": float(kl[index])} for index in best]

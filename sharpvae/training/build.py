@@ -1,4 +1,4 @@
-"""In which precision a network computes."""
+"""Networks, objective and trainer, as configured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sharpvae.images.packed import load_card
 from sharpvae.objective.adversary import Adversary, configured
 from sharpvae.objective.config import LossConfig
 from sharpvae.objective.objective import Objective, beta_sigma
-from sharpvae.objective.schedules import Span, never_starts
+from sharpvae.objective.schedules import Span, late_start
 from sharpvae.perception.critic import CriticFeatures, load_critic
 from sharpvae.perception.distances import (
     LAYERS,
@@ -52,7 +52,7 @@ def perceptual_distance(
     """
     if loss.weights.perceptual == 0:
         return None
-    section = loss.perceptual
+    section, variances = loss.perceptual, None
     network: CriticFeatures | ImageNetFeatures
     if section.network == "critic":
         network = CriticFeatures(load_critic(critic))
@@ -60,7 +60,6 @@ def perceptual_distance(
     else:
         weights = _perceptual_weights(loss)
         network = ImageNetFeatures(section.network, weights, section.layers, section.resize)
-        variances = None
     if section.distance == "normalised":
         return NormalisedDistance(network).to(images.device)
     if variances is None:
@@ -76,10 +75,8 @@ def lpips_distance(loss: LossConfig, device: torch.device) -> NormalisedDistance
     """
     if loss.weights.lpips == 0:
         return None
-    kind = loss.lpips.network
-    network = ImageNetFeatures(
-        LPIPS_TRUNKS[kind], _lpips_weights(loss), LAYERS[kind], key=_LPIPS_KEY
-    )
+    kind, weights = loss.lpips.network, _lpips_weights(loss)
+    network = ImageNetFeatures(LPIPS_TRUNKS[kind], weights, LAYERS[kind], key=_LPIPS_KEY)
     return NormalisedDistance(network, channel_weights(kind)).to(device)
 
 
@@ -129,7 +126,22 @@ def build(
         UserError: the configuration does not fit the data; weights are missing.
     """
     span = Span(train.count // config.train.batch_size, config.train.epochs)
-    _check_start(config, span)
+    for term in ("perceptual", "adversarial"):
+        schedule = getattr(config.loss.schedules, term)
+        weight = getattr(config.loss.weights, term)
+        late = late_start(schedule, weight, span.epochs, span.epoch_steps)
+        if late is not None:
+            raise UserError(
+                f"variants.{config.variant}.loss.schedules.{term}.start",
+                late,
+                f"{schedule.start:g} {schedule.unit}",
+                f"start earlier, train longer, or set loss.weights.{term}: 0",
+            )
+    adversary, section = None, config.loss.adversarial
+    if config.loss.weights.adversarial > 0:
+        with global_seed(seed, "discriminator"):
+            discriminator = configured(section, config.model, train.channels)
+        adversary = Adversary(discriminator.to(train.device), section, train.pixels)
     with global_seed(seed, "weights"):
         vae = VAE(config.model, train.channels, train.image_size, classes(config, prepared))
     images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
@@ -150,7 +162,7 @@ def build(
         seed,
         f"variant {config.variant}, seed {seed} (configs/{config.variant}/train.json)",
         config.logging.every,
-        _adversary(config, train, seed),
+        adversary,
         fid,
     )
 
@@ -191,31 +203,3 @@ def summary(config: TrainStage, trainer: Trainer) -> dict[str, Any]:
             config.loss, trainer.train.pixels, config.model.latent_dim, error, beta
         ),
     }
-
-
-def _adversary(config: TrainStage, train: Feed, seed: int) -> Adversary | None:
-    """The discriminator as configured, or None where its weight is 0."""
-    if config.loss.weights.adversarial == 0:
-        return None
-    section = config.loss.adversarial
-    with global_seed(seed, "discriminator"):
-        discriminator = configured(section, config.model, train.channels)
-    return Adversary(discriminator.to(train.device), section, train.pixels)
-
-
-def _check_start(config: TrainStage, span: Span) -> None:
-    """A weight above 0 that is still 0 at the last update is a mistake.
-
-    Raises:
-        UserError: naming the schedule. `configure` finds those that do not count in updates.
-    """
-    weights = config.loss.weights
-    for term in ("perceptual", "adversarial"):
-        schedule = getattr(config.loss.schedules, term)
-        if getattr(weights, term) > 0 and never_starts(schedule, span):
-            raise UserError(
-                f"variants.{config.variant}.loss.schedules.{term}.start",
-                f"before the last of the {span.steps} updates",
-                f"{schedule.start:g} {schedule.unit}",
-                f"start earlier, train longer, or set loss.weights.{term}: 0",
-            )

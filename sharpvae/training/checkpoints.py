@@ -1,38 +1,140 @@
-"""States of one training on disk: each written whole, checked when read, few at a time."""
+"""Which training this is, its states on disk, and how it resumes from them."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
+import platform
 import re
+import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
 
-from sharpvae.core.files import force, locked
+from sharpvae.core.devices import describe, resolved
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import force, locked, read_json, try_lock, unlock, write_json
+from sharpvae.distributed.processes import broadcast, is_first
+from sharpvae.training.build import weight_files
+from sharpvae.training.config import TrainStage
+from sharpvae.training.loop import Trainer
 
+# The folders of sharpvae/ that `train` lists in dvc.yaml: the code that the weights depend on.
+CODE = ("core", "images", "vae", "perception", "distributed", "objective", "training")
+_LIBRARY = Path(__file__).parents[1]
+# What shows a training but does not make it.
+_NO_PART: Any = {"logging": True, "train": {"checkpoint_every"}}
+PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
+FOLDER = ".checkpoints"  # of a repository; a directory of it for each interrupted training
+_TICKET = "training.json"
 _KEPT = 2  # the newest, and the one before it in case that is damaged
 _NAME = re.compile(r"(?P<step>\d{12})-(?P<digest>[0-9a-f]{64})\.pt")
 _UNFINISHED = ".unfinished"
 _PATIENCE = 50  # times the cost of the last one
 
 
+def identity(
+    config: TrainStage, seed: int, device: torch.device, data: Iterable[Path], library: Path
+) -> dict[str, str]:
+    """Everything that the weights depend on.
+
+    Args:
+        device: its kind counts, not its number.
+        data: files and directories that are read; their contents count, not their places.
+        library: the package sharpvae, of which the folders in `CODE` count.
+
+    Returns:
+        A word for each of config, seed, data, code, torch, device and precision.
+    """
+    settings = config.model_dump(mode="json", exclude=_NO_PART)
+    code = (path for folder in CODE for path in sorted((library / folder).rglob("*.py")))
+    return {
+        "config": _digest([json.dumps(settings, sort_keys=True).encode()]),
+        "seed": str(seed),
+        "data": contents(data),
+        "code": _digest(
+            part
+            for path in code
+            for part in (str(path.relative_to(library)).encode(), path.read_bytes())
+        ),
+        "torch": torch.__version__,
+        "device": device.type,
+        "precision": resolved(config.train.precision, device),
+    }
+
+
+def fingerprint(parts: Mapping[str, str]) -> str:
+    """32 hexadecimal digits that change with any part."""
+    return _digest([json.dumps(dict(parts), sort_keys=True).encode()])[:32]
+
+
+def contents(paths: Iterable[Path]) -> str:
+    """Digest of files, and of those of directories, by their names there and their bytes."""
+    parts: list[bytes] = []
+    for place in paths:
+        inside = sorted(path for path in place.rglob("*") if path.is_file())
+        for path in inside if place.is_dir() else [place]:
+            parts.append(str(path.relative_to(place.parent)).encode())
+            with path.open("rb") as file:
+                parts.append(hashlib.file_digest(file, "sha256").digest())
+    return _digest(parts)
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    """Each part goes with its length, so that no two lists of parts read alike."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(f"{len(part)}:".encode() + part)
+    return whole.hexdigest()
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Which training it is.
+
+    Attributes:
+        variant, seed: as in params.yaml.
+        machine: device and threads that it began on; elsewhere, sums are rounded otherwise.
+        identity: of `identity`.
+        id: another for each training from the start; by it loggers know a run again.
+    """
+
+    variant: str
+    seed: int
+    machine: str
+    identity: dict[str, str]
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def write(self, directory: Path) -> None:
+        """Write it into the directory of the checkpoints."""
+        write_json(directory / _TICKET, asdict(self))
+
+
+def read_ticket(directory: Path) -> Ticket | None:
+    """What `Ticket.write` wrote; None where there is none, or where it is damaged."""
+    try:
+        return Ticket(**read_json(directory / _TICKET))
+    except (UserError, TypeError):
+        return None
+
+
 class Checkpoints:
     """The checkpoints in one directory, which belongs to one training.
 
     A checkpoint is a file whose name tells the update and the SHA-256 of its content. It is written
-    under another name, forced to disk and renamed, so a file of that name was whole once; the
-    digest finds out whether it still is.
+    under another name, forced to disk and renamed; the digest tells whether it is still whole.
 
     Args:
         directory: may not be there yet.
-        say: is told, in one line, of what did not go well and could be helped.
+        say: is told, in one line, of what went wrong and could be helped.
         every: seconds from one checkpoint to the next; more where it takes long to write one.
         clock: seconds, never going back.
     """
@@ -48,23 +150,20 @@ class Checkpoints:
         self.written, self.cost = clock(), 0.0  # the last one, or the start; how long it took
 
     def due(self) -> bool:
-        """Whether it is time for the next one.
-
-        Of the time at most a fiftieth goes into checkpoints, but where `every` is 0.
-        """
+        """Whether it is time for the next one; unless `every` is 0, they take 2 % of the time."""
         wait = max(self.every, _PATIENCE * self.cost) if self.every > 0 else 0.0
         return self.clock() - self.written >= wait
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes that train the same out of the directory, or wait for them."""
+        """Lock the directory against other processes that train the same, or wait for them."""
         with ExitStack() as stack:
             while True:
                 self.directory.mkdir(parents=True, exist_ok=True)
                 try:
                     stack.enter_context(locked(self.directory, self._wait))
                     break
-                except FileNotFoundError:  # the other one has come to its end, and removed it
+                except FileNotFoundError:  # the other one has ended, and removed it
                     continue
             yield
 
@@ -101,7 +200,7 @@ class Checkpoints:
     def newest(self) -> dict[str, Any] | None:
         """The state of the newest checkpoint that is whole; None where there is none.
 
-        Damaged ones are removed and spoken of. Tensors come on the CPU. Reading runs no code.
+        Damaged ones are removed, with a message. Tensors come on the CPU. Reading runs no code.
         """
         (self.directory / _UNFINISHED).unlink(missing_ok=True)
         for path in self._all():
@@ -117,11 +216,9 @@ class Checkpoints:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _all(self) -> list[Path]:
-        """Checkpoints, the newest first."""
-        if not self.directory.is_dir():
-            return []
-        found = [path for path in self.directory.iterdir() if _NAME.fullmatch(path.name)]
-        return sorted(found, key=lambda path: path.name, reverse=True)
+        """The newest first."""
+        found = [path for path in self.directory.glob("*.pt") if _NAME.fullmatch(path.name)]
+        return sorted(found, reverse=True)
 
 
 class _Hashing:
@@ -176,3 +273,89 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _step(path: Path) -> int:
     return int(path.name.partition("-")[0])
+
+
+def root() -> Path:
+    """Of the repository that DVC was called in; what lies there outlives `dvc exp run --temp`."""
+    return Path(os.environ.get("DVC_ROOT", "."))
+
+
+def open_checkpoints(
+    config: TrainStage, seed: int, device: torch.device
+) -> tuple[Checkpoints, Ticket]:
+    """The checkpoints of this very training, and what it is."""
+    # The card has the digests of the images, which may be many gigabytes.
+    labels = list(PREPARED.glob("*_labels.npy"))
+    read = sorted([PREPARED / "card.json", CRITIC, *labels, *weight_files(config.loss)])
+    parts = identity(config, seed, device, read, _LIBRARY)
+    directory, every = root() / FOLDER / fingerprint(parts), config.train.checkpoint_every
+    checkpoints = Checkpoints(directory, lambda line: print(f"  {line}", flush=True), every)
+    machine = f"{describe(device)} of {platform.node()}"
+    return checkpoints, Ticket(config.variant, seed, machine, parts)
+
+
+def register(checkpoints: Checkpoints, trainer: Trainer, ticket: Ticket) -> Ticket:
+    """Write the ticket of a new training, and print how it relates to interrupted ones.
+
+    Returns:
+        The ticket with which the training began.
+    """
+    directory = checkpoints.directory
+    if trainer.update.step > 0:
+        begun = read_ticket(directory) or ticket
+        if begun.machine != ticket.machine:
+            checkpoints.say(
+                f"it began on {begun.machine}, and this is {ticket.machine}: from here on it "
+                "equals an uninterrupted run to rounding, not bit for bit"
+            )
+        return begun
+    for other in sorted(directory.parent.iterdir()):
+        before = read_ticket(other) if other != directory and _interrupted(other) else None
+        if before is None or (before.variant, before.seed) != (ticket.variant, ticket.seed):
+            continue
+        parts = ticket.identity.items()
+        changed = [name for name, part in parts if before.identity.get(name) != part]
+        checkpoints.say(
+            f"starting over: an interrupted training lies in {other}, but since then "
+            f"{' and '.join(changed)} changed (python -m apps.checkpoints)"
+        )
+    ticket.write(directory)
+    return ticket
+
+
+def _interrupted(directory: Path) -> bool:
+    """Whether there is a checkpoint, and nobody who is training."""
+    if not any(directory.glob("*.pt")):
+        return False
+    lock = try_lock(directory)
+    if lock is not None:
+        unlock(lock)
+    return lock is not None
+
+
+def resume(trainer: Trainer, checkpoints: Checkpoints) -> None:
+    """Load the newest checkpoint, where there is one; the same in all processes.
+
+    Raises:
+        UserError: this process reads another one than rank 0 did.
+    """
+    # Rank 0 removes what is damaged before the others look.
+    state = checkpoints.newest() if is_first() else None
+    step = int(broadcast(-1 if state is None else state["update"]["step"]))
+    if step < 0:
+        return
+    if not is_first():
+        state = checkpoints.newest()
+    if state is None or state["update"]["step"] != step:
+        raise UserError(
+            str(checkpoints.directory),
+            f"the checkpoint of update {step}, as the first process reads it",
+            "none" if state is None else f"that of update {state['update']['step']}",
+            "let all machines work in the same folder, on a file system that they share",
+        )
+    trainer.load_state_dict(state)
+    if is_first():
+        checkpoints.say(
+            f"going on from the checkpoint at update {step}: {len(trainer.history)} epochs and "
+            f"{trainer.done} of {trainer.steps} updates are done"
+        )

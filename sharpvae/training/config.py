@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sharpvae.core.config import Count, Fraction, NonNegative, Positive, Section
+from sharpvae.core.errors import UserError
 from sharpvae.objective.config import LossConfig
 from sharpvae.vae.config import ModelConfig
 
@@ -45,8 +46,35 @@ class TrainConfig(Section):
         return self.devices * self.nodes
 
 
+def indivisible(
+    batch_size: int,
+    accumulate: int,
+    processes: int,
+    where: str = "train.batch_size",
+    factors: str | None = None,
+) -> UserError | None:
+    """The mistake of a batch without a whole number of rows for each piece and process.
+
+    Args:
+        where: the key of the batch size.
+        factors: the keys that make the number of parts, in words.
+    """
+    parts = accumulate * processes
+    if batch_size % parts == 0:
+        return None
+    if factors is None:
+        factors = f"train.accumulate {accumulate} x {processes} processes"
+        factors += " (train.devices x train.nodes)"
+    return UserError(
+        where,
+        f"a multiple of {parts}: {factors}",
+        str(batch_size),
+        f"set it to {max(1, round(batch_size / parts)) * parts}",
+    )
+
+
 class LoggingConfig(Section):
-    """Who is told how training goes, and after how many updates each time."""
+    """Which loggers record a training, and after how many updates each time."""
 
     every: Count
     dvclive: bool

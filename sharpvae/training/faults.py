@@ -1,9 +1,8 @@
-"""What may go wrong in training, found out and explained."""
+"""Errors of training: numbers that are not finite, and memory that is too small."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,9 +42,8 @@ class NotFinite(UserError):
 class FiniteGuard:
     """Remembers on the device at which update each term first stopped being finite.
 
-    Looking at a value on the host would wait for the GPU at every update, so `watch` only records
-    and `check` looks. What `watch` returns makes an optimiser skip its step, without the host
-    knowing, so that the weights stay those of the last good update.
+    `watch` records without waiting for the GPU, and `check` looks. What `watch` returns makes an
+    optimiser skip its step, so that the weights stay those of the last good update.
     """
 
     def __init__(self, context: str) -> None:
@@ -56,9 +54,7 @@ class FiniteGuard:
 
     @torch.no_grad()
     def watch(self, step: int, terms: dict[str, Tensor]) -> Tensor:
-        """Record update `step` (from 1); not every update need have every term.
-
-        terms: any shape each
+        """Record update `step` (from 1), with its terms of any shape, some or all.
 
         Returns:
             float32 scalar: 1 from the first bad value on, 0 before; as an optimiser's `found_inf`.
@@ -93,13 +89,12 @@ class FiniteGuard:
             return
         # An update that one process stopped at is one that all must stop at.
         seen = torch.where(self.first < 0, torch.iinfo(torch.int64).max, self.first)
-        first = processes.least(seen).tolist()
-        bad = [(step, i) for i, step in enumerate(first) if step < torch.iinfo(torch.int64).max]
-        if not bad:
+        first = processes.all_reduce_min(seen).tolist()
+        step, index = min((step, index) for index, step in enumerate(first))
+        if step == torch.iinfo(torch.int64).max:
             return
-        step, index = min(bad)
         shown = ", ".join(f"{name} {number:.4g}" for name, number in settings.items())
-        value = float(processes.total(self.values)[index])  # 0 where it was another's
+        value = float(processes.all_reduce(self.values)[index])  # 0 where it was another's
         where = f"epoch {epoch}; {shown}"
         raise NotFinite(self.context, self.names[index], value, step, where)
 
@@ -112,7 +107,7 @@ def activations(
 ) -> tuple[int, int]:
     """Bytes that autograd keeps of one pass of a VAE in fp32, and bytes of its weights.
 
-    Nothing of that size is allocated: the pass runs on PyTorch's meta device.
+    The pass runs on PyTorch's meta device, which allocates nothing.
 
     Args:
         channels, size: of the images.
@@ -132,10 +127,8 @@ def activations(
     with torch.device("meta"):
         vae = VAE(model, channels, size, classes)
         labels = torch.zeros(least, dtype=torch.int64) if vae.classes else None
-        batch, noise = (
-            torch.zeros(least, channels, size, size),
-            torch.zeros(least, vae.latent_dim),
-        )
+        batch = torch.zeros(least, channels, size, size)
+        noise = torch.zeros(least, vae.latent_dim)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             outputs = vae(batch, noise, labels)
     weights = {weight.untyped_storage()._cdata: weight.nbytes for weight in vae.parameters()}
@@ -147,7 +140,7 @@ def activations(
 def out_of_memory(
     config: TrainStage, shape: tuple[int, int], classes: int, error: BaseException
 ) -> UserError:
-    """What to tell somebody whose device was too small.
+    """The message where the device has too little memory.
 
     Args:
         shape: channels and side of the images.
@@ -158,7 +151,7 @@ def out_of_memory(
     passing, weights = activations(config.model, *shape, classes, piece)
     least = 2 if config.model.norm == "batch" else 1  # images that a piece must have
     more = next((n for n in range(2, piece // least + 1) if piece % n == 0), None)
-    advice = []
+    advice, told = [], (str(error).strip() or type(error).__name__).splitlines()[0][:160]
     if more is not None:
         advice.append(
             f"train.accumulate: {train.accumulate * more} computes the same batch in more pieces "
@@ -170,22 +163,17 @@ def out_of_memory(
     return UserError(
         f"variants.{config.variant}.train.batch_size",
         "a batch whose activations fit in the memory of the device",
-        f"{_first_line(error)}; {piece} images at a time take about {_gigabytes(passing)} in fp32, "
+        f"{told}; {piece} images at a time take about {_gigabytes(passing)} in fp32, "
         f"weights, gradients and Adam {_gigabytes(_COPIES * weights)}",
         "; or ".join(advice),
     )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is a device's, or the CPU allocator's, way of saying that it is full."""
+    """Whether the memory of a device, or of the CPU, is full."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
-
-
-def _first_line(error: Any) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:160]
 
 
 def _gigabytes(count: int) -> str:

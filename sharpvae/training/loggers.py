@@ -1,4 +1,4 @@
-"""Who is told how training goes: curves, film."""
+"""The film and the curves of a training."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -25,21 +24,19 @@ if TYPE_CHECKING:
     from dvclive.live import Live
 
 
+_COLUMNS = 8
+_IMAGES = 32
+DIMENSIONS = "kl_per_dimension.csv"
+
+
 def update_curves(record: Step) -> dict[str, float]:
-    """`updates/<name>` of one update; empty where nobody looked at its numbers."""
+    """`updates/<name>` of one update; empty where it has no numbers."""
     return {f"updates/{name}": value for name, value in (record.numbers or {}).items()}
 
 
 def epoch_curves(record: Epoch) -> dict[str, float]:
-    """`<split>/<term>` of one epoch: train, validation, schedule, latent.
-
-    Values have the eight digits of history.csv, so that curves drawn again from there are the same.
-    """
+    """`<split>/<term>` of one epoch, to the eight digits of history.csv."""
     return {f"{split}/{term}": float(f"{value:.8g}") for _, _, split, term, value in record.rows()}
-
-
-_COLUMNS = 8
-_IMAGES = 32
 
 
 class Film:
@@ -50,7 +47,7 @@ class Film:
         every: epochs between frames; 0 films the end alone.
         validation: its first images are reconstructed in every frame.
         seed: of the latents that every frame decodes.
-        epochs: done before an interruption, whose frames are there; None at a fresh start.
+        epochs: done before an interruption; None at a fresh start.
     """
 
     def __init__(
@@ -92,15 +89,30 @@ class Film:
         return paths
 
 
-DIMENSIONS = "kl_per_dimension.csv"
+class Logger:
+    """Does nothing with what it is told; a subclass writes at once what it overrides."""
+
+    def step(self, record: Step) -> None:
+        """One update; its `numbers` may be None."""
+
+    def epoch(self, record: Epoch) -> None:
+        """One epoch: terms, schedule, active units, FID where measured, KL per dimension."""
+
+    def replay(self, history: Sequence[Epoch]) -> None:
+        """The epochs before an interruption, in order, for what was lost with it."""
+
+    def pictures(self, epoch: int, step: int, reconstructions: Path, samples: Path) -> None:
+        """Two PNG files, drawn after `epoch` epochs and `step` updates; 0 before the first."""
+
+    def close(self, failed: bool) -> None:
+        """Write what is left; nothing is told afterwards."""
 
 
-class DvcLiveLogger:
+class DvcLiveLogger(Logger):
     """Writes one point an epoch of every curve, and the KL of each dimension in the last one.
 
-    The directory is an output of a DVC stage, which DVC removes before each run of the stage; so
-    its bytes must follow from the history of epochs alone, and after an interruption `replay`
-    writes what an uninterrupted training would have written.
+    DVC removes the directory, an output of the stage, before each run; `replay` writes again what
+    was there before an interruption. Updates are not written: they are in no checkpoint.
 
     Args:
         directory: made; one that is there is replaced.
@@ -112,12 +124,9 @@ class DvcLiveLogger:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         live = _quiet_live()
-        # DVCLive itself would go on from what is there, if DVCLIVE_RESUME is in the environment.
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)  # DVCLIVE_RESUME would make DVCLive go on
+        # Never ended: Live.end would add to git and report to DVC Studio.
         self.live = live(str(directory), report=None, save_dvc_exp=False, dvcyaml=None)
-
-    def step(self, record: Step) -> None:
-        """Nothing: after an interruption nobody could tell these again."""
 
     def epoch(self, record: Epoch) -> None:
         """Append to plots/metrics/<split>/<term>.tsv; rewrite metrics.json and the dimensions."""
@@ -141,22 +150,16 @@ class DvcLiveLogger:
         self.live.make_summary()
         write_text(self.directory / DIMENSIONS, _ranked(record.kl_per_dimension))
 
-    def pictures(self, epoch: int, step: int, reconstructions: Path, samples: Path) -> None:
-        """Nothing: they are an output of the stage already."""
-
-    def close(self, failed: bool) -> None:
-        """Nothing is open. Live.end would add to git and report to DVC Studio."""
-
 
 def _ranked(kl: list[float]) -> str:
-    """CSV of nats, largest first, with the dimension's index: how many the code makes use of."""
+    """CSV of nats, largest first, with the dimension's index."""
     order = sorted(range(len(kl)), key=lambda dimension: (-kl[dimension], dimension))
     rows = (f"{rank},{dimension},{kl[dimension]:.8g}" for rank, dimension in enumerate(order, 1))
     return "\n".join(("rank,dimension,nats", *rows)) + "\n"
 
 
 def _quiet_live() -> type[Live]:
-    """DVCLive that writes into its directory and does nothing else."""
+    """DVCLive without what it does to the repository and over the network when it is made."""
     try:
         from dvclive.live import Live
     except ImportError:
@@ -168,8 +171,6 @@ def _quiet_live() -> type[Live]:
         ) from None
 
     class QuietLive(Live):
-        """Without what Live does to the repository and over the network when it is made."""
-
         def _init_dvc(self) -> None:
             """Not opened: in a git repository without DVC, it would be given one."""
 
@@ -179,39 +180,16 @@ def _quiet_live() -> type[Live]:
     return QuietLive
 
 
-class Logger(Protocol):
-    """One who is told. Only the first of several processes that train together may open any.
-
-    Every call leaves what it was told where a reader sees it within seconds.
-    """
-
-    def step(self, record: Step) -> None:
-        """One update; nothing where it has no `numbers`."""
-
-    def epoch(self, record: Epoch) -> None:
-        """One epoch: terms, schedule, active units, FID where measured, KL per dimension."""
-
-    def replay(self, history: Sequence[Epoch]) -> None:
-        """The epochs before an interruption, in order, to one who has lost them with it."""
-
-    def pictures(self, epoch: int, step: int, reconstructions: Path, samples: Path) -> None:
-        """Two PNG files, painted after `epoch` epochs and `step` updates; 0 before the first."""
-
-    def close(self, failed: bool) -> None:
-        """Write what is left; nothing is told afterwards."""
-
-
 @dataclass(frozen=True)
-class Run:
+class LoggedRun:
     """Which training this is.
 
     Attributes:
         variant, seed: as in params.yaml.
         id: letters, digits and dashes; another for each training from the start, the same after an
-            interruption, by which W&B knows the run again.
+            interruption.
         settings: dotted key of the configuration -> value.
-        resumed: updates that lay before the checkpoint from which this process goes on; 0 at a
-            start from nothing.
+        resumed: updates before the checkpoint from which this process resumes; 0 without one.
     """
 
     variant: str
@@ -227,7 +205,7 @@ class Places:
 
     Attributes:
         live: DVCLive's directory, such as reports/live/<variant>/<seed>; an output of the stage.
-        tensorboard: of this variant and seed alone, such as logs/tensorboard/<variant>/<seed>.
+        tensorboard: of this run alone, such as logs/tensorboard/<variant>/<seed>/<id>.
         wandb: in which W&B makes its folder `wandb`, such as logs.
     """
 
@@ -236,56 +214,47 @@ class Places:
     wandb: Path
 
 
-class Loggers:
+class Loggers(Logger):
     """Tells each of several."""
 
     def __init__(self, each: Sequence[Logger]) -> None:
         self.each = each
 
     def step(self, record: Step) -> None:
-        """As Logger."""
         for logger in self.each:
             logger.step(record)
 
     def epoch(self, record: Epoch) -> None:
-        """As Logger."""
         for logger in self.each:
             logger.epoch(record)
 
     def replay(self, history: Sequence[Epoch]) -> None:
-        """As Logger."""
         for logger in self.each:
             logger.replay(history)
 
     def pictures(self, epoch: int, step: int, reconstructions: Path, samples: Path) -> None:
-        """As Logger."""
         for logger in self.each:
             logger.pictures(epoch, step, reconstructions, samples)
 
 
 @contextmanager
-def open_loggers(config: LoggingConfig, run: Run, places: Places) -> Iterator[Loggers]:
+def open_loggers(config: LoggingConfig, run: LoggedRun, places: Places) -> Iterator[Loggers]:
     """The loggers of the section `logging`, closed after the block, whatever ended it.
 
-    A package is imported only where it is asked for.
+    A package is imported only where it is asked for. Of several processes, rank 0 alone logs.
 
     Raises:
-        UserError: a package is missing, or W&B let nobody in.
+        UserError: a package is missing, or W&B refused the login.
     """
     with ExitStack() as stack:
         each: list[Logger] = []
         for logger in _opened(config, run, places):
-            stack.push(partial(_close, logger))
+            stack.push(lambda error, *_, logger=logger: logger.close(failed=error is not None))
             each.append(logger)
         yield Loggers(each)
 
 
-def _close(logger: Logger, error: type[BaseException] | None, *_: object) -> None:
-    """As an `__exit__` of the logger."""
-    logger.close(failed=error is not None)
-
-
-def _opened(config: LoggingConfig, run: Run, places: Places) -> Iterator[Logger]:
+def _opened(config: LoggingConfig, run: LoggedRun, places: Places) -> Iterator[Logger]:
     if config.dvclive:
         yield DvcLiveLogger(places.live)
     if config.tensorboard:

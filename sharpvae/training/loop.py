@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any
 
 import torch
@@ -14,28 +13,27 @@ from torch import Tensor, nn
 from sharpvae.core.errors import UserError
 from sharpvae.distributed import processes
 from sharpvae.distributed.processes import synchronise
-from sharpvae.images.feed import Batch, Feed
+from sharpvae.images.feed import Feed
 from sharpvae.objective.adversary import Adversary
 from sharpvae.objective.objective import Objective
 from sharpvae.training.config import TrainConfig
 from sharpvae.training.faults import FiniteGuard, NotFinite
 from sharpvae.training.update import Average, Updater
-from sharpvae.training.validate import Terms, Validation, validate
+from sharpvae.training.validate import Terms, validate
 from sharpvae.vae.vae import VAE
 
 
 @dataclass(frozen=True)
 class Step:
-    """One update is done.
+    """An update.
 
     Attributes:
         epoch: counted from 1.
         done, of: updates done in this epoch, and how many it has.
         step: updates done since the start.
-        images: images seen by this update, by all processes together.
+        images: of this update, in all processes together.
         numbers: at every `logging.every`-th update, mean over its images of each term and `loss`,
-            with `beta`, `lr` and `gradient`, the norm before clipping; None at the others, where
-            nobody waits for the device.
+            with `beta`, `lr` and `gradient`; None at the others, which do not wait for the device.
     """
 
     epoch: int
@@ -56,12 +54,10 @@ class Epoch:
         train, validation: mean over images of each term, summed over pixels or latent dimensions,
             and `loss`, the weighted total; validation at the final beta.
         kl_per_dimension: nats of each latent dimension, mean over the validation images.
-        active_units: latent dimensions whose posterior mean varies by more than 0.01 over the
-            validation images (Burda et al. 2016, Importance weighted autoencoders, section 5).
+        active_units: as of `Validation`.
         fid: of prior samples against the validation images; None where it was not measured.
         beta, lr: as of the last update.
-        gradient: norm of the gradient before clipping, mean over the updates where it was looked
-            at.
+        gradient: norm of the gradient before clipping, mean over the updates.
         best: whether this is the best value so far of what `train.best_by` names.
         last: whether training ends here.
         stopped_early: whether it ends because that value stopped getting better.
@@ -83,12 +79,10 @@ class Epoch:
 
     def rows(self) -> list[tuple[int, int, str, str, float]]:
         """The record as rows of history.csv: epoch, step, split, term, value."""
-        validation = {**self.validation, "active_units": self.active_units}
-        if self.fid is not None:
-            validation["fid"] = self.fid
+        fid = {} if self.fid is None else {"fid": self.fid}
         splits = {
             "train": {**self.train, "gradient": self.gradient},
-            "validation": validation,
+            "validation": {**self.validation, "active_units": self.active_units, **fid},
             "schedule": {"beta": self.beta, "lr": self.lr},
         }
         return [
@@ -127,15 +121,15 @@ class Best:
         return {"epoch": self.epoch, "value": self.value, "state": self.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        self.epoch, self.value, self.state = state["epoch"], state["value"], state["state"]
+        """Resume from what `state_dict` gave."""
+        self.__dict__.update(state)
 
 
 class Trainer:
-    """Trains one VAE on one split, from the beginning or from where another broke off.
+    """Trains one VAE on one split, from the beginning or from a `state_dict`.
 
-    Between two records of `run` the state is whole: what `state_dict` gives then, taken up by a
-    trainer made alike, leads to the same weights, bit for bit on the same machine.
+    What `state_dict` gives between two records of `run`, loaded into a trainer made alike, leads
+    to the same weights, bit for bit on the same machine.
 
     Args:
         vae: on the device of the feeds.
@@ -214,9 +208,22 @@ class Trainer:
 
         Raises:
             NotFinite: a term of the objective or the gradient is not finite.
+            UserError: the validation is not finite.
         """
+        size, flip = self.config.batch_size, self.config.flip
+        rows = self.update.rows if processes.world() > 1 else None
         while not self.finished:
-            yield from self._train_epoch()
+            self.vae.train()
+            epoch = self.epoch
+            for batch in self.train.shuffled(size, self.seed, epoch, flip, self.done, rows):
+                terms = self.update(batch)
+                if self.average is not None:
+                    self.average.update(self.update.step)
+                for name, value in terms.items():
+                    self.sums.setdefault(name, []).append(value)
+                self.done += 1
+                numbers = self._look(terms)
+                yield Step(epoch, self.done, self.steps, self.update.step, size, numbers)
             self._check()
             yield self._conclude()
 
@@ -225,36 +232,24 @@ class Trainer:
         last = {name: value.clone() for name, value in self.seen.state_dict().items()}
         return {"last": last, "best": self.best.state}
 
-    def _train_epoch(self) -> Iterator[Step]:
-        self.vae.train()
-        size, epoch = self.config.batch_size, self.epoch
-        rows, flip = self.update.rows if processes.world() > 1 else None, self.config.flip
-        for batch in self.train.shuffled(size, self.seed, epoch, flip, self.done, rows):
-            terms = self.update(batch)
-            if self.average is not None:
-                self.average.update(self.update.step)
-            for name, value in terms.items():
-                self.sums.setdefault(name, []).append(value)
-            self.done += 1
-            yield Step(epoch, self.done, self.steps, self.update.step, size, self._look(terms))
-
     def _look(self, terms: Terms) -> dict[str, float] | None:
         """The numbers of the update just done, where it is time to look."""
         if self.update.step % self.look_every:
             return None
         self._check()
-        values = processes.mean(torch.stack(list(terms.values())))
-        used = {name: float(value) for name, value in self.update.used.items()}
-        return dict(zip(terms, values.tolist(), strict=True)) | used
+        values = processes.all_reduce_mean(torch.stack(list(terms.values())))
+        return dict(zip(terms, values.tolist(), strict=True)) | self._used()
+
+    def _used(self) -> dict[str, float]:
+        return {name: float(value) for name, value in self.update.used.items()}
 
     def _check(self) -> None:
-        used = {name: float(value) for name, value in self.update.used.items()}
-        self.guard.check(self.epoch, **used)
+        self.guard.check(self.epoch, **self._used())
         self._clean = self.update.step, self.update.noise.get_state()
 
     def _conclude(self) -> Epoch:
         """Validate, choose, and close the epoch."""
-        epoch = self.epoch
+        epoch, used = self.epoch, self._used()
         # Some terms begin late: each is averaged over the updates that had it.
         train = {name: float(values.mean()) for name, values in self._terms().items()}
         found = validate(
@@ -264,45 +259,24 @@ class Trainer:
         end = epoch == self.config.epochs
         fid = None
         if self.fid is not None and (end or epoch % self.config.fid_every == 0):
-            fid = processes.first_says(self.fid(self.seen) if processes.is_first() else 0.0)
-        # All processes choose alike, whatever the last bit of their sums.
-        loss = processes.first_says(found.terms["loss"])
-        self._refuse({**found.terms, **({} if fid is None else {"fid": fid})})
+            fid = processes.broadcast(self.fid(self.seen) if processes.is_first() else 0.0)
+        # All ranks must choose alike, whatever the last bit of their sums.
+        loss = processes.broadcast(found.terms["loss"])
+        for name, value in {**found.terms, **({} if fid is None else {"fid": fid})}.items():
+            if not math.isfinite(value):  # no epoch could be chosen by it
+                raise UserError(
+                    f"{self.guard.context}: validation, '{name}'",
+                    "a finite number",
+                    f"{value} after epoch {epoch}",
+                    "lower train.lr, set train.grad_clip: 1.0, or train.precision: fp32",
+                )
         chosen_by = loss if self.config.best_by == "loss" else fid
         best = chosen_by is not None and self.best.offer(epoch, chosen_by, self.seen)
         stop = chosen_by is not None and self.best.hopeless(epoch)
         if self.plateau is not None:
             self.plateau.step(loss)
-        self.history.append(self._record(train, found, fid, best, stop or end, stop and not end))
-        self.done, self.sums, self.before = 0, {}, {}
-        return self.history[-1]
-
-    def _refuse(self, measured: dict[str, float]) -> None:
-        """Raise where the validation is not finite: no epoch could be chosen by it."""
-        for name, value in measured.items():
-            if not math.isfinite(value):
-                raise UserError(
-                    f"{self.guard.context}: validation, '{name}'",
-                    "a finite number",
-                    f"{value} after epoch {self.epoch}",
-                    "lower train.lr, set train.grad_clip: 1.0, or train.precision: fp32",
-                )
-
-    def _terms(self) -> dict[str, Tensor]:
-        """Of each update of this epoch, mean over the batch of all processes: (updates,) each."""
-        found = dict(self.before)
-        for name, some in self.sums.items():
-            values = processes.mean(torch.stack(some))
-            found[name] = torch.cat([found[name], values]) if name in found else values
-        return found
-
-    def _record(
-        self, train: dict[str, float], found: Validation, fid: float | None,
-        best: bool, last: bool, stopped_early: bool,
-    ) -> Epoch:  # fmt: skip
-        used = self.update.used
-        return Epoch(
-            epoch=self.epoch,
+        record = Epoch(
+            epoch=epoch,
             step=self.update.step,
             gradient=train.pop("gradient"),
             train=train,
@@ -310,21 +284,30 @@ class Trainer:
             kl_per_dimension=found.kl_per_dimension,
             active_units=found.active_units,
             fid=fid,
-            beta=float(used["beta"]),
-            lr=float(used["lr"]),
             best=best,
-            last=last,
-            stopped_early=stopped_early,
+            last=stop or end,
+            stopped_early=stop and not end,
+            **used,
         )
+        self.history.append(record)
+        self.done, self.sums, self.before = 0, {}, {}
+        return record
+
+    def _terms(self) -> dict[str, Tensor]:
+        """Of each update of this epoch, mean over the batch of all processes: (updates,) each."""
+        found = dict(self.before)
+        for name, some in self.sums.items():
+            values = processes.all_reduce_mean(torch.stack(some))
+            found[name] = torch.cat([found[name], values]) if name in found else values
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs: nothing but tensors and plain values.
 
-        All processes that train together call it at the same record; it is the same in each, so
-        that one may write it for all.
+        All ranks call it at the same record and get the same.
 
         Raises:
-            NotFinite: a state that holds no numbers is not worth going on from.
+            NotFinite: a term or the gradient is not finite.
         """
         self._check()
         return {
@@ -338,7 +321,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what the `state_dict` of a trainer made alike gave."""
+        """Resume from what the `state_dict` of a trainer made alike gave."""
         self.update.load_state_dict(state["update"])
         if self.average is not None:
             self.average.vae.load_state_dict(state["average"])
@@ -352,26 +335,25 @@ class Trainer:
         self._clean = self.update.step, self.update.noise.get_state()
 
     def evidence(self, error: NotFinite) -> dict[str, Any]:
-        """What it takes to see `error` happen again.
+        """What it takes to reproduce `error`.
 
         Returns:
             `images` float32 (B, C, H, W), `labels` int64 (B,) or None and `noise` (B, Z) of the
             update that failed; `vae`, the weights that it began with (statistics of batch norm
-            have moved since, so look at it in training mode); `update`, `term`, `lr`, `beta`.
+            have moved since, so run it in training mode); `update`, `term`, `lr`, `beta`.
         """
         index = error.update - 1
         epoch, start = index // self.steps + 1, index % self.steps
         size = self.config.batch_size
-        batches = self.train.shuffled(size, self.seed, epoch, self.config.flip, start)
-        batch: Batch = next(iter(islice(batches, 1)))
+        batch = next(self.train.shuffled(size, self.seed, epoch, self.config.flip, start))
         random = torch.Generator(self.train.device)
         before, state = self._clean
         random.set_state(state)
         shape = size, self.vae.latent_dim
         for _ in range(error.update - before):
             noise = torch.randn(shape, generator=random, device=self.train.device)
-        used = {name: float(value) for name, value in self.update.used.items()}
         return {
             "images": batch.images, "labels": batch.labels, "noise": noise,
-            "vae": self.vae.state_dict(), "update": error.update, "term": error.term, **used,
+            "vae": self.vae.state_dict(), "update": error.update, "term": error.term,
+            **self._used(),
         }  # fmt: skip

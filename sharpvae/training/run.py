@@ -18,46 +18,42 @@ from sharpvae.core.config import flatten, text
 from sharpvae.core.console import INTERRUPTED
 from sharpvae.core.devices import describe
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import (
-    force,
-    fresh_directory,
-    unwritable,
-    write_json,
-)
+from sharpvae.core.files import force, fresh_directory, unwritable, write_json
 from sharpvae.core.weights import save_weights
-from sharpvae.distributed import processes
-from sharpvae.distributed.processes import first_says, is_first, launched, world
+from sharpvae.distributed.processes import broadcast, is_first, launched, world
 from sharpvae.images.feed import Feed
 from sharpvae.images.packed import load_split
 from sharpvae.objective.objective import beta_sigma
 from sharpvae.training.build import build, classes, summary
-from sharpvae.training.checkpoints import Checkpoints
-from sharpvae.training.config import TrainStage
-from sharpvae.training.faults import NotFinite, is_out_of_memory, out_of_memory
-from sharpvae.training.loggers import Film, Places, open_loggers
-from sharpvae.training.loggers import Run as LoggedRun
-from sharpvae.training.loop import Epoch, Step, Trainer
-from sharpvae.training.resume import (
+from sharpvae.training.checkpoints import (
     CRITIC,
     PREPARED,
-    go_on,
+    Checkpoints,
     open_checkpoints,
     register,
+    resume,
     root,
 )
+from sharpvae.training.config import TrainStage
+from sharpvae.training.faults import NotFinite, is_out_of_memory, out_of_memory
+from sharpvae.training.loggers import Film, LoggedRun, Places, open_loggers
+from sharpvae.training.loop import Epoch, Step, Trainer
 from sharpvae.training.validate import ValidationFID
 from sharpvae.training.watch import watching
 from sharpvae.vae.vae import VAE, save_vae
 
 # Ctrl-C; what schedulers and `kill` send before they use force; a closed terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_COURTESY = 8.0  # seconds, in which a process that says the same has ended
+NOTHING, SAVE, STOP = range(3)
+HISTORY = ("epoch", "step", "split", "term", "value")
+FILM = "film"  # in the directory of the checkpoints, until training has come to its end
 
 
 class Interruption:
-    """Whether somebody has asked the process to end."""
+    """Whether the process was asked to end."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    asked = False
 
 
 @contextmanager
@@ -65,9 +61,8 @@ def put_off() -> Iterator[Interruption]:
     """Within the block a first signal is only noted; a second one interrupts at once.
 
     Signals that are ignored stay so, as SIGINT in a background job or SIGHUP under nohup. One of
-    several processes only ever notes, and hears its launcher even where that was told to ignore:
-    SLURM and the launcher may both tell it to end, and the launcher kills what does not. Call it in
-    the main thread.
+    several processes only ever notes, ignored signals too: SLURM and the launcher may both tell it
+    to end, and the launcher kills what does not. Call it in the main thread.
     """
     noted = Interruption()
 
@@ -87,128 +82,72 @@ def put_off() -> Iterator[Interruption]:
             signal.signal(number, before[number])
 
 
-_COURTESY = 8.0  # seconds, in which a process that says the same has ended
-NOTHING, SAVE, STOP = range(3)
-
-
 @contextmanager
-def one_voice(config: TrainStage) -> Iterator[None]:
-    """Let the first process speak where all have met the same mistake.
+def errors_once(config: TrainStage) -> Iterator[None]:
+    """Let rank 0 report a mistake that all processes have met.
 
     Raises:
         UserError: there are more processes, or fewer, than configured.
     """
-
     wanted = config.train.processes
     try:
-        if processes.world() != wanted:
+        if world() != wanted:
             raise UserError(
                 f"variants.{config.variant}.train.devices",
                 f"{wanted} processes (train.devices * train.nodes)",
-                f"{processes.world()}, started by torchrun",
+                f"{world()}, started by torchrun",
                 "start as many, or set train.devices and train.nodes",
             )
         yield
     except UserError:
-        if not processes.is_first():
+        if not is_first():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the launcher ends this process
             time.sleep(_COURTESY)
         raise
 
 
-def keep_up(trainer: Trainer) -> None:
-    """Train along with the first process, which does the rest."""
-    for event in trainer.run():
-        wish = agreed(event, NOTHING)
-        if wish != NOTHING:
-            trainer.state_dict()  # to which every process has a part to add
-        if wish == STOP:
-            raise SystemExit(INTERRUPTED)
-
-
-def agreed(event: Step | Epoch, wish: int) -> int:
-    """What all processes do after this record: NOTHING, SAVE, or save and STOP.
-
-    A single process does as it wishes. Of several the first decides, where all look up anyway.
-    """
-
-    if world() == 1:
-        return wish
-    if isinstance(event, Step) and event.numbers is None:
-        return NOTHING
-    return int(first_says(wish))
-
-
-HISTORY = ("epoch", "step", "split", "term", "value")
-FILM = "film"  # in the directory of the checkpoints, until training has come to its end
-
-
 def train(config: TrainStage, seed: int, device: torch.device) -> None:
     """Train in this process, which may be one of several."""
-
     images = Feed(load_split(PREPARED, "train"), device)
     validation = Feed(load_split(PREPARED, "validation"), device)
-    fid = None
-    if config.train.best_by == "fid":
-        fid = scorer(config, validation, seed)
+    fid: Callable[[VAE], float] | None = None
+    if config.train.best_by == "fid":  # rank 0 measures it, and tells the others
+        options = validation, config.train.batch_size, seed
+        fid = ValidationFID(CRITIC, *options) if is_first() else lambda vae: 0.0
     trainer = build(config, seed, images, validation, PREPARED, CRITIC, fid)
     checkpoints, ticket = open_checkpoints(config, seed, device)
     with mishaps(config, trainer, checkpoints):
         if not is_first():
-            go_on(trainer, checkpoints)
-            keep_up(trainer)
+            resume(trainer, checkpoints)
+            follow(trainer)
             return
         announce(config, seed, trainer)
         with checkpoints.held():
-            go_on(trainer, checkpoints)
+            resume(trainer, checkpoints)
             run_id = register(checkpoints, trainer, ticket).id
-            follow(trainer, config, checkpoints, run_id)
+            lead(trainer, config, checkpoints, run_id)
             write(config, trainer, checkpoints.directory / FILM)
             checkpoints.remove()
 
 
-def scorer(config: TrainStage, validation: Feed, seed: int) -> Callable[[VAE], float]:
-    """Who measures the FID that chooses: of several processes the first, which tells the others."""
-
-    if not is_first():
-        return lambda vae: 0.0
-
-    return ValidationFID(CRITIC, validation, config.train.batch_size, seed)
-
-
-def announce(config: TrainStage, seed: int, trainer: Trainer) -> None:
-    """Print the effective configuration, beta_sigma in front."""
-
-    train = trainer.train
-    parameters = sum(weight.numel() for weight in trainer.vae.parameters())
-    shape = f"{train.image_size}x{train.image_size}x{train.channels}"
-    scale = beta_sigma(config.loss, train.pixels, config.model.latent_dim)
-    comes = config.loss.weights.gaussian > 0 or config.loss.kl_share > 0
-    unknown = "comes with training" if comes else "undefined: no squared error"
-    kl = unknown if scale is None else f"{scale:.4g}"
-    print(f"training {config.variant}, seed {seed}, on {describe(train.device)}")
-    print(f"  {train.count} images of {shape}, {parameters:,} parameters")
-    print(f"  beta_sigma {kl} (weight of the KL against the squared error, both summed)")
-    for section in ("model", "loss", "train"):
-        settings = flatten(config.model_dump()[section])
-        line = ", ".join(f"{key} {text(value)}" for key, value in settings.items())
-        print(f"  {section}: {line}")
-    print(end="", flush=True)
-
-
-def follow(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id: str) -> None:
-    """Run the training to its end: watch and save it.
+def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id: str) -> None:
+    """Train as rank 0, which logs, films and saves.
 
     Raises:
-        KeyboardInterrupt: somebody asked for it; after a last checkpoint.
+        KeyboardInterrupt: a signal asked for it; after a last checkpoint.
     """
-
-    every, seed = config.train.film_every, trainer.seed
+    run = run_place(config, trainer)
+    frames, every = checkpoints.directory / FILM, config.train.film_every
     epochs = None if trainer.update.step == 0 else len(trainer.history)
-    film = Film(checkpoints.directory / FILM, every, trainer.validation, seed, epochs)
+    film = Film(frames, every, trainer.validation, trainer.seed, epochs)
+    live, logs = Path("reports/live") / run, root() / "logs"
+    live.mkdir(parents=True, exist_ok=True)  # an output of the stage, with or without curves
+    settings = flatten(config.model_dump(exclude={"logging"}))
+    logged = LoggedRun(config.variant, trainer.seed, run_id, settings, trainer.update.step)
+    places = Places(live, logs / "tensorboard" / run / run_id, logs)
     with (
         put_off() as interruption,
-        open_loggers(config.logging, *log_places(config, trainer, run_id)) as loggers,
+        open_loggers(config.logging, logged, places) as loggers,
         watching(trainer, config, film, loggers) as watch,
     ):
         if trainer.update.step == 0:
@@ -230,17 +169,45 @@ def follow(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_i
         print(f"  stopped early: {chosen}", flush=True)
 
 
-def log_places(config: TrainStage, trainer: Trainer, run_id: str) -> tuple[LoggedRun, Places]:
-    """What the loggers call this training, and where they write."""
+def follow(trainer: Trainer) -> None:
+    """Train as another rank: compute, and write nothing."""
+    for event in trainer.run():
+        wish = agreed(event, NOTHING)
+        if wish != NOTHING:
+            trainer.state_dict()  # to which every process has a part to add
+        if wish == STOP:
+            raise SystemExit(INTERRUPTED)
 
-    run, logs = run_place(config, trainer), root() / "logs"
-    settings = flatten(config.model_dump(exclude={"logging"}))
-    live = Path("reports/live") / run
-    live.mkdir(parents=True, exist_ok=True)  # an output of the stage, with or without curves
-    return (
-        LoggedRun(config.variant, trainer.seed, run_id, settings, trainer.update.step),
-        Places(live, logs / "tensorboard" / run / run_id, logs),
-    )
+
+def agreed(event: Step | Epoch, wish: int) -> int:
+    """What all processes do after this record: NOTHING, SAVE, or save and STOP.
+
+    Of several, rank 0 decides, at the records where all look at the numbers anyway.
+    """
+    if world() == 1:
+        return wish
+    if isinstance(event, Step) and event.numbers is None:
+        return NOTHING
+    return int(broadcast(wish))
+
+
+def announce(config: TrainStage, seed: int, trainer: Trainer) -> None:
+    """Print the effective configuration, beta_sigma in front."""
+    train = trainer.train
+    parameters = sum(weight.numel() for weight in trainer.vae.parameters())
+    shape = f"{train.image_size}x{train.image_size}x{train.channels}"
+    scale = beta_sigma(config.loss, train.pixels, config.model.latent_dim)
+    comes = config.loss.weights.gaussian > 0 or config.loss.kl_share > 0
+    unknown = "comes with training" if comes else "undefined: no squared error"
+    kl = unknown if scale is None else f"{scale:.4g}"
+    print(f"training {config.variant}, seed {seed}, on {describe(train.device)}")
+    print(f"  {train.count} images of {shape}, {parameters:,} parameters")
+    print(f"  beta_sigma {kl} (weight of the KL against the squared error, both summed)")
+    for section in ("model", "loss", "train"):
+        settings = flatten(config.model_dump()[section])
+        line = ", ".join(f"{key} {text(value)}" for key, value in settings.items())
+        print(f"  {section}: {line}")
+    print(end="", flush=True)
 
 
 def run_place(config: TrainStage, trainer: Trainer) -> Path:
@@ -250,7 +217,6 @@ def run_place(config: TrainStage, trainer: Trainer) -> Path:
 
 def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
     """Write the outputs: models/<variant>/<seed> and reports/film/<variant>/<seed>."""
-
     states = trainer.weights()
     other = "last" if config.train.keep == "best" else "best"
     run = run_place(config, trainer)
@@ -263,24 +229,19 @@ def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
         trainer.vae.load_state_dict(states[other])
         save_weights(directory / f"{other}.safetensors", trainer.vae)
         write_json(directory / "summary.json", summary(config, trainer))
-        write_history(directory / "history.csv", trainer.history)
+        history = directory / "history.csv"
+        with history.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(HISTORY)
+            for record in trainer.history:
+                rows.writerows((*row[:-1], f"{row[-1]:.8g}") for row in record.rows())
         for path in (*film.rglob("*"), *directory.rglob("*")):
             force(path)  # before the checkpoints, their only other copy, are removed
-
-
-def write_history(path: Path, history: list[Epoch]) -> None:
-    """One row for each epoch, split and term."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HISTORY)
-        for record in history:
-            writer.writerows((*row[:-1], f"{row[-1]:.8g}") for row in record.rows())
 
 
 @contextmanager
 def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> Iterator[None]:
     """Give what may go wrong in training a message that helps, and evidence."""
-
     try:
         yield
     except NotFinite as error:
@@ -300,8 +261,7 @@ def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> I
 def explained(
     error: Exception, config: TrainStage, trainer: Trainer, checkpoints: Checkpoints
 ) -> UserError | None:
-    """What to tell the user of an error that is none of the program's; None of any other."""
-
+    """The message for an error that is not the program's fault; None for any other."""
     if is_out_of_memory(error):
         shape = trainer.train.channels, trainer.train.image_size
         return out_of_memory(config, shape, classes(config, PREPARED), error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,25 +12,23 @@ import numpy as np
 from PIL import Image
 
 from sharpvae.core.errors import UserError
-from sharpvae.training.loggers import epoch_curves, update_curves
+from sharpvae.training.loggers import Logger, epoch_curves, update_curves
 from sharpvae.training.loop import Epoch, Step
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
-if TYPE_CHECKING:
     from wandb import Run, Settings
-
 
 _FLUSH_SECONDS = 10  # so late may an update be seen; an epoch is seen at once
 
 
-class TensorBoardLogger:
-    """Logs everything over the number of updates, which is what TensorBoard calls a step.
+class TensorBoardLogger(Logger):
+    """Logs everything over the number of updates.
 
     Args:
         directory: of one run; made. A start from nothing replaces the events in it.
-        resumed: updates that lay before the checkpoint; TensorBoard hides what an interrupted
-            process logged of later ones, which are now done again.
+        resumed: updates before the checkpoint; TensorBoard hides what an interrupted process
+            logged of later ones, which are now done again.
 
     Raises:
         UserError: TensorBoard is not installed.
@@ -54,9 +52,6 @@ class TensorBoardLogger:
         kl = np.array(record.kl_per_dimension)
         self.writer.add_histogram("latent/kl_per_dimension", kl, record.step)
         self.writer.flush()
-
-    def replay(self, history: Sequence[Epoch]) -> None:
-        """Nothing: the interrupted process has left its events."""
 
     def pictures(self, epoch: int, step: int, reconstructions: Path, samples: Path) -> None:
         """Both pictures, under a slider over the updates."""
@@ -89,6 +84,11 @@ def _writer() -> type[SummaryWriter]:
 
 
 PROJECT = "sharpvae"
+_AXES = {
+    "update": ["updates/*"],
+    "epoch": ["train/*", "validation/*", "schedule/*", "latent/*"],
+    "film": ["pictures/*"],
+}
 # What W&B would show and collect besides what it is given: output, code, git, machine, packages.
 _QUIET: dict[str, Any] = {
     "silent": True,
@@ -104,11 +104,10 @@ _QUIET: dict[str, Any] = {
 }
 
 
-class WandbLogger:
+class WandbLogger(Logger):
     """Logs updates over their number and epochs over theirs, in the project `sharpvae`.
 
-    W&B takes numbers in any order where they bring their own axis; over its own counter it would
-    refuse those that an interrupted training does again.
+    Over W&B's own counter it would refuse what an interrupted training does again.
 
     Args:
         directory: in which W&B makes its folder `wandb`.
@@ -118,8 +117,7 @@ class WandbLogger:
         settings: of the configuration, shown with the run.
 
     Raises:
-        UserError: W&B is not installed; or it is to be `online`, and nobody is logged in or the
-            server cannot be reached.
+        UserError: W&B is not installed; or `online`, without a login or a server.
     """
 
     def __init__(
@@ -167,9 +165,6 @@ class WandbLogger:
         curves = {**epoch_curves(record), "latent/kl_per_dimension": histogram}
         self._log("epoch", record.epoch, curves)
 
-    def replay(self, history: Sequence[Epoch]) -> None:
-        """Nothing: the interrupted process has left its numbers."""
-
     def pictures(self, epoch: int, step: int, reconstructions: Path, samples: Path) -> None:
         """Both pictures."""
         paths = {"pictures/reconstructions": reconstructions, "pictures/samples": samples}
@@ -183,13 +178,6 @@ class WandbLogger:
     def _log(self, axis: str, position: int, values: Mapping[str, Any]) -> None:
         if position > self.sent[axis]:
             self.run.log({axis: position, **values})
-
-
-_AXES = {
-    "update": ["updates/*"],
-    "epoch": ["train/*", "validation/*", "schedule/*", "latent/*"],
-    "film": ["pictures/*"],
-}
 
 
 def _package() -> ModuleType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -17,20 +17,19 @@ from sharpvae.distributed import processes
 from sharpvae.images.feed import Batch
 from sharpvae.objective.adversary import Adversary, adaptive_weight
 from sharpvae.objective.objective import LEAST, Objective, next_beta, share_of_kl
-from sharpvae.objective.schedules import Span, lr_factor
-from sharpvae.training.config import TrainConfig
+from sharpvae.objective.schedules import lr_factor
+from sharpvae.training.config import TrainConfig, indivisible
 from sharpvae.training.faults import FiniteGuard
 from sharpvae.training.validate import Terms, measure
 from sharpvae.vae.vae import VAE
 
 
 class Average:
-    """A second VAE whose weights follow those of the one that learns.
+    """An exponential moving average of the VAE that learns.
 
     After update t: average = d * average + (1 - d) * weights, with d the smaller of the decay and
-    (1 + t) / (10 + t), so that the random first weights are soon forgotten (as TensorFlow's
-    ExponentialMovingAverage has it). The statistics of batch norm are averaged likewise, for they
-    belong to the weights; counters are copied.
+    (1 + t) / (10 + t), so that the random first weights are soon forgotten (as in TensorFlow's
+    ExponentialMovingAverage). Statistics of batch norm are averaged too; counters are copied.
 
     Args:
         vae: the one that learns; its copy starts equal to it.
@@ -41,27 +40,21 @@ class Average:
         self.decay = decay
         self.vae = copy.deepcopy(vae).requires_grad_(False).eval()
         pairs = list(zip(self.vae.state_dict().values(), vae.state_dict().values(), strict=True))
-        self._averaged: tuple[list[Tensor], list[Tensor]] = _columns(pairs, floating=True)
-        self._copied: tuple[list[Tensor], list[Tensor]] = _columns(pairs, floating=False)
+        self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+        floating = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._averages, self._weights = ([pair[i] for pair in floating] for i in (0, 1))
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Follow the weights after update `step`, counted from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(*self._averaged, 1 - decay)
-        for average, counter in zip(*self._copied, strict=True):
+        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
+        for average, counter in self._counters:
             average.copy_(counter)
 
 
-def _columns(
-    pairs: list[tuple[Tensor, Tensor]], floating: bool
-) -> tuple[list[Tensor], list[Tensor]]:
-    some = [pair for pair in pairs if pair[0].is_floating_point() == floating]
-    return [average for average, _ in some], [value for _, value in some]
-
-
 class Updater:
-    """What changes the weights, and all that this needs to go on where it broke off.
+    """Changes the weights, and holds the state of all that takes part in it.
 
     Of several processes each computes its rows of a batch, draws the noise of all of them, and
     takes the same step: the gradient is that of the whole batch.
@@ -94,17 +87,29 @@ class Updater:
             raise ValueError("loss.weights.adversarial is above 0, but no adversary was given")
         self.vae, self.objective, self.config, self.adversary = vae, objective, config, adversary
         self.seed, self.device, self.guard = seed, device, guard
+        self.rank, self.world = processes.rank(), processes.world()
+        mistake = indivisible(config.batch_size, config.accumulate, self.world)
+        if mistake is not None:
+            raise mistake
         # Exchanges gradients while the backward pass is still under way.
-        self.parallel = DistributedDataParallel(vae) if processes.world() > 1 else vae
+        self.parallel = DistributedDataParallel(vae) if self.world > 1 else vae
         self.forward = (
             torch.compile(self.parallel, dynamic=False) if config.compile else self.parallel
         )
         self.autocast = autocast(config.precision, device)
-        self.optimizer = _optimizer(config, vae)
-        self.scheduler = _scheduler(config, self.optimizer, objective.span)
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = kind(
+            vae.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+        self.scheduler = None  # of each update; the plateau's is of each epoch, in `Trainer`
+        if config.scheduler in ("cosine", "step"):
+            options = config.lr_warmup, config.lr_factor, config.lr_every
+            self.scheduler = torch.optim.lr_scheduler.LambdaLR(
+                self.optimizer,
+                lambda step: lr_factor(config.scheduler, step, objective.span, *options),
+            )
         self.noise = generator(seed, "posterior", device)
         self.prior = generator(seed, "adversary", device)
-        self.rank, self.world = processes.rank(), processes.world()
         self.rows = processes.rows(config.batch_size, config.accumulate, self.rank, self.world)
         self._rows_there = self.rows.to(device)
         self.drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in vae.modules())
@@ -118,101 +123,89 @@ class Updater:
         Beside the terms: `loss`, and `gradient`, its norm before clipping. Means are over this
         process's rows.
         """
+        objective, adversary, step = self.objective, self.adversary, self.step
+        pieces = self.config.accumulate
+        share = objective.loss.kl_share
+        beta = self.controlled if share > 0 else objective.beta(step)
+        adversarial = adversary is not None and objective.weight("adversarial", step) > 0
+
+        # Every process draws the posterior's noise of the whole batch, and takes its rows of it.
+        noise = self._draw(self.noise, self.config.batch_size)
+        noise = noise[self._rows_there] if self.world > 1 else noise
+        labels = [None] * pieces if batch.labels is None else batch.labels.chunk(pieces)
+        images = batch.images.chunk(pieces)
+        parts = zip(images, labels, noise.chunk(pieces), strict=True)
+
+        # Forward and backward, piece by piece; the gradients of the pieces add up.
         self.optimizer.zero_grad(set_to_none=True)
-        parts = [self._backward(part, index) for index, part in enumerate(self._parts(batch))]
-        terms = _means([terms for terms, _ in parts])
-        gradient = self._clip()
-        bad = self.guard.watch(self.step + 1, {**terms, "gradient": gradient})
-        self._control(terms)
-        self.used["lr"] = float(self.optimizer.param_groups[0]["lr"])
+        means, fakes = [], []
+        for index, (some, classes, draws) in enumerate(parts):
+            piece = Batch(some, classes)
+            with self._piece(index):
+                terms, reconstructions, _ = measure(
+                    self.forward, objective, self.autocast, piece, draws
+                )
+                kl = objective.regularisation(terms, beta).mean()
+                loss = objective.reconstruction(terms, step).mean() + kl
+                if adversary is not None and adversarial:
+                    shown = self._fakes(piece, reconstructions)
+                    fakes.append(shown.detach())
+                    terms["adversarial"] = adversary.term(shown)
+                    loss = loss + self._adversarial_weight(terms) * terms["adversarial"].mean()
+                (loss / pieces if pieces > 1 else loss).backward()
+            means.append({n: t.detach().mean() for n, t in {**terms, "loss": loss}.items()})
+        found = _mean(means)
+
+        # The norm of the gradient, and its bound.
+        weights = list(self.vae.parameters())
+        norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None])
+        if self.config.grad_clip > 0:
+            nn.utils.clip_grads_with_norm_(weights, self.config.grad_clip, norm)
+
+        # The step, which is not taken where a number is not finite.
+        bad = self.guard.watch(step + 1, {**found, "gradient": norm})
+        self.used = {"lr": float(self.optimizer.param_groups[0]["lr"]), "beta": beta}
         self._step(self.optimizer, bad)
         if self.scheduler is not None:
             self.scheduler.step()
-        if self.adversary is not None and parts[0][1] is not None:
-            fakes = [fakes for _, fakes in parts if fakes is not None]
-            terms["discriminator"] = self._discriminate(batch, fakes)
-        self.step += 1
-        return {**terms, "gradient": gradient}
 
-    def _parts(self, batch: Batch) -> Iterator[tuple[Batch, Tensor]]:
-        """The batch cut into `accumulate` pieces, with the noise of each one's posterior."""
-        noise = self._draw(self.noise, self.config.batch_size)
-        if self.world > 1:
-            noise = noise[self._rows_there]
-        pieces = self.config.accumulate
-        labels = [None] * pieces if batch.labels is None else batch.labels.chunk(pieces)
-        for images, own, draws in zip(
-            batch.images.chunk(pieces), labels, noise.chunk(pieces), strict=True
-        ):
-            yield Batch(images, own), draws
+        # The controller moves beta towards the share that the KL is to have of the loss.
+        if share > 0:
+            kl = objective.regularisation(found, beta)
+            now = share_of_kl(kl, objective.reconstruction(found, step) + kl)
+            bound = torch.full_like(self.controlled, objective.beta(step))
+            self.controlled = next_beta(self.controlled, now, share, bound)
+
+        # The discriminator's step, on the very images that the decoder learned from.
+        if adversary is not None and adversarial:
+            found["discriminator"] = adversary.backward(images, fakes)
+            bad = self.guard.watch(step + 1, {"discriminator": found["discriminator"]})
+            self._step(adversary.optimizer, bad)
+        self.step += 1
+        return {**found, "gradient": norm}
+
+    @contextmanager
+    def _piece(self, index: int) -> Iterator[None]:
+        """Leave the exchange of gradients to the last piece, and seed dropout anew in each.
+
+        Dropout takes no generator. Each process drops other units, so several do not equal one.
+        """
+        with ExitStack() as stack:
+            last = index == self.config.accumulate - 1
+            if isinstance(self.parallel, DistributedDataParallel) and not last:
+                stack.enter_context(self.parallel.no_sync())
+            if self.drops:
+                piece = index * self.world + self.rank
+                purpose = f"dropout {self.step}" + (f" {piece}" if piece else "")
+                stack.enter_context(global_seed(self.seed, purpose))
+            yield
 
     def _draw(self, random: torch.Generator, count: int) -> Tensor:
         return torch.randn(count, self.vae.latent_dim, generator=random, device=self.device)
 
-    def _backward(self, part: tuple[Batch, Tensor], index: int) -> tuple[Terms, Tensor | None]:
-        """Add the gradient of one piece; the mean of its terms, and the fakes it made."""
-        batch, noise = part
-        with self._exchange(index):
-            with self._dropout(index):
-                terms, reconstructions, _ = measure(
-                    self.forward, self.objective, self.autocast, batch, noise
-                )
-                fakes = self._fakes(batch, reconstructions)
-            loss = self._loss(terms)
-            if self.adversary is not None and fakes is not None:
-                terms["adversarial"] = self.adversary.term(fakes)
-                loss = loss + self._adversarial_weight(terms) * terms["adversarial"].mean()
-            (loss / self.config.accumulate if self.config.accumulate > 1 else loss).backward()
-        terms["loss"] = loss
-        means = {name: term.detach().mean() for name, term in terms.items()}
-        return means, None if fakes is None else fakes.detach()
-
-    def _exchange(self, index: int) -> AbstractContextManager[None]:
-        """Processes exchange the gradient of the last piece alone, which holds that of all."""
-        if index == self.config.accumulate - 1 or not isinstance(
-            self.parallel, DistributedDataParallel
-        ):
-            return nullcontext()
-        return self.parallel.no_sync()
-
-    def _dropout(self, index: int) -> AbstractContextManager[None]:
-        """Dropout takes no generator: this seeds the one that it draws from, for one piece.
-
-        Each process drops other units, so that here several are not quite as one.
-        """
-        if not self.drops:
-            return nullcontext()
-        piece = index * self.world + self.rank
-        return global_seed(self.seed, f"dropout {self.step}" + (f" {piece}" if piece else ""))
-
-    def _loss(self, terms: Terms) -> Tensor:
-        """The objective without its adversarial part, mean over the batch, at beta as it stands."""
-        largest, share = self.objective.beta(self.step), self.objective.loss.kl_share
-        beta: float | Tensor = self.controlled if share > 0 else largest
-        regularisation = self.objective.regularisation(terms, beta).mean()
-        self.used["beta"] = beta
-        return self.objective.reconstruction(terms, self.step).mean() + regularisation
-
-    def _control(self, terms: Terms) -> None:
-        """Move beta towards `loss.kl_share`, where there is one."""
-        share = self.objective.loss.kl_share
-        if share == 0:
-            return
-        own = {name: term for name, term in terms.items() if name != "loss"}
-        regularisation = self.objective.regularisation(own, self.controlled)
-        whole = self.objective.reconstruction(own, self.step) + regularisation
-        now = share_of_kl(regularisation, whole)
-        bound = torch.full_like(self.controlled, self.objective.beta(self.step))
-        self.controlled = next_beta(self.controlled, now, share, bound)
-
-    def _fakes(self, batch: Batch, reconstructions: Tensor) -> Tensor | None:
-        """What the adversary is shown as fakes, float32 (B or 2B, C, H, W); None before it starts.
-
-        The discriminator sees the very images that the decoder was pulled by.
-        """
-        if self.adversary is None or self.objective.weight("adversarial", self.step) == 0:
-            return None
-        kind = self.adversary.config.fakes
+    def _fakes(self, batch: Batch, reconstructions: Tensor) -> Tensor:
+        """What the adversary is shown as fakes, float32 (B or 2B, C, H, W)."""
+        kind = self.objective.loss.adversarial.fakes
         if kind == "reconstructions":
             return reconstructions
         count = len(batch.images)
@@ -229,42 +222,23 @@ class Updater:
         term = terms["adversarial"].mean()
         return weight * adaptive_weight(reconstruction, term, self.vae.decoder.last_weight)
 
-    def _clip(self) -> Tensor:
-        """Bound the gradient by `grad_clip`, where it is above 0; its norm before."""
-        gradients = [weight.grad for weight in self.vae.parameters() if weight.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        if self.config.grad_clip > 0:
-            nn.utils.clip_grads_with_norm_(self.vae.parameters(), self.config.grad_clip, norm)
-        return norm
-
-    def _discriminate(self, batch: Batch, fakes: list[Tensor]) -> Tensor:
-        """One step of the discriminator, on the images that the decoder's gradient came from."""
-        assert self.adversary is not None
-        reals = batch.images.chunk(self.config.accumulate)
-        loss = self.adversary.backward(reals, fakes)
-        processes.average(
-            weight.grad
-            for weight in self.adversary.discriminator.parameters()
-            if weight.grad is not None
-        )
-        self._step(
-            self.adversary.optimizer, self.guard.watch(self.step + 1, {"discriminator": loss})
-        )
-        return loss
-
     @staticmethod
     def _step(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:
         """A step, unless `bad` is 1, which the fused kernels look up on the device."""
         optimizer.found_inf = bad  # type: ignore[attr-defined]
         optimizer.step()
 
+    def _stateful(self) -> dict[str, Any]:
+        parts = {
+            "vae": self.vae, "optimizer": self.optimizer,
+            "scheduler": self.scheduler, "adversary": self.adversary,
+        }  # fmt: skip
+        return {name: part for name, part in parts.items() if part is not None}
+
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs; nothing but tensors and plain values."""
         return {
-            "vae": self.vae.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "adversary": None if self.adversary is None else self.adversary.state_dict(),
+            **{name: part.state_dict() for name, part in self._stateful().items()},
             "noise": self.noise.get_state(),
             "prior": self.prior.get_state(),
             "step": self.step,
@@ -273,41 +247,17 @@ class Updater:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        self.vae.load_state_dict(state["vae"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        if self.adversary is not None:
-            self.adversary.load_state_dict(state["adversary"])
+        """Resume from what `state_dict` gave."""
+        for name, part in self._stateful().items():
+            part.load_state_dict(state[name])
         self.noise.set_state(state["noise"])
         self.prior.set_state(state["prior"])
-        self.step = state["step"]
+        self.step, self.used = state["step"], dict(state["used"])
         self.controlled = state["controlled"].to(self.device)
-        self.used = dict(state["used"])
 
 
-def _means(parts: list[Terms]) -> Terms:
+def _mean(pieces: list[Terms]) -> Terms:
     """The mean of each term over pieces of equal size."""
-    if len(parts) == 1:
-        return parts[0]
-    return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
-
-
-def _optimizer(config: TrainConfig, vae: VAE) -> torch.optim.Optimizer:
-    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind(vae.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
-
-
-def _scheduler(
-    config: TrainConfig, optimizer: torch.optim.Optimizer, span: Span
-) -> torch.optim.lr_scheduler.LambdaLR | None:
-    """What moves the learning rate after each update; the plateau moves it after each epoch."""
-    if config.scheduler in ("none", "plateau"):
-        return None
-    return torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: lr_factor(
-            config.scheduler, step, span, config.lr_warmup, config.lr_factor, config.lr_every
-        ),
-    )
+    if len(pieces) == 1:
+        return pieces[0]
+    return {name: torch.stack([piece[name] for piece in pieces]).mean() for name in pieces[0]}

@@ -16,11 +16,10 @@ from sharpvae.core.seeds import generator
 from sharpvae.distributed import processes
 from sharpvae.images.feed import Batch, Feed, to_float, to_uint8
 from sharpvae.objective.objective import Objective
-from sharpvae.objective.terms import kl_per_dimension
 from sharpvae.perception.critic import Critic, load_critic
 from sharpvae.perception.fidelity import fid
 from sharpvae.vae.draw import asked_labels, from_prior
-from sharpvae.vae.vae import VAE, Posterior
+from sharpvae.vae.vae import VAE, Posterior, kl_per_dimension
 
 Terms = dict[str, Tensor]
 ACTIVE = 0.01  # variance of a posterior mean above which its unit is active (Burda et al. 2016)
@@ -36,12 +35,11 @@ def measure(
     """Pass a batch through the VAE under one draw of the posterior.
 
     Args:
-        vae: a `VAE`, or what stands in for one.
+        vae: a `VAE`, bare or wrapped.
         noise: standard normal (B, Z).
 
     Returns:
-        Every term of each image, (B,) each; the reconstructions, float32 (B, C, H, W); the
-        posterior in float32.
+        Terms of each image, (B,) each; reconstructions (B, C, H, W) and posterior in float32.
     """
     with precision:
         reconstructions, posterior = vae(batch.images, noise, batch.labels)
@@ -52,12 +50,13 @@ def measure(
 
 @dataclass(frozen=True)
 class Validation:
-    """What the validation split says of a VAE.
+    """Of one VAE, on the validation split.
 
     Attributes:
         terms: mean over images of each term, and `loss` at the final weights and beta.
         kl_per_dimension: nats of each latent dimension, mean over images.
-        active_units: latent dimensions whose posterior mean varies by more than `ACTIVE`.
+        active_units: latent dimensions whose posterior mean varies by more than `ACTIVE` over the
+            images (Burda et al. 2016, Importance weighted autoencoders, section 5).
     """
 
     terms: dict[str, float]
@@ -76,9 +75,9 @@ def validate(
 ) -> Validation:
     """Measure `vae`, in evaluation mode, on all images of `feed`.
 
-    The noise is the same at every call and no weight moves, or early stopping would compare
-    different losses; for the same reason the adversarial term, whose scale is whatever the
-    discriminator says that day, has no part in it. Of several processes each takes some batches.
+    The noise is the same at every call, so that early stopping compares like with like; for the
+    same reason the adversarial term, whose scale moves with the discriminator, has no part in it.
+    Of several processes each takes some batches.
     """
     vae.eval()
     noise = generator(seed, "validation", feed.device)
@@ -88,7 +87,7 @@ def validate(
     for index, batch in enumerate(feed.in_order(batch_size)):
         shape = len(batch.images), vae.latent_dim
         draws = torch.randn(shape, generator=noise, device=feed.device)
-        # The first batch is everybody's, lest one have none; it counts for the first.
+        # All processes compute the first batch, so that each has one; rank 0 counts it.
         mine = index % world == rank
         if not mine and index > 0:
             continue
@@ -101,26 +100,20 @@ def validate(
         if mine:
             kl += kl_per_dimension(*posterior).sum(0)
             means.append(posterior.mean)
+    means_here = torch.cat([torch.zeros(0, vae.latent_dim, device=feed.device), *means])
+    centre = processes.all_reduce(means_here.sum(0)) / feed.count
+    variance = processes.all_reduce((means_here - centre).square().sum(0)) / feed.count
     return Validation(
-        {name: float(processes.total(some)) / feed.count for name, some in sums.items()},
-        (processes.total(kl) / feed.count).tolist(),
-        _active_units(means, vae.latent_dim, feed),
+        {name: float(processes.all_reduce(some)) / feed.count for name, some in sums.items()},
+        (processes.all_reduce(kl) / feed.count).tolist(),
+        int((variance > ACTIVE).sum()),
     )
-
-
-def _active_units(means: list[Tensor], latent_dim: int, feed: Feed) -> int:
-    """Of posterior means (B, Z) of the batches that this process had."""
-    mine = torch.cat([torch.zeros(0, latent_dim, device=feed.device), *means])
-    centre = processes.total(mine.sum(0)) / feed.count
-    variance = processes.total((mine - centre).square().sum(0)) / feed.count
-    return int((variance > ACTIVE).sum())
 
 
 class ValidationFID:
     """Measures a VAE in the features of the critic, never of the judge that scores in the end.
 
-    As many samples as validation images, of the same noise (and classes) each time. The features
-    are the means over positions of each block's maps.
+    As many samples as validation images, of the same noise (and classes) each time.
 
     Args:
         critic: directory that the stage `critic` wrote.

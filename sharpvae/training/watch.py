@@ -1,4 +1,4 @@
-"""What is seen while training: the bar on the terminal, pace, and a watch on collapse."""
+"""What is shown while training: progress, pace, and warnings of posterior collapse."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sharpvae.training.config import TrainStage
 from sharpvae.training.loggers import Film, Loggers
 from sharpvae.training.loop import Epoch, Step, Trainer
 
-# Nats of an image's KL. The mean KL bounds from above what the code tells of the image (Hoffman &
-# Johnson 2016, ELBO surgery), and under ln 2 it cannot even tell in which half of the images it is.
+# Nats of an image's KL. The mean KL bounds what the code tells of the image (Hoffman & Johnson
+# 2016, ELBO surgery); under ln 2 it cannot even tell in which half of the images it is.
 NOTHING = math.log(2)
 _RECOVERED = 2 * NOTHING  # above it a collapse is over: a KL that hovers must not warn every epoch
-_PATIENCE = 2  # epochs in which it must be seen: the first finds a code that nobody has learnt yet
+_PATIENCE = 2  # epochs in which it must be seen: the first finds a code not learned yet
 _FULL = 0.99  # of loss.beta; beta may come from a float32
 
 
@@ -27,17 +27,14 @@ class CollapseWatch:
     """Looks at the validation of each epoch; what it knows follows from the history alone.
 
     Collapsed is a posterior whose KL in total is under ln 2 nats, or of which no dimension is
-    active. Either alone would miss some: dimensions are also inactive where each image has the same
-    posterior off the prior, at whatever KL (free bits and a KL floor invite that, since they make
-    such a KL free); and the means of many dimensions may each vary over images, yet drown in noise.
+    active. Either alone would miss some: under free bits or a KL floor all images may have the same
+    posterior at any KL; and the means of many dimensions may vary over images, yet less than noise.
 
     It says nothing
-    - where `loss.beta` is 0: no KL pulls, and a code that nothing holds at the scale of the prior
-      may tell images apart by means that vary by less than the 0.01 of an active unit;
+    - where `loss.beta` is 0: without a KL, means may tell images apart at any scale;
     - while beta is below its full value, in a warm-up, in the rise of a cycle or under a controller
-      (`loss.kl_share`), which lets go of beta long before: the KL will be another one there;
-    - of a small KL where `loss.kl_floor` or `loss.free_bits` make so much free: beta cannot have
-      pulled it there. No active dimension is a collapse there too.
+      (`loss.kl_share`): the KL will be another one there;
+    - of a small KL where `loss.kl_floor` or `loss.free_bits` make so much free.
 
     Args:
         loss: of the variant.
@@ -49,15 +46,12 @@ class CollapseWatch:
         self.warned = False
 
     def epoch(self, record: Epoch) -> str | None:
-        """A warning, once; again only if the code came back in between.
-
-        Args:
-            record: the next epoch in order.
-        """
+        """A warning of the next epoch, once; again only if the code came back in between."""
         if self.loss.beta == 0:
             return None
         kl, active = record.validation["kl"], record.active_units
-        if self._collapsed(record):
+        free = max(self.loss.kl_floor, self.loss.free_bits * len(record.kl_per_dimension))
+        if (kl < NOTHING and free < NOTHING) or active == 0:
             # What came before the full beta does not count, but does not end a collapse either.
             self.seen += record.beta >= _FULL * self.loss.beta
         else:
@@ -70,14 +64,9 @@ class CollapseWatch:
         return self._warning(record)
 
     def replay(self, history: Sequence[Epoch]) -> None:
-        """Come to know what a watch over `history` from its beginning knows."""
+        """Take in the epochs before an interruption."""
         for record in history:
             self.epoch(record)
-
-    def _collapsed(self, record: Epoch) -> bool:
-        free = max(self.loss.kl_floor, self.loss.free_bits * len(record.kl_per_dimension))
-        small = record.validation["kl"] < NOTHING and free < NOTHING
-        return small or record.active_units == 0
 
     def _warning(self, record: Epoch) -> str:
         loss, schedule = self.loss, self.loss.schedules.beta
@@ -103,23 +92,18 @@ _SPANS = 20  # between two looks at the numbers; the rate is the mean over so ma
 
 
 class Pace:
-    """Measures updates and the ends of epochs apart, so that neither passes for the other.
+    """Foretells the time left from the mean time of each kind of thing that a training does.
 
-    An epoch is its first update, which waits for the loader and for whatever came after the last
-    epoch's record; its other updates; and its end: validation, and all that is done before `epoch`
-    is told. Each kind has a mean of its own, and the time left is what is still to come of each.
-    Only what this process did counts, and not its very first update, in which memory is allotted,
-    kernels are chosen and torch.compile runs.
-
-    Call `step` and `epoch` for every record, as soon as it comes or, for an epoch, after film and
-    loggers; but always alike.
+    An epoch is its first update, which waits for the loader and for what came after the last
+    epoch's record; its other updates; and its end, which is validation, film and loggers. Only what
+    this process did counts, without its very first update, in which torch.compile may run. Call
+    `step` and `epoch` for every record, at the same point each time.
 
     Args:
         epochs: of the whole training.
         steps_per_epoch: updates an epoch, >= 1.
         clock: seconds, never going back.
-        kind: of an epoch by its number, such as whether FID is measured and a frame filmed after
-            it. Epochs of one kind cost the same.
+        kind: of an epoch by its number; ends of one kind, such as those with a FID, cost the same.
     """
 
     def __init__(
@@ -163,7 +147,7 @@ class Pace:
     def left(self) -> float | None:
         """Seconds until training ends, as of the last record; None while too little is known.
 
-        Until an epoch has ended here, what comes after its updates is not in it.
+        The ends of epochs count once one was seen.
         """
         others = (self.epochs - self.epoch_now + 1) * (self.steps - 1)
         others -= max(self.done - 1, 0)
@@ -184,8 +168,8 @@ class Pace:
     def rate(self) -> float | None:
         """Images a second while updates are done, all processes together; None at first.
 
-        From look to look at the numbers, where there are two in an epoch: a GPU's updates are only
-        asked for in between, and seem done before they are.
+        Taken between two looks at the numbers in one epoch, where there are: in between, a GPU's
+        updates are only queued.
         """
         seconds, images = sum(t for t, _ in self.spans), sum(n for _, n in self.spans)
         if not self.spans:
@@ -223,19 +207,11 @@ class _Means:
 
 
 class Watch:
-    """Is told every record of a training.
-
-    Args:
-        trainer: whose records they are.
-        config: of the stage.
-        film, loggers: are given what is theirs.
-        progress: the bar, or the lines where there is no terminal.
-    """
+    """Passes every record of a training on to film, loggers and progress."""
 
     def __init__(
         self, trainer: Trainer, config: TrainStage, film: Film, loggers: Loggers, progress: Bar
     ) -> None:
-
         self.trainer, self.film, self.loggers, self.progress = trainer, film, loggers, progress
         train = config.train
         last, fid = train.epochs, train.fid_every if train.best_by == "fid" else 0
@@ -277,7 +253,6 @@ class Watch:
         self.loggers.pictures(epoch, self.trainer.update.step, *frame)
 
     def _costs(self) -> list[str]:
-
         rate, left = self.pace.rate(), self.pace.left()
         return [
             *([] if rate is None else [f"{rate:.0f} images/s"]),

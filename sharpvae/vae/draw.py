@@ -1,4 +1,4 @@
-"""Images that a trained VAE makes."""
+"""Images from a trained VAE: encoded, decoded, drawn from the prior."""
 
 from __future__ import annotations
 

@@ -12,8 +12,14 @@ from torch.nn import functional
 from sharpvae.core.files import read_json, write_json
 from sharpvae.core.weights import load_weights, save_weights
 from sharpvae.vae.config import ModelConfig
-from sharpvae.vae.families import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
-from sharpvae.vae.layers import initialise, weighted
+from sharpvae.vae.layers import (
+    conv_decoder,
+    conv_encoder,
+    initialise,
+    mlp_decoder,
+    mlp_encoder,
+    weighted,
+)
 
 
 class Posterior(NamedTuple):
@@ -27,12 +33,19 @@ class Posterior(NamedTuple):
         return self.mean + torch.exp(0.5 * self.log_var) * noise
 
 
+def kl_per_dimension(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_var)) || N(0, 1)) in nats (Kingma & Welling 2014, appendix B).
+
+    (B, Z) twice => (B, Z)
+    """
+    return 0.5 * (mean.square() + torch.exp(log_var) - 1 - log_var)
+
+
 class Encoder(nn.Module):
     """Images in [0, 1] => posterior.
 
     A conditional one is told the class (Sohn et al. 2015, Learning structured output
-    representation): by one further channel a class, 1 everywhere for the image's own and 0 for the
-    others; an MLP, by one further input a class.
+    representation) by a one-hot channel a class, an MLP by a one-hot input a class.
     """
 
     def __init__(
@@ -79,11 +92,7 @@ class Decoder(nn.Module):
 
     @property
     def last_weight(self) -> Tensor:
-        """The parameter of the layer that draws the pixels: its weight.
-
-        Where gradients of two losses meet before they spread into the decoder (Esser et al. 2021,
-        Taming transformers, eq. 7).
-        """
+        """The weight of the layer that draws the pixels; see `objective.adaptive_weight`."""
         return weighted([self.head])[-1].weight
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:

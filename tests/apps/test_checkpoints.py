@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps import checkpoints as app
-from sharpvae.training.checkpoints import Checkpoints
-from sharpvae.training.resume import new_ticket, write_ticket
+from sharpvae.training.checkpoints import Checkpoints, Ticket
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +19,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def interrupted(name: str, variant: str, step: int) -> Checkpoints:
     one = Checkpoints(Path(".checkpoints") / name, print)
     with one.held():
-        write_ticket(one.directory, new_ticket(variant, 3, "cpu", {"seed": "3"}))
+        Ticket(variant, 3, "cpu", {"seed": "3"}).write(one.directory)
         one.save(step, {"x": 1})
     return one
 

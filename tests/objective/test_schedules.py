@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sharpvae.objective.config import ScheduleConfig
-from sharpvae.objective.schedules import Span, fraction_of_full, lr_factor, never_starts
+from sharpvae.objective.schedules import Span, fraction_of_full, late_start, lr_factor, never_starts
 
 SPAN = Span(epoch_steps=10, epochs=40)
 
@@ -94,6 +94,17 @@ def test_what_starts_after_the_end_never_starts() -> None:
     assert never_starts(schedule("linear", unit="steps", start=399.0), SPAN), "its last is still 0"
     again = schedule("cyclic", length=10.0, cycle=20.0, every="epoch")
     assert not never_starts(again, Span(10, 21)), "0 at the last update, but not before"
+
+
+def test_a_late_start_is_found_as_soon_as_it_can_be_known() -> None:
+    late = schedule("constant", start=40.0)
+    assert late_start(late, 1.0, 40) == "below 40, where training is at its end"
+    assert late_start(late, 0.0, 40) is None, "nobody waits for a term without a weight"
+    assert late_start(late, 1.0, 41) is None and late_start(late, 1.0, 41, 10) is None
+    assert late_start(schedule("linear", unit="fraction", start=1.0), 1.0, 40) is not None
+    updates = schedule("linear", unit="steps", start=399.0)
+    assert late_start(updates, 1.0, 40) is None, "until there is data"
+    assert late_start(updates, 1.0, 40, 10) == "before the last of the 400 updates"
 
 
 @given(st.integers(1, 50), st.integers(1, 50), st.floats(0, 0.9), st.data())

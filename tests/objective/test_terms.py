@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
 from sharpvae.objective import terms
+from sharpvae.objective.config import LossWeights
 from sharpvae.objective.objective import Objective, beta_sigma
 from sharpvae.objective.schedules import Span
 from sharpvae.perception.critic import Critic, CriticFeatures
 from sharpvae.perception.distances import NormalisedDistance, PerceptualDistance, feature_variances
+from sharpvae.vae.vae import kl_per_dimension
 
 
 @given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 9))
@@ -23,7 +25,7 @@ def test_kl_is_that_of_torch_distributions(seed: int, batch: int, latents: int) 
     posterior = Independent(Normal(mean, torch.exp(0.5 * log_var)), 1)
     prior = Independent(Normal(torch.zeros_like(mean), torch.ones_like(mean)), 1)
     expected = kl_divergence(posterior, prior)
-    assert torch.allclose(terms.kl_divergence(mean, log_var), expected)
+    assert torch.allclose(kl_per_dimension(mean, log_var).sum(1), expected)
 
 
 def test_errors_are_sums_over_one_images_pixels() -> None:
@@ -206,6 +208,13 @@ def test_every_term_is_per_image_and_moves_its_input(loss_config, name: str) -> 
         moved = leaf.grad.flatten(1).abs().sum(1)
         assert moved[2] > 0, "the third image's term moves the third image"
         assert moved[[0, 1, 3]].sum() == 0, "and no other"
+
+
+def test_a_term_is_an_entry_in_the_table_and_a_weight() -> None:
+    assert set(terms.TERMS) | {"perceptual", "lpips", "adversarial"} == set(
+        LossWeights.model_fields
+    )
+    assert LossWeights().model_dump() == dict.fromkeys(LossWeights.model_fields, 0.0)
 
 
 def test_what_is_not_in_use_is_not_computed(loss_config) -> None:

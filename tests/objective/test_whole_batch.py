@@ -19,9 +19,9 @@ from sharpvae.objective.adversary import (
     discrimination,
 )
 from sharpvae.objective.objective import share_of_kl
-from sharpvae.objective.terms import gaussian_nll, kl_per_dimension, spared_kl
+from sharpvae.objective.terms import gaussian_nll, spared_kl
 from sharpvae.vae.config import ModelConfig
-from sharpvae.vae.vae import VAE
+from sharpvae.vae.vae import VAE, kl_per_dimension
 from tests.conftest import IMPROVED
 from tests.peers import together
 
@@ -61,7 +61,7 @@ def _terms() -> dict[str, Any]:
 
 def _averaged(value: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor]:
     (gradient,) = torch.autograd.grad(value, parameter, retain_graph=True)
-    return processes.mean(value.detach()), processes.mean(gradient)
+    return processes.all_reduce_mean(value.detach()), processes.all_reduce_mean(gradient)
 
 
 def _train(norm: Norm) -> dict[str, Any]:
@@ -81,12 +81,12 @@ def _train(norm: Norm) -> dict[str, Any]:
         for piece in own.chunk(PIECES):
             loss, fakes = _loss(vae, judge, images[piece], noise[piece])
             (loss / PIECES).backward()
-            losses[-1] += processes.mean(loss.detach()) / PIECES
+            losses[-1] += processes.all_reduce_mean(loss.detach()) / PIECES
             judge.requires_grad_(True)
             real, fake = (judge(some).flatten(1) for some in (images[piece], fakes.detach()))
             (discrimination("hinge", real, fake) / PIECES).backward()
         for net, optimizer in zip((vae, judge), optimizers, strict=True):
-            processes.average(weight.grad for weight in net.parameters())  # type: ignore[misc]
+            processes.average_gradients(weight.grad for weight in net.parameters())  # type: ignore[misc]
             optimizer.step()
     return {"losses": losses, "vae": vae.state_dict(), "judge": judge.state_dict()}
 

@@ -10,8 +10,8 @@ import torch
 
 from sharpvae.config.experiment import stage_files
 from sharpvae.config.resolve import resolve_file
+from sharpvae.training.checkpoints import CODE, fingerprint, identity
 from sharpvae.training.config import TrainStage
-from sharpvae.training.resume import fingerprint, identity
 
 REPOSITORY = Path(__file__).parents[2]
 EXPERIMENT = resolve_file(REPOSITORY / "params.yaml").experiment
@@ -21,12 +21,11 @@ assert isinstance(CONFIG, TrainStage)
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A project of three modules, of which two are run, and some data."""
+    """A library with code that makes weights and code that does not, and some data."""
     for name, text in {
-        "stages/train.py": "import sharpvae.one\n",
-        "sharpvae/one.py": "def f():\n    from sharpvae import two\n",
-        "sharpvae/two.py": "",
-        "sharpvae/three.py": "",
+        "sharpvae/training/loop.py": "import sharpvae.vae\n",
+        "sharpvae/vae/deeper/layers.py": "",
+        "sharpvae/report/page.py": "",
         "data/train.npy": "pixels",
         "models/critic/critic.json": "{}",
     }.items():
@@ -37,8 +36,7 @@ def place(tmp_path: Path) -> Path:
 
 def of(place: Path, config: TrainStage = CONFIG, seed: int = 0, device: str = "cpu") -> str:
     data = [place / "data/train.npy", place / "models/critic"]
-    parts = identity(config, seed, torch.device(device), data, place / "stages/train.py", place)
-    return fingerprint(parts)
+    return fingerprint(identity(config, seed, torch.device(device), data, place / "sharpvae"))
 
 
 def changed(**keys: object) -> TrainStage:
@@ -80,7 +78,7 @@ def test_it_changes_with_the_seed_and_the_kind_of_device(place: Path) -> None:
 
 @pytest.mark.parametrize(
     "file",
-    ["stages/train.py", "sharpvae/one.py", "sharpvae/two.py", "data/train.npy",
+    ["sharpvae/training/loop.py", "sharpvae/vae/deeper/layers.py", "data/train.npy",
      "models/critic/critic.json"],
 )  # fmt: skip
 def test_it_changes_with_what_is_run_and_read(place: Path, file: str) -> None:
@@ -90,9 +88,18 @@ def test_it_changes_with_what_is_run_and_read(place: Path, file: str) -> None:
     assert of(place) != before
 
 
-def test_what_is_not_imported_is_no_part_of_it(place: Path) -> None:
+@pytest.mark.parametrize("folder", CODE)
+def test_it_changes_with_every_folder_that_the_stage_lists(place: Path, folder: str) -> None:
     before = of(place)
-    (place / "sharpvae/three.py").write_text("changed = True")
+    (place / "sharpvae" / folder).mkdir(exist_ok=True)
+    (place / "sharpvae" / folder / "new.py").write_text("")
+    assert of(place) != before
+
+
+def test_another_folder_is_no_part_of_it(place: Path) -> None:
+    before = of(place)
+    (place / "sharpvae/report/page.py").write_text("changed = True")
+    (place / "sharpvae/report/new.py").write_text("")
     assert of(place) == before
 
 

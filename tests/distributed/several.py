@@ -13,7 +13,7 @@ import torch
 from sharpvae.core.console import run
 from sharpvae.core.errors import UserError
 from sharpvae.distributed.launch import launch
-from sharpvae.distributed.processes import joined, launched, rank, total, world
+from sharpvae.distributed.processes import all_reduce, joined, launched, rank, world
 
 
 def main(what: str, nodes: str) -> None:
@@ -22,7 +22,7 @@ def main(what: str, nodes: str) -> None:
         print("written by the stage")
         return
     with joined(torch.device("cpu"), timeout=60):
-        together = float(total(torch.ones(())))
+        together = float(all_reduce(torch.ones(())))
         print(f"{rank()} of {world()}, {together:g}, {os.environ['OMP_NUM_THREADS']} threads\n",
               end="", flush=True)  # fmt: skip
         if what != "well":
@@ -35,7 +35,7 @@ def _work(what: str) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         for step in range(600):
-            total(torch.ones(()))
+            all_reduce(torch.ones(()))
             time.sleep(0.1)
             if rank() == 1 and step == 2:
                 _fail(what)
@@ -54,4 +54,4 @@ def _fail(what: str) -> None:
 
 
 if __name__ == "__main__":
-    run("several", main, "what", "nodes")
+    run(main, sys.argv, "what", "nodes")

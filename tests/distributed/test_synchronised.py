@@ -51,7 +51,7 @@ def _compute(kind: str) -> dict[str, Any]:
     loss = (output.flatten(1).square().mean(1) * targets).mean()
     loss.backward()
     weights = [parameter.grad for parameter in layers.parameters()]
-    processes.average(weights)  # type: ignore[arg-type]
+    processes.average_gradients(weights)  # type: ignore[arg-type]
     return {
         "kinds": [type(layer).__name__ for layer in layers],
         "output": output.detach(),

@@ -62,7 +62,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def stage(place: Path, what: str, nodes: int = 1) -> Iterator[subprocess.Popen[str]]:
     """The stage in miniature, in a folder of its own; killed after the block."""
-    script = str(REPOSITORY / "tests/training/several.py")
+    script = str(REPOSITORY / "tests/distributed/several.py")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "3"}
     with subprocess.Popen(
         interruptible(sys.executable, "-W", "error", script, what, str(nodes)),
