@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -26,8 +26,8 @@ class _End:
 def prefetch(items: Iterable[Item], ahead: int) -> Iterator[Item]:
     """The items of `items` in their order, made by a thread of its own.
 
-    The thread starts with the first item asked for and is gone once the iterator is exhausted,
-    closed or dropped, after the item that it is making by then, if any.
+    The thread starts with the first item asked for. Once the iterator is exhausted, closed or
+    dropped, it finishes the item that it is making and ends.
 
     Args:
         items: iterated in that thread alone.
@@ -45,45 +45,33 @@ def prefetch(items: Iterable[Item], ahead: int) -> Iterator[Item]:
             pending.append(pool.submit(next, source, end))
             yield item
     finally:
-        # The garbage collector may close this in the worker itself, which cannot await its end.
+        # The garbage collector may close this in the worker itself, which cannot wait for itself.
         pool.shutdown(wait=threading.get_ident() not in workers, cancel_futures=True)
 
 
 Rows: TypeAlias = tuple[Tensor, ...]  # the same rows of each array, on the device
 
 _SHARE_OF_GPU = 0.25  # of the free memory; weights, activations and their gradients need the rest
-_BYTES_ON_MPS = 2**31  # the memory is the machine's own, and nobody says how much of it is free
+_BYTES_ON_MPS = 2**31  # the memory is shared with the CPU, and nothing says how much is free
 _AHEAD = 3  # batches under way to the GPU
 _CHUNK_BYTES = 2**26  # copied at a time to make an array resident
 
 
-class Source(Protocol):
-    """Rows of one or more arrays of equal length, by position."""
-
-    def take(self, positions: Tensor) -> Rows:
-        """The rows at int64 (B,) `positions`."""
-        ...
-
-    def batches(self, order: Tensor, size: int) -> Iterator[Rows]:
-        """The rows at int64 (M,) `order`, `size` at a time, the last batch as short as it comes."""
-        ...
-
-
 class Mapped:
-    """Gathers each batch from where the arrays lie, a memory map as a rule, and copies it over.
+    """Gathers each batch from arrays of equal length, memory maps as a rule, and copies it over.
 
-    Only the batch is ever in memory; which pages of a map stay in RAM is the system's business.
+    Only the batch is ever in memory, beside the pages of the map that the system caches.
     """
 
     def __init__(self, arrays: Sequence[NDArray[Any]], device: torch.device) -> None:
         self.arrays, self.device = arrays, device
 
     def take(self, positions: Tensor) -> Rows:
-        """The rows at int64 (B,) `positions`, which lie on the CPU."""
+        """The rows at int64 (B,) `positions`, which are on the CPU."""
         return tuple(rows.to(self.device) for rows in self.gather(positions))
 
     def batches(self, order: Tensor, size: int) -> Iterator[Rows]:
-        """See `Source`."""
+        """The rows at int64 (M,) `order`, `size` at a time; the last batch may be shorter."""
         return map(self.take, chunks(order, size))
 
     def gather(self, positions: Tensor) -> Rows:
@@ -101,19 +89,19 @@ class Streamed(Mapped):
         self.copies = torch.cuda.Stream(device)
 
     def batches(self, order: Tensor, size: int) -> Iterator[Rows]:
-        """See `Source`."""
+        """As `Mapped.batches`."""
         under_way = (self._send(positions) for positions in chunks(order, size))
         for rows, arrived in prefetch(under_way, _AHEAD):
             computing = torch.cuda.current_stream(self.device)
             computing.wait_event(arrived)
-            for part in rows:  # its memory belongs to the other stream, which must not reuse it yet
+            for part in rows:  # the other stream owns its memory and must not reuse it yet
                 part.record_stream(computing)
             yield rows
 
     def _send(self, positions: Tensor) -> tuple[Rows, torch.cuda.Event]:
         """Start to copy a batch; its tensors, and the event that they have arrived."""
-        # The block sets the GPU of this thread too, for which memory is then pinned. PyTorch gives
-        # a pinned buffer out again only once the copies from it are over.
+        # The block also selects the GPU of this thread, for which memory is then pinned. PyTorch
+        # reuses a pinned buffer only after the copies from it have finished.
         with torch.cuda.stream(self.copies):
             pinned = (part.pin_memory() for part in self.gather(positions))
             rows = tuple(part.to(self.device, non_blocking=True) for part in pinned)
@@ -128,12 +116,12 @@ class Resident:
         self.device = device
 
     def take(self, positions: Tensor) -> Rows:
-        """The rows at int64 (B,) `positions`, which lie anywhere."""
+        """The rows at int64 (B,) `positions`, which may be on any device."""
         positions = positions.to(self.device)
         return tuple(tensor.index_select(0, positions) for tensor in self.tensors)
 
     def batches(self, order: Tensor, size: int) -> Iterator[Rows]:
-        """See `Source`."""
+        """As `Mapped.batches`."""
         # Whole: to send the positions of each batch would wait for the GPU each time.
         return map(self.take, chunks(order.to(self.device), size))
 
@@ -141,7 +129,7 @@ class Resident:
 def fits(size: int, device: torch.device) -> bool:
     """Whether an array of `size` bytes should lie on `device` as a whole.
 
-    Never on the CPU, where it would be a copy of what the page cache holds already.
+    Never on the CPU, where it would only copy the page cache.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
@@ -149,21 +137,14 @@ def fits(size: int, device: torch.device) -> bool:
     return device.type != "cpu" and size <= _BYTES_ON_MPS
 
 
-def open_source(arrays: Sequence[NDArray[Any]], device: torch.device, resident: bool) -> Source:
-    """The way of these arrays, equally long, to `device`."""
-    if resident:
-        return Resident(arrays, device)
-    return Streamed(arrays, device) if device.type == "cuda" else Mapped(arrays, device)
-
-
 def chunks(order: Tensor, size: int) -> Iterator[Tensor]:
-    """(M,) cut into pieces of `size`, the last as short as it comes; none where M is 0."""
+    """(M,) in pieces of `size`, the last of which may be shorter; none where M is 0."""
     for start in range(0, len(order), size):
         yield order[start : start + size]
 
 
 def _upload(array: NDArray[Any], device: torch.device) -> Tensor:
-    """The whole array on `device`, through a buffer, so that it never lies in RAM as well."""
+    """The whole array on `device`, copied in parts, so that it is never in RAM as a whole."""
     dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
     target = torch.empty(array.shape, dtype=dtype, device=device)
     rows = max(1, _CHUNK_BYTES * len(array) // max(1, array.nbytes))
@@ -192,8 +173,8 @@ def to_uint8(images: Tensor) -> Tensor:
 class Feed:
     """Gives out the images of one split in batches.
 
-    On the CPU each batch is gathered from the memory map. On a GPU the whole split lies there as
-    bytes if it is small beside the memory; if not, CUDA copies batches while it computes.
+    On the CPU each batch is gathered from the memory map. A GPU holds the whole split as bytes if
+    it is small beside the memory; if not, CUDA copies batches while it computes.
 
     Args:
         split: uint8 images [N, H, W, C] of any kind, a read-only memory map too; int64 labels [N].
@@ -217,7 +198,8 @@ class Feed:
         arrays: list[NDArray[Any]] = [images]
         if split.labels is not None:
             arrays.append(split.labels)
-        self._source = open_source(arrays, device, self.resident)
+        streamed = Streamed if device.type == "cuda" else Mapped
+        self._source = (Resident if self.resident else streamed)(arrays, device)
 
     def shuffled(
         self,
@@ -228,23 +210,23 @@ class Feed:
         start: int = 0,
         rows: Tensor | None = None,
     ) -> Iterator[Batch]:
-        """One epoch in random order; images that fill no whole batch are left out of it.
+        """One epoch in random order, without the last images that fill no whole batch.
 
-        Order and flips depend on `seed` and `epoch` alone, on any device, and not on what was
-        drawn before: batch k of an epoch is the same whether or not the epoch began with it.
+        Order and flips depend on `seed` and `epoch` alone, on any device: batch k of an epoch is
+        the same whether or not the epoch began with it.
 
         Args:
             batch_size: B, at most N.
             flip: mirror each image left to right with probability 1/2.
             start: batches to pass over, at most as many as there are.
-            rows: int64 (R,), those of each batch to give, in their order; None for all.
+            rows: int64 (R,), which rows of each batch to give, in that order; None for all.
 
         Yields:
             Batches of B images, or of R.
         """
 
         def used(values: Tensor) -> Tensor:
-            """Of a value an image, those that are given out."""
+            """Of one value per image, those of the images that are given out."""
             whole = values[start * batch_size : self.count // batch_size * batch_size]
             return whole if rows is None else whole.view(-1, batch_size)[:, rows].flatten()
 
@@ -260,16 +242,16 @@ class Feed:
             yield _batch(batch, mirror)
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """All images in the order of the split, the last batch as short as it comes."""
+        """All images in the order of the split; the last batch may be shorter."""
         return map(_batch, self._source.batches(torch.arange(self.count), batch_size))
 
     def take(self, positions: Tensor) -> Batch:
-        """The images at int64 (B,) `positions`, which lie on the CPU."""
+        """The images at int64 (B,) `positions`, which are on the CPU."""
         return _batch(self._source.take(positions))
 
 
 def _batch(rows: Rows, mirror: Tensor | None = None) -> Batch:
-    """Bytes as they lie in the split => what networks take.
+    """Bytes as the split has them => what networks take.
 
     Args:
         rows: uint8 (B, H, W, C) and, with labels, int64 (B,).

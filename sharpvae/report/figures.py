@@ -1,4 +1,4 @@
-"""Charts, each as one figure."""
+"""Charts of trainings, sharpness and latent space."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -16,29 +17,23 @@ from matplotlib.style import context as style
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from sharpvae.report.evidence import Evidence, Record, Run
+from sharpvae.report.evidence import Evidence, Record, ScoredRun
+from sharpvae.report.metrics import PRIOR, RECONSTRUCTION
 from sharpvae.report.tables import MINUS
 
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one colour scheme, as #rrggbb.
+    """The colours of one colour scheme, as #rrggbb."""
 
-    Attributes:
-        name: "light" or "dark".
-        paper, tint, ink, quiet, rule: background, raised background, text, secondary text, lines.
-        real: what stands for the real images.
-        series: one a variant; they repeat after the last.
-    """
-
-    name: str
+    name: str  # "light" or "dark"
     paper: str
-    tint: str
+    tint: str  # raised background
     ink: str
-    quiet: str
-    rule: str
-    real: str
-    series: tuple[str, ...]
+    quiet: str  # secondary text
+    rule: str  # lines
+    real: str  # the real images
+    series: tuple[str, ...]  # one per variant; they repeat after the last
 
     def colour(self, index: int) -> str:
         """The colour of the variant at `index`."""
@@ -64,7 +59,6 @@ DARK = Theme(
     ),
 )  # fmt: skip
 
-
 DPI = 200  # a panel is shown at half its pixels, so that it is crisp on a fine screen
 PANEL = (3.56, 2.4)  # inches: three fit side by side
 WIDE_PANEL = (4.4, 2.7)  # two
@@ -75,14 +69,12 @@ class Panel:
     """One chart.
 
     Attributes:
-        key: short name, unique within the report.
         title: what it shows, with the unit.
-        alt: what one would tell somebody who cannot see it.
+        alt: the same in words, for those who cannot see it.
         draw: draws it on an empty pair of axes.
         size: width and height in inches.
     """
 
-    key: str
     title: str
     alt: str
     draw: Callable[[Axes, Theme], None]
@@ -107,6 +99,15 @@ def render_sheet(
     """
     columns = min(len(panels), 3 if len(panels) > 4 else 2)
     rows = -(-len(panels) // columns)
+    keys: list[dict[str, Any]] = [
+        {"color": theme.colour(index), "lw": 2, "label": name}
+        for index, name in enumerate(variants)
+    ]
+    if split_key:
+        keys.append({"color": theme.quiet, "lw": 1.2, "label": "validation"})
+        keys.append({"color": theme.quiet, "lw": 1.2, "ls": "--", "label": "train"})
+    else:
+        keys.append({"color": theme.real, "alpha": 0.45, "lw": 7, "label": "real test images"})
     with style(["default", _settings(theme)]):
         width, height = panels[0].size
         size = (width * columns, (height + 0.25) * rows + 0.4)
@@ -116,23 +117,10 @@ def render_sheet(
             panel.draw(axes, theme)
             axes.set_title(panel.title, loc="left", fontsize=9.5, pad=9)
         figure.legend(
-            handles=_handles(variants, theme, split_key), loc="outside upper left",
+            handles=[Line2D([], [], **key) for key in keys], loc="outside upper left",
             ncols=min(len(variants) + 2, 6), frameon=False,
         )  # fmt: skip
         return _png(figure, transparent=False)
-
-
-def _handles(variants: Sequence[str], theme: Theme, split_key: bool) -> list[Line2D]:
-    handles = [
-        Line2D([], [], color=theme.colour(index), lw=2, label=name)
-        for index, name in enumerate(variants)
-    ]
-    if split_key:
-        handles.append(Line2D([], [], color=theme.quiet, lw=1.2, label="validation"))
-        handles.append(Line2D([], [], color=theme.quiet, lw=1.2, ls="--", label="train"))
-    else:
-        handles.append(Line2D([], [], color=theme.real, alpha=0.45, lw=7, label="real test images"))
-    return handles
 
 
 def _settings(theme: Theme) -> dict[str, Any]:
@@ -168,7 +156,7 @@ def _png(figure: Figure, transparent: bool) -> bytes:
 
 
 _BINS = 48
-_NOTHING = 1e5  # of the largest: what is smaller is 0 to the eye, as the end of a cosine is
+_LOG_SPAN = 1e5  # of a logarithmic axis at most: beyond it, as a cosine's end, a value counts as 0
 _TERMS = {
     "loss": "Total loss, as weighted by each variant",
     "mse": "Squared error, summed over pixels",
@@ -192,62 +180,54 @@ _TERMS = {
 
 def curve_panels(evidence: Evidence) -> list[Panel]:
     """A chart of every loss term and of every schedule, over the epochs."""
-    seen = {(r.split == "schedule", r.term) for run in evidence.all_runs for r in run.history}
-    order = list(_TERMS)
-    known = sorted(
-        seen, key=lambda s: (s[0], order.index(s[1]) if s[1] in order else len(order), s[1])
-    )
-    return [_curve_panel(evidence, term, schedule) for schedule, term in known]
+    order = {term: place for place, term in enumerate(_TERMS)}
+    seen = {
+        (record.split == "schedule", order.get(record.term, len(order)), record.term)
+        for run in evidence.all_runs
+        for record in run.history
+    }
+    return [_curve_panel(evidence, term, schedule) for schedule, _, term in sorted(seen)]
 
 
 def _curve_panel(evidence: Evidence, term: str, schedule: bool) -> Panel:
     def draw(axes: Axes, theme: Theme) -> None:
         values: list[float] = []
         for index, runs in enumerate(evidence.runs.values()):
-            # schedules often coincide: a later variant's thinner line leaves the earlier in sight
-            width = 1.3 + 4.4 * (1 - (index + 1) / len(evidence.runs))
+            # schedules often coincide: later variants get thinner lines, so that all are seen
+            wide = {"lw": 1.3 + 4.4 * (1 - (index + 1) / len(evidence.runs))}
+            weight = wide if schedule else _weight(len(runs) > 1)
             for run in runs:
-                colour = theme.colour(index)
-                if schedule:
-                    values += _draw_schedule(axes, run, term, colour, width)
-                else:
-                    values += _draw_run(axes, run, term, colour, len(runs) > 1)
+                values += _draw_run(axes, run, term, schedule, theme.colour(index), weight)
         _choose_scale(axes, values)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
 
     title = _TERMS.get(term, term)
     ends = [
-        f"{run.variant} seed {run.seed} ends at {_last(run.history, term)}"
+        f"{run.variant} seed {run.seed} ends at {last}"
         for run in evidence.all_runs
-        if _last(run.history, term)
+        if (last := _last(run.history, term))
     ]
-    return Panel(term, title, f"{title}, by epoch: {'; '.join(ends)}.", draw)
+    return Panel(title, f"{title}, by epoch: {'; '.join(ends)}.", draw)
 
 
-def _draw_run(axes: Axes, run: Run, term: str, colour: str, several: bool) -> list[float]:
+def _draw_run(
+    axes: Axes, run: ScoredRun, term: str, schedule: bool, colour: str, weight: dict[str, Any]
+) -> list[float]:
     """Train dashed, validation solid with a dot where earlier weights were kept."""
     drawn: list[float] = []
-    for split, dashes in (("train", "--"), ("validation", "-")):
+    for split in ["schedule"] if schedule else ["train", "validation"]:
         records = [r for r in run.history if r.split == split and r.term == term]
         if not records:
             continue
         epochs, values = [r.epoch for r in records], [r.value for r in records]
-        marker = "." if len(records) == 1 else ""
-        axes.plot(epochs, values, dashes, color=colour, marker=marker, **_weight(several))
+        marker, dashes = "." if len(records) == 1 else "", "--" if split == "train" else "-"
+        axes.plot(epochs, values, dashes, color=colour, marker=marker, **weight)
         if split == "validation" and run.summary.kept == "best":
             kept = [r for r in records if r.epoch == run.summary.kept_epoch]
             axes.plot([r.epoch for r in kept], [r.value for r in kept], "o", color=colour, ms=4)
         drawn += values
     return drawn
-
-
-def _draw_schedule(axes: Axes, run: Run, term: str, colour: str, width: float) -> list[float]:
-    records = [r for r in run.history if r.split == "schedule" and r.term == term]
-    values = [r.value for r in records]
-    marker = "." if len(records) == 1 else ""
-    axes.plot([r.epoch for r in records], values, color=colour, lw=width, marker=marker)
-    return values
 
 
 def _weight(several: bool) -> dict[str, Any]:
@@ -263,11 +243,10 @@ def _last(history: Sequence[Record], term: str) -> str:
 
 def sharpness_panels(evidence: Evidence) -> list[Panel]:
     """Histograms of the sharpness of single images: of samples, and of reconstructions."""
-    titles = {
-        "prior_sharpness": "Samples from the prior",
-        "reconstruction_sharpness": "Reconstructions of test images",
-    }
-    return [_sharpness_panel(evidence, key, title) for key, title in titles.items()]
+    return [
+        _sharpness_panel(evidence, "prior_sharpness", PRIOR),
+        _sharpness_panel(evidence, "reconstruction_sharpness", RECONSTRUCTION),
+    ]
 
 
 def _sharpness_panel(evidence: Evidence, key: str, title: str) -> Panel:
@@ -283,8 +262,9 @@ def _sharpness_panel(evidence: Evidence, key: str, title: str) -> Panel:
         axes.stairs(heights, edges, fill=True, color=theme.real, alpha=0.45, lw=0)
         top = heights.max()
         for index, values in enumerate(fakes.values()):
-            axes.stairs(_share(values, edges), edges, color=theme.colour(index), lw=1.4)
-            top = max(top, min(_share(values, edges).max(), 2.5 * heights.max()))
+            shares = _share(values, edges)
+            axes.stairs(shares, edges, color=theme.colour(index), lw=1.4)
+            top = max(top, min(shares.max(), 2.5 * heights.max()))
         # a collapsed model's images are all alike: its one tall bar would flatten all others
         axes.set_ylim(0, 1.12 * top)
         for index, values in [(-1, real), *enumerate(fakes.values())]:
@@ -293,7 +273,7 @@ def _sharpness_panel(evidence: Evidence, key: str, title: str) -> Panel:
             axes.plot(mean, 1.12 * top, "v", color=colour, ms=7, clip_on=False, zorder=5)
         axes.set_xscale("log")
         axes.set_xlim(edges[0], edges[-1])
-        _plain_log_ticks(axes, "x", edges)
+        _plain_log_ticks(axes.xaxis, edges)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
         axes.set_xlabel("Laplacian variance of an image")
@@ -301,7 +281,7 @@ def _sharpness_panel(evidence: Evidence, key: str, title: str) -> Panel:
 
     means = [f"{name} {values.mean():.4g}" for name, values in fakes.items()]
     alt = f"Sharpness of single images. {title}: means are {', '.join(means)}; real test images "
-    return Panel(key, title, f"{alt}{real.mean():.4g}.", draw, WIDE_PANEL)
+    return Panel(title, f"{alt}{real.mean():.4g}.", draw, WIDE_PANEL)
 
 
 def _log_edges(samples: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -332,7 +312,7 @@ def latent_panel(evidence: Evidence) -> Panel:
         longest = max(len(run.scores.kl_per_dimension) for run in evidence.all_runs)
         axes.set_xscale("log")
         axes.set_xlim(1, max(longest, 2))
-        _plain_log_ticks(axes, "x", [1.0, float(max(longest, 2))])
+        _plain_log_ticks(axes.xaxis, [1.0, float(max(longest, 2))])
         axes.set_ylim(bottom=0)
         axes.set_xlabel("latent dimension, by rank")
 
@@ -341,31 +321,24 @@ def latent_panel(evidence: Evidence) -> Panel:
         f"{len(run.scores.kl_per_dimension)} dimensions above 0.1 nats"
         for run in evidence.all_runs
     ]
-    return Panel(
-        key="kl_per_dimension",
-        title="KL of each latent dimension, nats",
-        alt=f"{'; '.join(parts)}.",
-        draw=draw,
-        size=WIDE_PANEL,
-    )
+    return Panel("KL of each latent dimension, nats", f"{'; '.join(parts)}.", draw, WIDE_PANEL)
 
 
 def _choose_scale(axes: Axes, values: Sequence[float]) -> None:
-    """Logarithmic where the values span more than a factor of 5 and come to nothing nowhere."""
-    if values and min(values) > 0 and 5 < max(values) / min(values) < _NOTHING:
+    """Logarithmic where the values are positive and span more than a factor of 5."""
+    if values and min(values) > 0 and 5 < max(values) / min(values) < _LOG_SPAN:
         axes.set_yscale("log")
-        _plain_log_ticks(axes, "y", values)
+        _plain_log_ticks(axes.yaxis, values)
     else:
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
         if len(set(values)) == 1:
             axes.set_yticks(values[:1])
 
 
-def _plain_log_ticks(axes: Axes, which: str, values: Iterable[float]) -> None:
+def _plain_log_ticks(axis: Axis, values: Iterable[float]) -> None:
     """Ticks at 1, 10, 100 (and 2, 5 where there is room), as plain numbers."""
     low, high = min(values), max(values)
     subs = (1.0, 2.0, 5.0) if high / low < 150 else (1.0,)
-    axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=subs, numticks=9))
     axis.set_major_formatter(FuncFormatter(_plain))
     axis.set_minor_locator(NullLocator())

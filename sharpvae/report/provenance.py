@@ -4,58 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sharpvae.report.evidence import Card, Evidence, Run
+from sharpvae.images.packed import SPLITS, Card
+from sharpvae.report.evidence import Evidence
 from sharpvae.report.metrics import BY_KEY
-from sharpvae.report.scores import Classifier, Protocol
+from sharpvae.report.scores import Classifier, Protocol, Reference
 from sharpvae.report.tables import NOTHING, Table, decimals, fixed, join, thousands
 
 
 def run_table(evidence: Evidence) -> Table:
     """How every single run scored, and how its training ended."""
+    columns = {"fid": "FID", "kid": "KID", "sharpness": "Sharpness", "psnr": "PSNR"}
+    columns["active_units"] = "Active units"
     runs = evidence.all_runs
-    keys = ("fid", "kid", "sharpness", "psnr", "active_units")
     places = {
         key: max(BY_KEY[key].places, decimals(run.scores.scores[key] or 0.0 for run in runs))
-        for key in keys
+        for key in columns
     }
-    rows = [
-        [
+    rows = []
+    for run in runs:
+        scores, summary = run.scores.scores, run.summary
+        rows.append([
             run.variant,
             str(run.seed),
-            *(fixed(run.scores.scores[key] or 0.0, places[key]) for key in keys),
-            *_ending(run),
-            thousands(run.summary.parameters),
-        ]
-        for run in runs
-    ]
-    head = ["Variant", "Seed", "FID", "KID", "Sharpness", "PSNR", "Active units"]
-    head += ["Epochs", "Scored epoch", "Updates", "Parameters"]
+            *(fixed(scores[key] or 0.0, places[key]) for key in columns),
+            f"{summary.epochs}{', stopped early' if summary.stopped_early else ''}",
+            f"{summary.kept_epoch} ({summary.kept})",
+            thousands(summary.steps),
+            thousands(summary.parameters),
+        ])  # fmt: skip
+    head = ["Variant", "Seed", *columns.values(), "Epochs", "Scored epoch", "Updates", "Parameters"]
     return Table(head, rows, set(range(1, len(head))))
-
-
-def _ending(run: Run) -> list[str]:
-    summary = run.summary
-    epochs = f"{summary.epochs}{', stopped early' if summary.stopped_early else ''}"
-    return [epochs, f"{summary.kept_epoch} ({summary.kept})", thousands(summary.steps)]
 
 
 def protocol_table(evidence: Evidence) -> Table:
     """How the scores were made: a column for every distinct way, normally one."""
-    ways: list[tuple[Protocol, list[str]]] = []
-    for run in evidence.all_runs:
-        name = f"{run.variant}, seed {run.seed}"
-        for protocol, names in ways:
-            if protocol == run.scores.protocol:
-                names.append(name)
-                break
-        else:
-            ways.append((run.scores.protocol, [name]))
-    heads = ["all runs"] if len(ways) == 1 else ["; ".join(names) for _, names in ways]
-    columns = [_protocol_lines(protocol) for protocol, _ in ways]
+    runs = evidence.all_runs
+    ways: list[Protocol] = []
+    for run in runs:
+        if run.scores.protocol not in ways:
+            ways.append(run.scores.protocol)
+    heads = [
+        "; ".join(f"{run.variant}, seed {run.seed}" for run in runs if run.scores.protocol == way)
+        for way in ways
+    ]
+    columns = list(map(_protocol_lines, ways))
     rows = [[key, *(column.get(key, NOTHING) for column in columns)] for key in columns[0]]
     rows.append(["Judge", *[_judge(evidence)] * len(ways)])
     rows.append(["Critic", *[_critic(evidence)] * len(ways)])
-    return Table(["", *heads], rows)
+    return Table(["", *(heads if len(ways) > 1 else ["all runs"])], rows)
 
 
 def _protocol_lines(protocol: Protocol) -> dict[str, str]:
@@ -77,14 +73,19 @@ def _judge(evidence: Evidence) -> str:
 
 
 def _critic(evidence: Evidence) -> str:
-    users = [
-        name
-        for name, config in evidence.stage.variants.items()
-        if config["loss"]["weights"]["perceptual"] > 0
-        and config["loss"]["perceptual"]["network"] == "critic"
-    ]
+    users = [name for name, network in _loss_networks(evidence).items() if network == "critic"]
     use = f"in the loss of {join(users)}" if users else "in no variant's loss"
     return f"{_skill(evidence.critic)}; {use}"
+
+
+def _loss_networks(evidence: Evidence) -> dict[str, str]:
+    """Variants with a perceptual loss -> its network."""
+    losses = {name: config["loss"] for name, config in evidence.stage.variants.items()}
+    return {
+        name: loss["perceptual"]["network"]
+        for name, loss in losses.items()
+        if loss["weights"]["perceptual"] > 0
+    }
 
 
 def _skill(classifier: Classifier) -> str:
@@ -109,10 +110,8 @@ def protocol_notes(evidence: Evidence) -> list[str]:
             "The runs were not all scored in the same way, so their scores cannot be compared: "
             "run dvc repro on one machine."
         )
-    for name, config in evidence.stage.variants.items():
-        network = config["loss"]["perceptual"]["network"]
-        used = config["loss"]["weights"]["perceptual"] > 0
-        if used and network in evidence.stage.metrics["features"]:
+    for name, network in _loss_networks(evidence).items():
+        if network in evidence.stage.metrics["features"]:
             notes.append(
                 f"{name} was trained on features of {network}, the network that scores it: its "
                 "FID and KID are flattered."
@@ -120,41 +119,25 @@ def protocol_notes(evidence: Evidence) -> list[str]:
     return notes
 
 
-def card_rows(card: Card) -> list[list[str]]:
+def card_rows(card: Card, reference: Reference) -> list[list[str]]:
     """What the data is: a name and a value in each row."""
-    kind = "grey" if card.channels == 1 else "RGB"
-    counts = card.counts
+    counts = {split: thousands(count) for split, count in card.counts.items()}
+    size = f"{card.image_size} \N{MULTIPLICATION SIGN} {card.image_size} pixels"
+    left_out = f"{thousands(card.duplicates_removed)} exact duplicates of images in another split"
+    if card.skipped:
+        shown = _few([f"{item.file} ({item.reason})" for item in card.skipped], 3)
+        left_out += f"; {thousands(len(card.skipped))} files that are no usable image: {shown}"
     return [
         ["Name", card.name],
         ["Source", card.source],
         ["Licence", card.licence],
-        [
-            "Images",
-            f"{card.image_size} \N{MULTIPLICATION SIGN} {card.image_size} pixels, {kind}; "
-            f"data.fit: {card.fit}",
-        ],
-        [
-            "Splits",
-            f"{thousands(counts.train)} train, {thousands(counts.validation)} validation, "
-            f"{thousands(counts.test)} test",
-        ],
+        ["Images", f"{size}, {'grey' if card.channels == 1 else 'RGB'}; data.fit: {card.fit}"],
+        ["Splits", ", ".join(f"{counts[split]} {split}" for split in SPLITS)],
         ["Classes", _few(card.class_names) if card.class_names else "no labels"],
-        [
-            "Test images",
-            f"sharpness {card.sharpness:.4f} (variance of the Laplacian), "
-            f"brightness {card.brightness:.3f}",
-        ],
-        ["Left out", _left_out(card)],
-    ]
-
-
-def _left_out(card: Card) -> str:
-    """Duplicates, and files that were no usable image, the first of them by name."""
-    equal = f"{thousands(card.duplicates_removed)} exact duplicates of images in another split"
-    if not card.skipped:
-        return equal
-    shown = _few([f"{item.file} ({item.reason})" for item in card.skipped], 3)
-    return f"{equal}; {thousands(len(card.skipped))} files that are no usable image: {shown}"
+        ["Test images", f"sharpness {reference.sharpness:.4f} (variance of the Laplacian), "
+                        f"brightness {reference.brightness:.3f}"],
+        ["Left out", left_out],
+    ]  # fmt: skip
 
 
 def _few(names: Sequence[str], count: int = 12) -> str:

@@ -19,6 +19,8 @@ from sharpvae.report.metrics import BY_KEY, CONDITIONAL, HEADLINE, OPTIONAL, Goa
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 CONFIDENCE = 0.95
+AGAIN = "run the whole pipeline with: dvc repro"
+_TARGETS = {"one": 1.0, "zero": 0.0}
 
 
 class Artefact(BaseModel):
@@ -28,7 +30,7 @@ class Artefact(BaseModel):
 
 
 class Protocol(Artefact):
-    """How a set of scores was made."""
+    """How scores were made."""
 
     fakes: int
     reals: int
@@ -56,12 +58,7 @@ class Scores(Artefact):
 
 
 class Classifier(Artefact):
-    """How well the judge or the critic does its own task.
-
-    Attributes:
-        accuracy: on the validation split.
-        images: those it was trained on.
-    """
+    """The judge or the critic: its accuracy in validation, and how many images it learned from."""
 
     task: Literal["labels", "rotations"]
     accuracy: Finite
@@ -120,22 +117,19 @@ def load_artefact(path: Path, kind: type[File]) -> File:
             str(path),
             "the file that its stage writes",
             f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            "run the whole pipeline with: dvc repro",
+            AGAIN,
         ) from None
 
 
 def load_scores(path: Path) -> Scores:
-    """Read one scores.json and check that it has the scores that the report shows, and no other.
+    """Read one scores.json, which must hold the scores that the report shows and no other.
 
     Raises:
         UserError: see `load_artefact`; or a score is missing, null or unknown.
     """
     found = load_artefact(path, Scores)
-    missing = [
-        key
-        for key in BY_KEY
-        if key not in found.scores or (found.scores[key] is None and key not in OPTIONAL)
-    ]
+    given = {key for key, value in found.scores.items() if value is not None or key in OPTIONAL}
+    missing = [key for key in BY_KEY if key not in given]
     unknown = [key for key in found.scores if key not in BY_KEY]
     if missing or unknown:
         raise UserError(
@@ -143,18 +137,14 @@ def load_scores(path: Path) -> Scores:
             f"the scores {', '.join(BY_KEY)}",
             f"missing or null: {', '.join(missing) or 'none'}; "
             f"unknown: {', '.join(unknown) or 'none'}",
-            "run the whole pipeline with: dvc repro",
+            AGAIN,
         )
     return found
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One score of one variant over its seeds.
-
-    Attributes:
-        values: one for each seed.
-    """
+    """One score of one variant: a value for each seed."""
 
     values: tuple[float, ...]
 
@@ -182,25 +172,21 @@ class Estimate:
 
 def distance(value: float, goal: Goal) -> float:
     """How far `value` is from the goal; of two values, the better has the lower distance."""
-    if goal == "higher":
-        return -value
-    return abs(value - {"one": 1.0, "zero": 0.0}[goal]) if goal in ("one", "zero") else value
+    if goal in _TARGETS:
+        return abs(value - _TARGETS[goal])
+    return -value if goal == "higher" else value
 
 
 def distance_range(estimate: Estimate, goal: Goal) -> tuple[float, float]:
     """The least and the greatest distance from the goal within the interval of `estimate`."""
     low, high = estimate.interval
     ends = sorted((distance(low, goal), distance(high, goal)))
-    target = {"one": 1.0, "zero": 0.0}.get(goal)
-    inside = target is not None and low <= target <= high
+    inside = goal in _TARGETS and low <= _TARGETS[goal] <= high
     return (0.0 if inside else ends[0]), ends[1]
 
 
 def separate(better: Estimate, worse: Estimate, goal: Goal) -> bool:
-    """Whether all of `better`'s interval is nearer the goal than any of `worse`'s.
-
-    Never true where either has a single seed, since then there is no interval.
-    """
+    """Whether all of `better`'s interval is nearer the goal; never with a single seed."""
     if better.half_width is None or worse.half_width is None:
         return False
     return distance_range(better, goal)[1] < distance_range(worse, goal)[0]
@@ -208,10 +194,9 @@ def separate(better: Estimate, worse: Estimate, goal: Goal) -> bool:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All variants' scores over the seeds; the first variant is the baseline.
+    """All variants' scores over the seeds, in the order of the configuration.
 
     Attributes:
-        seeds: those of every variant.
         estimates: variant -> score -> estimate; None where the score does not apply.
         latent_dims: variant -> number of latent dimensions.
     """
@@ -222,13 +207,8 @@ class Comparison:
 
     @property
     def variants(self) -> list[str]:
-        """In the order of the configuration."""
+        """Their names; the first is the baseline."""
         return list(self.estimates)
-
-    @property
-    def baseline(self) -> str:
-        """The variant that the others are compared with."""
-        return self.variants[0]
 
     def estimate(self, variant: str, key: str) -> Estimate:
         """A score that every run has."""
@@ -238,7 +218,7 @@ class Comparison:
         return found
 
     def has(self, key: str) -> bool:
-        """Whether a score is shown: all are, but those of conditional variants where none is."""
+        """Whether a score is shown: those of conditional variants only where there are any."""
         return key not in CONDITIONAL or any(row[key] for row in self.estimates.values())
 
     def collapsed(self, variant: str) -> list[int]:
@@ -254,16 +234,15 @@ class Comparison:
 def compare(
     runs: Mapping[str, Sequence[Scores]], seeds: Sequence[int], latent_dims: Mapping[str, int]
 ) -> Comparison:
-    """Gather the scores of every variant over its runs, one run a seed in the order of `seeds`."""
-    estimates: dict[str, dict[str, Estimate | None]] = {}
-    for variant, scores in runs.items():
-        columns = {key: [run.scores[key] for run in scores] for key in BY_KEY}
-        estimates[variant] = {
-            key: Estimate(tuple(value for value in values if value is not None))
-            if all(value is not None for value in values)
-            else None
-            for key, values in columns.items()
-        }
+    """Gather the scores of every variant over its runs, one per seed in the order of `seeds`."""
+
+    def estimate(key: str, scores: Sequence[Scores]) -> Estimate | None:
+        known = tuple(value for run in scores if (value := run.scores[key]) is not None)
+        return Estimate(known) if len(known) == len(scores) else None
+
+    estimates = {
+        variant: {key: estimate(key, scores) for key in BY_KEY} for variant, scores in runs.items()
+    }
     return Comparison(tuple(seeds), estimates, latent_dims)
 
 
@@ -272,18 +251,16 @@ def headline_metrics(comparison: Comparison) -> dict[str, dict[str, float | None
 
     With several seeds each score is the mean, and `<name>_ci` the half-width of its 95 % interval.
     """
-    table: dict[str, dict[str, float | None]] = {}
-    for variant in comparison.variants:
-        row = table.setdefault(variant, {})
+    table: dict[str, dict[str, float | None]] = {name: {} for name in comparison.variants}
+    for variant, row in table.items():
         for key in filter(comparison.has, HEADLINE):
             estimate = comparison.estimates[variant][key]
-            row[key] = None if estimate is None else _significant(estimate.mean)
+            row[key] = _significant(estimate.mean if estimate else None)
             if len(comparison.seeds) > 1:
-                half = None if estimate is None else estimate.half_width
-                row[f"{key}_ci"] = None if half is None else _significant(half)
+                row[f"{key}_ci"] = _significant(estimate.half_width if estimate else None)
     return table
 
 
-def _significant(value: float) -> float:
-    """Six significant digits: enough for any reader, few enough for a diff to read well."""
-    return float(f"{value:.6g}") + 0.0  # the sum turns -0.0 into 0.0
+def _significant(value: float | None) -> float | None:
+    """Six significant digits, for readable diffs."""
+    return None if value is None else float(f"{value:.6g}") + 0.0  # -0.0 + 0.0 is 0.0

@@ -10,13 +10,7 @@ from typing import Any, Literal
 from sharpvae.core.config import flatten, text
 from sharpvae.report.evidence import Evidence
 from sharpvae.report.metrics import GOAL_TEXT, MEANINGLESS_WHEN_COLLAPSED, METRICS, Metric
-from sharpvae.report.scores import (
-    Comparison,
-    Estimate,
-    Reference,
-    distance,
-    separate,
-)
+from sharpvae.report.scores import Comparison, Estimate, Reference, distance, separate
 
 MINUS = "\N{MINUS SIGN}"
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
@@ -24,10 +18,7 @@ NOTHING = "\N{EN DASH}"
 
 
 def decimals(values: Iterable[float]) -> int:
-    """Digits after the point that show about four significant ones of the largest value.
-
-    None for whole numbers; at most four.
-    """
+    """Digits after the point for about four significant ones of the largest; 0 for integers."""
     finite = [abs(value) for value in values if math.isfinite(value)]
     largest = max(finite, default=0.0)
     if all(value == round(value) for value in finite):
@@ -68,27 +59,17 @@ def join(words: Iterable[str]) -> str:
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One setting that is not the same in all variants.
+def differences(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The settings in which at least two of the variants differ, in the order of the schema.
 
-    Attributes:
-        key: dotted, as in `loss.beta`.
-        values: one for each variant, written as in JSON, strings without quotes.
+    Dotted key => one value for each variant, written as in JSON, strings without quotes.
     """
-
-    key: str
-    values: list[str]
-
-
-def differences(variants: Mapping[str, Mapping[str, Any]]) -> list[Difference]:
-    """The settings in which at least two of the variants differ, in the order of the schema."""
     flat = [flatten(config) for config in variants.values()]
-    return [
-        Difference(key, [text(values[key]) for values in flat])
+    return {
+        key: [text(values[key]) for values in flat]
         for key in flat[0]
         if any(values[key] != flat[0][key] for values in flat)
-    ]
+    }
 
 
 Standing = Literal["", "best", "clear"]
@@ -99,7 +80,6 @@ class Cell:
     """One value of the table of scores.
 
     Attributes:
-        text: the mean.
         spread: "± half-width", or "" for a single seed.
         standing: "best" for the best mean, "clear" where the intervals separate it from all others.
         doubtful: whether the variant has collapsed, so that the value means nothing.
@@ -123,12 +103,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """All scores.
-
-    Attributes:
-        references: headings of the columns of real images, for scale.
-        groups: heading -> rows.
-    """
+    """All scores: `groups` has rows by heading, `references` the headings of real images."""
 
     variants: list[str]
     references: list[str]
@@ -137,18 +112,13 @@ class ScoreTable:
     @property
     def any_doubtful(self) -> bool:
         """Whether a collapsed variant takes part."""
-        return any(
-            cell.doubtful for rows in self.groups.values() for row in rows for cell in row.cells
-        )
+        rows = (row for group in self.groups.values() for row in group)
+        return any(cell.doubtful for row in rows for cell in row.cells)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A plain table. The first cell of each row is its heading.
-
-    Attributes:
-        numeric: indices of the columns that hold numbers.
-    """
+    """A plain table; the first cell of a row is its heading, `numeric` are columns of numbers."""
 
     head: list[str]
     rows: list[list[str]]
@@ -196,13 +166,11 @@ def _score_row(metric: Metric, comparison: Comparison, reference: Reference) -> 
     values = [estimate.mean for estimate in row.values() if estimate]
     values += [value for value in beside if value is not None]
     places = max(metric.places, decimals(values))
-    doubtful = {
-        name: metric.key in MEANINGLESS_WHEN_COLLAPSED and bool(comparison.collapsed(name))
-        for name in row
-    }
-    marks = standings(metric, {n: None if doubtful[n] else e for n, e in row.items()}, places)
+    fragile = metric.key in MEANINGLESS_WHEN_COLLAPSED
+    doubtful = {name for name in row if fragile and comparison.collapsed(name)}
+    marks = standings(metric, {n: None if n in doubtful else e for n, e in row.items()}, places)
     cells = [
-        Cell(*with_interval(estimate, places, metric.signed), marks[name], doubtful[name])
+        Cell(*with_interval(estimate, places, metric.signed), marks[name], name in doubtful)
         if estimate
         else Cell(NOTHING)
         for name, estimate in row.items()
@@ -213,29 +181,22 @@ def _score_row(metric: Metric, comparison: Comparison, reference: Reference) -> 
 
 def _references(key: str, reference: Reference) -> list[float | None]:
     """The value of the test set itself, half of train, blurred test images and the mean image."""
-    floors = (
-        reference.floors.train_half,
-        reference.floors.blurred,
-        reference.floors.mean_image,
-    )
-    if key in ("brightness", "contrast", "minimum", "maximum"):
-        return [float(getattr(reference, key)), None, None, None]
-    if key in ("fid", "kid"):
-        return [None, *(float(getattr(floor, key)) for floor in floors)]
-    if key == "sharpness":
-        return [1.0, *(floor.sharpness for floor in floors)]
-    return [None] * 4
+    floors = reference.floors
+    made = [floors.train_half, floors.blurred, floors.mean_image]
+    if key in ("fid", "kid", "sharpness"):
+        return [1.0 if key == "sharpness" else None, *(getattr(floor, key) for floor in made)]
+    exposure = key in ("brightness", "contrast", "minimum", "maximum")
+    return [getattr(reference, key) if exposure else None, None, None, None]
 
 
 def difference_table(evidence: Evidence) -> Table:
     """The settings in which the variants differ."""
     found = differences(evidence.stage.variants)
-    return Table(["Setting", *evidence.variants], [[row.key, *row.values] for row in found])
+    rows = [[key, *values] for key, values in found.items()]
+    return Table(["Setting", *evidence.variants], rows)
 
 
 SOURCES = {"fid": "Prior", "fid_mixture": "Mixture", "fid_reconstruction": "Reconstructions"}
-
-
 CAVEAT = (
     "FIDs do not add up, and reconstructions have an advantage: they start from the test images "
     "themselves. So the differences say where to look, not how much each part costs."
@@ -257,12 +218,11 @@ def gap_table(comparison: Comparison) -> Table:
 
 
 def reading(comparison: Comparison, name: str, places: int) -> str:
-    """One sentence on one variant; differences that `places` digits do not show count for none."""
+    """One sentence on one variant, from its FIDs with `places` digits."""
     if comparison.collapsed(name):
         return "It has collapsed: the decoder ignores the codes, wherever they come from."
-    prior, mixture, bottom = (
-        float(fixed(comparison.estimate(name, key).mean, places)) for key in SOURCES
-    )
+    means = (comparison.estimate(name, key).mean for key in SOURCES)
+    prior, mixture, bottom = (float(fixed(mean, places)) for mean in means)
     if prior <= bottom:
         return (
             "Samples are as near to real images as reconstructions are: the prior costs nothing "
