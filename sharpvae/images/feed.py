@@ -26,12 +26,8 @@ class _End:
 def prefetch(items: Iterable[Item], ahead: int) -> Iterator[Item]:
     """The items of `items` in their order, made by a thread of its own.
 
-    The thread starts with the first item asked for. Once the iterator is exhausted, closed or
-    dropped, it finishes the item that it is making and ends.
-
-    Args:
-        items: iterated in that thread alone.
-        ahead: how many items may be made and not yet taken; at least 1.
+    It starts with the first item asked for, and makes up to `ahead` items, at least 1, that are not
+    yet taken. Once the iterator is exhausted, closed or dropped, it finishes its item and ends.
 
     Raises:
         Exception: whatever `items` raises, in the place of the item it failed to make.
@@ -58,10 +54,7 @@ _CHUNK_BYTES = 2**26  # copied at a time to make an array resident
 
 
 class Mapped:
-    """Gathers each batch from arrays of equal length, memory maps as a rule, and copies it over.
-
-    Only the batch is ever in memory, beside the pages of the map that the system caches.
-    """
+    """Gathers each batch from arrays of equal length, memory maps as a rule, and copies it over."""
 
     def __init__(self, arrays: Sequence[NDArray[Any]], device: torch.device) -> None:
         self.arrays, self.device = arrays, device
@@ -112,8 +105,17 @@ class Resident:
     """Holds the arrays on the device and gathers there."""
 
     def __init__(self, arrays: Sequence[NDArray[Any]], device: torch.device) -> None:
-        self.tensors = [_upload(array, device) for array in arrays]
-        self.device = device
+        self.tensors, self.device = [self._upload(array, device) for array in arrays], device
+
+    @staticmethod
+    def _upload(array: NDArray[Any], device: torch.device) -> Tensor:
+        """The whole array on `device`, copied in parts, so that it is never in RAM as a whole."""
+        dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
+        target = torch.empty(array.shape, dtype=dtype, device=device)
+        rows = max(1, _CHUNK_BYTES * len(array) // max(1, array.nbytes))
+        for start in range(0, len(array), rows):
+            target[start : start + rows] = torch.from_numpy(np.array(array[start : start + rows]))
+        return target
 
     def take(self, positions: Tensor) -> Rows:
         """The rows at int64 (B,) `positions`, which may be on any device."""
@@ -127,10 +129,7 @@ class Resident:
 
 
 def fits(size: int, device: torch.device) -> bool:
-    """Whether an array of `size` bytes should lie on `device` as a whole.
-
-    Never on the CPU, where it would only copy the page cache.
-    """
+    """Whether an array of `size` bytes should be on `device` whole; on the CPU, the map serves."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return size <= _SHARE_OF_GPU * free
@@ -141,16 +140,6 @@ def chunks(order: Tensor, size: int) -> Iterator[Tensor]:
     """(M,) in pieces of `size`, the last of which may be shorter; none where M is 0."""
     for start in range(0, len(order), size):
         yield order[start : start + size]
-
-
-def _upload(array: NDArray[Any], device: torch.device) -> Tensor:
-    """The whole array on `device`, copied in parts, so that it is never in RAM as a whole."""
-    dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
-    target = torch.empty(array.shape, dtype=dtype, device=device)
-    rows = max(1, _CHUNK_BYTES * len(array) // max(1, array.nbytes))
-    for start in range(0, len(array), rows):
-        target[start : start + rows] = torch.from_numpy(np.array(array[start : start + rows]))
-    return target
 
 
 class Batch(NamedTuple):
@@ -177,13 +166,12 @@ class Feed:
     it is small beside the memory; if not, CUDA copies batches while it computes.
 
     Args:
-        split: uint8 images [N, H, W, C] of any kind, a read-only memory map too; int64 labels [N].
+        split: uint8 images [N, H, W, C], a read-only memory map too; int64 labels [N].
         device: of the batches.
-        resident: whether the whole split lies on the device; None decides by its size.
+        resident: whether the whole split is on the device; None decides by its size.
 
     Attributes:
-        count: N.
-        channels, image_size: C, and H.
+        count, channels, image_size: N, C and H.
         pixels: values of one image, H * W * C.
         labels: int64 (N,) on the CPU; None without labels.
     """
@@ -202,14 +190,9 @@ class Feed:
         self._source = (Resident if self.resident else streamed)(arrays, device)
 
     def shuffled(
-        self,
-        batch_size: int,
-        seed: int,
-        epoch: int,
-        flip: bool = False,
-        start: int = 0,
+        self, batch_size: int, seed: int, epoch: int, flip: bool = False, start: int = 0,
         rows: Tensor | None = None,
-    ) -> Iterator[Batch]:
+    ) -> Iterator[Batch]:  # fmt: skip
         """One epoch in random order, without the last images that fill no whole batch.
 
         Order and flips depend on `seed` and `epoch` alone, on any device: batch k of an epoch is
@@ -220,9 +203,6 @@ class Feed:
             flip: mirror each image left to right with probability 1/2.
             start: batches to pass over, at most as many as there are.
             rows: int64 (R,), which rows of each batch to give, in that order; None for all.
-
-        Yields:
-            Batches of B images, or of R.
         """
 
         def used(values: Tensor) -> Tensor:
@@ -251,12 +231,7 @@ class Feed:
 
 
 def _batch(rows: Rows, mirror: Tensor | None = None) -> Batch:
-    """Bytes as the split has them => what networks take.
-
-    Args:
-        rows: uint8 (B, H, W, C) and, with labels, int64 (B,).
-        mirror: bool (B,), which images to mirror left to right.
-    """
+    """uint8 (B, H, W, C), labels => what networks take; bool (B,) `mirror` flips left to right."""
     images, *labels = rows
     if mirror is not None:  # as bytes, a quarter of the traffic
         images = torch.where(mirror[:, None, None, None], images.flip(2), images)

@@ -23,17 +23,11 @@ _AGAIN = "make it anew: dvc repro --force prepare"
 
 @dataclass(frozen=True)
 class Split:
-    """Images and labels of one split.
+    """Images, labels and factors of one split; None where the data has none."""
 
-    Attributes:
-        images: uint8 [N, H, W, C], memory-mapped and read-only; C is 1 or 3.
-        labels: int64 [N], indices into the card's `class_names`; None without labels.
-        factors: int64 [N, K], one column for each of the card's `factor_names`; None without.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64] | None
-    factors: NDArray[np.int64] | None = None
+    images: NDArray[np.uint8]  # [N, H, W, C], memory-mapped and read-only; C is 1 or 3
+    labels: NDArray[np.int64] | None  # [N], indices into the card's `class_names`
+    factors: NDArray[np.int64] | None = None  # [N, K], in the order of the card's `factor_names`
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,8 @@ class Summary(Artefact):
     epochs: int
     steps: int
     best_epoch: int
-    best_by: Literal["loss", "fid"]
     stopped_early: bool
-    precision: Literal["fp32", "bf16"]
     parameters: int
-    beta_sigma: float | None
     kept: Literal["last", "best"]
 
     @property
@@ -73,44 +70,32 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """The outputs of one training run.
-
-    Attributes:
-        prior_sharpness, reconstruction_sharpness: float64 [N], Laplacian variance of each image.
-    """
+    """The outputs of one training run."""
 
     variant: str
     seed: int
     scores: Scores
     summary: Summary
     history: list[Record]
-    prior_sharpness: NDArray[np.float64]
+    prior_sharpness: NDArray[np.float64]  # [N], Laplacian variance of each image
     reconstruction_sharpness: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything the report shows.
-
-    Attributes:
-        sheet: a PNG with images of the data.
-        runs: variant -> one run for each seed, both in the order of the configuration.
-        test_images: uint8 [SHOWN or fewer, H, W, C], the first of the test split.
-        prior, mixture, reconstructions: variant -> the same, of the first seed.
-        test_sharpness: float64 [N], Laplacian variance of each real test image.
-    """
+    """Everything the report shows."""
 
     stage: ReportStage
     card: Card
-    sheet: bytes
+    sheet: bytes  # a PNG with images of the data
     reference: Reference
     critic: Classifier
-    runs: dict[str, list[ScoredRun]]
-    test_images: Images
-    prior: dict[str, Images]
+    runs: dict[str, list[ScoredRun]]  # variant -> one run per seed, in the order configured
+    test_images: Images  # uint8 [SHOWN or fewer, H, W, C], the first of the test split
+    prior: dict[str, Images]  # variant -> the same, of the first seed; so are the next two
     mixture: dict[str, Images]
     reconstructions: dict[str, Images]
-    test_sharpness: NDArray[np.float64]
+    test_sharpness: NDArray[np.float64]  # [N], Laplacian variance of each real test image
 
     @property
     def variants(self) -> list[str]:
@@ -141,13 +126,11 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
     first = str(stage.seeds[0])
     test_images = np.array(load_split(prepared, "test").images[:SHOWN])
     shape = test_images.shape[1:]
-    drawn = {
-        kind: {
-            variant: _load_images(samples / variant / first / f"{kind}.npy", shape)
-            for variant in stage.variants
-        }
-        for kind in ("prior", "mixture", "reconstruction")
-    }
+
+    def drawn(kind: str) -> dict[str, Images]:
+        folders = {variant: samples / variant / first for variant in stage.variants}
+        return {v: _load_images(folder / f"{kind}.npy", shape) for v, folder in folders.items()}
+
     return Evidence(
         stage=stage,
         card=load_card(prepared),
@@ -159,9 +142,9 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
             for variant in stage.variants
         },
         test_images=test_images,
-        prior=drawn["prior"],
-        mixture=drawn["mixture"],
-        reconstructions=drawn["reconstruction"],
+        prior=drawn("prior"),
+        mixture=drawn("mixture"),
+        reconstructions=drawn("reconstruction"),
         test_sharpness=_load_per_image(root / "models/reference/per_image.npz", "sharpness"),
     )
 

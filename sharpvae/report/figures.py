@@ -17,8 +17,8 @@ from matplotlib.style import context as style
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from sharpvae.report.evidence import Evidence, Record, ScoredRun
-from sharpvae.report.metrics import PRIOR, RECONSTRUCTION
+from sharpvae.report.evidence import Evidence, ScoredRun
+from sharpvae.report.scores import PRIOR, RECONSTRUCTION
 from sharpvae.report.tables import MINUS
 
 
@@ -66,19 +66,12 @@ WIDE_PANEL = (4.4, 2.7)  # two
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart.
+    """One chart."""
 
-    Attributes:
-        title: what it shows, with the unit.
-        alt: the same in words, for those who cannot see it.
-        draw: draws it on an empty pair of axes.
-        size: width and height in inches.
-    """
-
-    title: str
-    alt: str
-    draw: Callable[[Axes, Theme], None]
-    size: tuple[float, float] = PANEL
+    title: str  # what it shows, with the unit
+    alt: str  # the same in words, for those who cannot see it
+    draw: Callable[[Axes, Theme], None]  # on an empty pair of axes
+    size: tuple[float, float] = PANEL  # width and height in inches
 
 
 def render(panel: Panel, theme: Theme) -> bytes:
@@ -94,8 +87,7 @@ def render_sheet(
 ) -> bytes:
     """Several charts with titles and one legend, on the theme's paper, as a PNG.
 
-    Args:
-        split_key: whether the legend explains dashed and solid lines (else, the real images).
+    With `split_key` the legend explains dashed and solid lines, else the real images.
     """
     columns = min(len(panels), 3 if len(panels) > 4 else 2)
     rows = -(-len(panels) // columns)
@@ -125,26 +117,14 @@ def render_sheet(
 
 def _settings(theme: Theme) -> dict[str, Any]:
     return {
-        "font.size": 9,
-        "text.color": theme.ink,
-        "axes.labelcolor": theme.quiet,
-        "axes.edgecolor": theme.quiet,
-        "axes.facecolor": "none",
-        "axes.linewidth": 0.7,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.grid.axis": "y",
-        "axes.axisbelow": True,
-        "axes.xmargin": 0.02,
-        "grid.color": theme.rule,
-        "grid.linewidth": 0.6,
-        "xtick.color": theme.quiet,
-        "ytick.color": theme.quiet,
-        "xtick.major.width": 0.7,
-        "ytick.major.width": 0,
-        "figure.facecolor": theme.paper,
-    }
+        "font.size": 9, "text.color": theme.ink, "figure.facecolor": theme.paper,
+        "axes.labelcolor": theme.quiet, "axes.edgecolor": theme.quiet, "axes.facecolor": "none",
+        "axes.linewidth": 0.7, "axes.spines.top": False, "axes.spines.right": False,
+        "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True, "axes.xmargin": 0.02,
+        "grid.color": theme.rule, "grid.linewidth": 0.6,
+        "xtick.color": theme.quiet, "ytick.color": theme.quiet,
+        "xtick.major.width": 0.7, "ytick.major.width": 0,
+    }  # fmt: skip
 
 
 def _png(figure: Figure, transparent: bool) -> bytes:
@@ -202,12 +182,11 @@ def _curve_panel(evidence: Evidence, term: str, schedule: bool) -> Panel:
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
 
-    title = _TERMS.get(term, term)
-    ends = [
-        f"{run.variant} seed {run.seed} ends at {last}"
-        for run in evidence.all_runs
-        if (last := _last(run.history, term))
-    ]
+    title, ends = _TERMS.get(term, term), []
+    for run in evidence.all_runs:
+        values = [r.value for r in run.history if r.term == term and r.split != "train"]
+        if values:
+            ends.append(f"{run.variant} seed {run.seed} ends at {values[-1]:.4g}")
     return Panel(title, f"{title}, by epoch: {'; '.join(ends)}.", draw)
 
 
@@ -233,12 +212,6 @@ def _draw_run(
 def _weight(several: bool) -> dict[str, Any]:
     """Line width and opacity: lighter where every variant has several lines."""
     return {"lw": 1.0, "alpha": 0.8} if several else {"lw": 1.5}
-
-
-def _last(history: Sequence[Record], term: str) -> str:
-    """The last validation (or only) value of a term, or "" where it was not logged."""
-    records = [r for r in history if r.term == term and r.split != "train"]
-    return f"{records[-1].value:.4g}" if records else ""
 
 
 def sharpness_panels(evidence: Evidence) -> list[Panel]:
@@ -316,11 +289,13 @@ def latent_panel(evidence: Evidence) -> Panel:
         axes.set_ylim(bottom=0)
         axes.set_xlabel("latent dimension, by rank")
 
-    parts = [
-        f"{run.variant} seed {run.seed}: {sum(kl > 0.1 for kl in run.scores.kl_per_dimension)} of "
-        f"{len(run.scores.kl_per_dimension)} dimensions above 0.1 nats"
-        for run in evidence.all_runs
-    ]
+    parts = []
+    for run in evidence.all_runs:
+        kl = run.scores.kl_per_dimension
+        above = sum(value > 0.1 for value in kl)
+        parts.append(
+            f"{run.variant} seed {run.seed}: {above} of {len(kl)} dimensions above 0.1 nats"
+        )
     return Panel("KL of each latent dimension, nats", f"{'; '.join(parts)}.", draw, WIDE_PANEL)
 
 

@@ -18,32 +18,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sharpvae.core.files import fresh_directory, write_text
 from sharpvae.images.tiles import tile
+from sharpvae.report import figures, tables
 from sharpvae.report.evidence import Evidence, Images
-from sharpvae.report.figures import (
-    DARK,
-    DPI,
-    LIGHT,
-    Panel,
-    Theme,
-    curve_panels,
-    latent_panel,
-    render,
-    render_sheet,
-    sharpness_panels,
-)
-from sharpvae.report.metrics import GOAL_TEXT, METRICS
-from sharpvae.report.provenance import card_rows, protocol_notes, protocol_table, run_table
-from sharpvae.report.scores import Comparison, headline_metrics
-from sharpvae.report.tables import (
-    CAVEAT,
-    Cell,
-    ScoreTable,
-    Table,
-    difference_table,
-    gap_table,
-    join,
-    score_table,
-)
+from sharpvae.report.figures import DARK, LIGHT, Theme
+from sharpvae.report.scores import GOAL_TEXT, METRICS, Comparison, headline_metrics
+from sharpvae.report.tables import join
 from sharpvae.report.verdict import Verdict, verdict
 
 LEAST = 64  # pixels that an image should measure at the least, as shown
@@ -61,6 +40,9 @@ class EmbeddedImage(NamedTuple):
     png: bytes
     width: int
     height: int
+
+
+Lay = Callable[[Images], EmbeddedImage]  # many images as one picture: `grid` or `strip`
 
 
 def enlargement(size: int) -> int:
@@ -102,14 +84,14 @@ def embedded(png: bytes) -> EmbeddedImage:
         return EmbeddedImage(png, image.width * factor, image.height * factor)
 
 
-def sheet(
-    labelled: Sequence[tuple[str, Images]],
-    lay: Callable[[Images], EmbeddedImage],
-    columns: int,
-    theme: Theme,
-) -> bytes:
+def sheet(labelled: Sequence[tuple[str, Images]], lay: Lay, columns: int, theme: Theme) -> bytes:
     """Grids or strips, as `lay` makes them, at most `columns` in a row, each below its label."""
-    blocks = [(label, _enlarged(lay(images))) for label, images in labelled]
+    blocks = []
+    for label, images in labelled:
+        picture = lay(images)
+        with Image.open(io.BytesIO(picture.png)) as image:
+            shown = image.resize((picture.width, picture.height), Image.Resampling.NEAREST)
+        blocks.append((label, shown))
     columns = min(columns, len(blocks))
     width = max(block.width for _, block in blocks) + _MARGIN
     height = max(block.height for _, block in blocks) + _LABEL + _MARGIN
@@ -126,17 +108,11 @@ def sheet(
 
 def _shortened(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """`label`, its end cut off where it would run into the next picture."""
-    if font.getlength(label) <= width:
-        return label
-    while label and font.getlength(f"{label}...") > width:
+    shown = label
+    while label and font.getlength(shown) > width:
         label = label[:-1]
-    return f"{label}..."
-
-
-def _enlarged(picture: EmbeddedImage) -> Image.Image:
-    with Image.open(io.BytesIO(picture.png)) as image:
-        size = (picture.width, picture.height)
-        return image.convert("RGBA").resize(size, Image.Resampling.NEAREST)
+        shown = f"{label}..."
+    return shown
 
 
 def _png(image: Image.Image) -> bytes:
@@ -147,17 +123,12 @@ def _png(image: Image.Image) -> bytes:
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A picture of the page with its label.
-
-    Attributes:
-        image, dark: data URIs; `dark` is "" where one picture serves both colour schemes.
-        width, height: CSS pixels.
-    """
+    """A picture of the page with its label and its size in CSS pixels."""
 
     label: str
     alt: str
-    image: str
-    dark: str
+    image: str  # a data URI
+    dark: str  # the same for a dark screen; "" where one picture serves both
     width: int
     height: int
 
@@ -165,61 +136,53 @@ class PageFigure:
 def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) -> str:
     """The whole page, from the doctype to the end."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    seed = evidence.stage.seeds[0]
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    seed, real, title = evidence.stage.seeds[0], "real test images", evidence.card.title
     return environment.get_template("report.html").render(
-        title=f"{join(evidence.variants)} on {evidence.card.title}",
+        title=f"{join(evidence.variants)} on {title}",
         evidence=evidence,
         stage=evidence.stage,
         sentence=_typographic(verdict.sentence),
-        verdict_notes=[_typographic(note) for note in verdict.notes],
+        verdict_notes=list(map(_typographic, verdict.notes)),
         first_seed=seed,
         several=len(evidence.stage.seeds) > 1,
-        table=score_table(comparison, evidence.reference),
-        gaps=gap_table(comparison),
-        gaps_caveat=CAVEAT,
+        table=tables.score_table(comparison, evidence.reference),
+        gaps=tables.gap_table(comparison),
+        gaps_caveat=tables.CAVEAT,
         samples=[
-            _picture("real test images", "Real test images", grid(evidence.test_images)),
+            _picture(real, "Real test images", grid(evidence.test_images)),
             *_drawn(evidence.prior, grid, f"Images that {{}}, seed {seed}, drew from the prior"),
         ],
         mixture=_drawn(
-            evidence.mixture,
-            grid,
+            evidence.mixture, grid,
             f"Images that {{}}, seed {seed}, drew from the mixture fitted to its codes",
         ),
         reconstructions=[
-            _picture("real test images", "A row of test images", strip(evidence.test_images)),
+            _picture(real, "A row of test images", strip(evidence.test_images)),
             *_drawn(
-                evidence.reconstructions,
-                strip,
+                evidence.reconstructions, strip,
                 f"The same images as {{}}, seed {seed}, reconstructs them",
             ),
         ],
-        curves=[_chart(panel) for panel in curve_panels(evidence)],
-        sharpness=[_chart(panel) for panel in sharpness_panels(evidence)],
-        latent=_chart(latent_panel(evidence)),
-        differences=difference_table(evidence),
-        runs=run_table(evidence),
-        protocol=protocol_table(evidence),
-        notes=[_typographic(note) for note in protocol_notes(evidence)],
+        curves=list(map(_chart, figures.curve_panels(evidence))),
+        sharpness=list(map(_chart, figures.sharpness_panels(evidence))),
+        latent=_chart(figures.latent_panel(evidence)),
+        differences=tables.difference_table(evidence),
+        runs=tables.run_table(evidence),
+        protocol=tables.protocol_table(evidence),
+        notes=list(map(_typographic, tables.protocol_notes(evidence))),
         metrics=[metric for metric in METRICS if comparison.has(metric.key)],
         goal_text=GOAL_TEXT,
-        card=card_rows(evidence.card, evidence.reference),
-        sheet=_picture("", f"Images of {evidence.card.title}", embedded(evidence.sheet)),
+        card=tables.card_rows(evidence.card, evidence.reference),
+        sheet=_picture("", f"Images of {title}", embedded(evidence.sheet)),
         themes=[LIGHT, DARK],
         series=len(LIGHT.series),
-    )
+    )  # fmt: skip
 
 
-def _drawn(
-    images: dict[str, Images], lay: Callable[[Images], EmbeddedImage], alt: str
-) -> list[PageFigure]:
+def _drawn(images: dict[str, Images], lay: Lay, alt: str) -> list[PageFigure]:
     return [_picture(name, alt.format(name), lay(own)) for name, own in images.items()]
 
 
@@ -227,9 +190,9 @@ def _picture(label: str, alt: str, picture: EmbeddedImage) -> PageFigure:
     return PageFigure(label, alt, _data_uri(picture.png), "", picture.width, picture.height)
 
 
-def _chart(panel: Panel) -> PageFigure:
-    light, dark = (_data_uri(render(panel, theme)) for theme in (LIGHT, DARK))
-    width, height = (round(inches * DPI / 2) for inches in panel.size)
+def _chart(panel: figures.Panel) -> PageFigure:
+    light, dark = (_data_uri(figures.render(panel, theme)) for theme in (LIGHT, DARK))
+    width, height = (round(inches * figures.DPI / 2) for inches in panel.size)
     return PageFigure(panel.title, panel.alt, light, dark, width, height)
 
 
@@ -262,7 +225,16 @@ def build_report(evidence: Evidence) -> Report:
         "report.md": render_markdown(evidence, comparison, outcome),
         "report.html": render_page(evidence, comparison, outcome),
     }
-    return Report(comparison, outcome, texts, _figures(evidence))
+    real, names = ("real test images", evidence.test_images), evidence.variants
+    curves, sharpness = figures.curve_panels(evidence), figures.sharpness_panels(evidence)
+    pictures = {
+        "samples.png": sheet([real, *evidence.prior.items()], grid, 4, LIGHT),
+        "mixture.png": sheet([real, *evidence.mixture.items()], grid, 4, LIGHT),
+        "reconstructions.png": sheet([real, *evidence.reconstructions.items()], strip, 1, LIGHT),
+        "sharpness.png": figures.render_sheet(sharpness, names, LIGHT, split_key=False),
+        "curves.png": figures.render_sheet(curves, names, LIGHT, split_key=True),
+    }
+    return Report(comparison, outcome, texts, pictures)
 
 
 def write_report(report: Report, folder: Path) -> None:
@@ -279,31 +251,19 @@ def curves_csv(evidence: Evidence) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["epoch", "variant", "seed", "split", "term", "value"])
-    for run in evidence.all_runs:
-        for record in run.history:
-            row = [record.epoch, run.variant, run.seed, record.split, record.term, record.text]
-            writer.writerow(row)
+    writer.writerows(
+        [record.epoch, run.variant, run.seed, record.split, record.term, record.text]
+        for run in evidence.all_runs
+        for record in run.history
+    )
     return buffer.getvalue()
-
-
-def _figures(evidence: Evidence) -> dict[str, bytes]:
-    """The pictures of report.md, which `dvc plots diff` compares too."""
-    real = ("real test images", evidence.test_images)
-    names = evidence.variants
-    return {
-        "samples.png": sheet([real, *evidence.prior.items()], grid, 4, LIGHT),
-        "mixture.png": sheet([real, *evidence.mixture.items()], grid, 4, LIGHT),
-        "reconstructions.png": sheet([real, *evidence.reconstructions.items()], strip, 1, LIGHT),
-        "sharpness.png": render_sheet(sharpness_panels(evidence), names, LIGHT, split_key=False),
-        "curves.png": render_sheet(curve_panels(evidence), names, LIGHT, split_key=True),
-    }
 
 
 def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict) -> str:
     """The whole text; its pictures are in figures/ beside it."""
     stage = evidence.stage
     several = len(stage.seeds) > 1
-    scores = score_table(comparison, evidence.reference)
+    scores = tables.score_table(comparison, evidence.reference)
     seeds = f"{'seeds' if several else 'seed'} {', '.join(map(str, stage.seeds))}"
     blocks = [
         f"# {escape(join(evidence.variants))} on {escape(evidence.card.title)}",
@@ -320,23 +280,26 @@ def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict
         _score_rows(scores),
         _score_key(scores, several),
         "## Prior, mixture and reconstructions",
-        _rows(gap_table(comparison)),
-        CAVEAT,
+        _rows(tables.gap_table(comparison)),
+        tables.CAVEAT,
         "## Sharpness of single images",
         _image("sharpness", "Histograms of the sharpness of single images"),
         "Triangles mark the means. To the left of the real images is blur, to the right noise.",
         "## Training",
         _image("curves", "Every loss term and schedule over the epochs"),
         "Means over images. A dot marks the epoch whose weights were kept, where not the last.",
-        _rows(run_table(evidence)),
+        _rows(tables.run_table(evidence)),
         "## What differs between the variants",
         _differences(evidence),
         "## How each number was made",
-        _rows(protocol_table(evidence)),
-        "\n".join(f"- {escape(note)}" for note in protocol_notes(evidence)),
+        _rows(tables.protocol_table(evidence)),
+        "\n".join(f"- {escape(note)}" for note in tables.protocol_notes(evidence)),
         "## The data",
         _rows(
-            Table(["", escape(evidence.card.title)], card_rows(evidence.card, evidence.reference))
+            tables.Table(
+                ["", escape(evidence.card.title)],
+                tables.card_rows(evidence.card, evidence.reference),
+            )
         ),
         "## To make this again",
         "```sh\ndvc repro\n```",
@@ -354,7 +317,7 @@ def _image(name: str, alt: str) -> str:
     return f"![{alt}](figures/{name}.png)"
 
 
-def _score_rows(table: ScoreTable) -> str:
+def _score_rows(table: tables.ScoreTable) -> str:
     head = ["Score", "Better", *map(escape, table.variants), *map(escape, table.references)]
     lines = []
     for heading, rows in table.groups.items():
@@ -365,17 +328,15 @@ def _score_rows(table: ScoreTable) -> str:
     return _lines([head, *lines], range(2, len(head)))
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: tables.Cell) -> str:
     text = f"{cell.text} {cell.spread}".rstrip()
     if cell.doubtful:
         return f"~~{text}~~ \N{DAGGER}"
-    if cell.standing:
-        mark = "\N{BLACK CIRCLE}" if cell.standing == "clear" else "\N{WHITE CIRCLE}"
-        return f"**{text}** {mark}"
-    return text
+    mark = "\N{BLACK CIRCLE}" if cell.standing == "clear" else "\N{WHITE CIRCLE}"
+    return f"**{text}** {mark}" if cell.standing else text
 
 
-def _score_key(table: ScoreTable, several: bool) -> str:
+def _score_key(table: tables.ScoreTable, several: bool) -> str:
     text = "Bold \N{WHITE CIRCLE} is the best value"
     if several:
         text += (
@@ -390,11 +351,11 @@ def _score_key(table: ScoreTable, several: bool) -> str:
 def _differences(evidence: Evidence) -> str:
     if len(evidence.variants) < 2:
         return "There is one variant, so nothing differs."
-    table = difference_table(evidence)
+    table = tables.difference_table(evidence)
     return _rows(table) if table.rows else "Nothing: all variants have the same settings."
 
 
-def _rows(table: Table) -> str:
+def _rows(table: tables.Table) -> str:
     rows = [[escape(cell) for cell in row] for row in (table.head, *table.rows)]
     return _lines(rows, table.numeric)
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sharpvae.report.metrics import BY_KEY
-from sharpvae.report.scores import Comparison, distance, separate
+from sharpvae.report.scores import BY_KEY, Comparison, distance, separate
 from sharpvae.report.tables import decimals, fixed, join, percent
 
 Change = Literal["better", "worse", "same"]
@@ -17,16 +16,11 @@ KEYS = ("fid", "sharpness")  # what the sentence is about
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of the comparison.
-
-    Attributes:
-        sentence: which variant, over which baseline, and how FID and sharpness changed.
-        notes: what limits the sentence.
-    """
+    """The outcome of the comparison."""
 
     outcome: Outcome
-    sentence: str
-    notes: list[str]
+    sentence: str  # which variant, over which baseline, and how FID and sharpness changed
+    notes: list[str]  # what limits the sentence
 
 
 def verdict(comparison: Comparison) -> Verdict:
@@ -184,11 +178,10 @@ def _collapse(comparison: Comparison, name: str) -> str:
     units = comparison.estimate(name, "active_units").values
     most = max(units[comparison.seeds.index(seed)] for seed in seeds)
     total = comparison.latent_dims[name]
+    bound = "at most " if len(seeds) > 1 else "only "
+    amount = f"{bound}{fixed(most, decimals([most]))} of its {total} latent dimensions active"
     if most == 0:
         amount = f"none of its {total} latent dimensions is active"
-    else:
-        bound = "at most " if len(seeds) > 1 else "only "
-        amount = f"{bound}{fixed(most, decimals([most]))} of its {total} latent dimensions active"
     if len(comparison.seeds) == 1:
         return amount
     if len(seeds) == len(comparison.seeds):
@@ -197,10 +190,8 @@ def _collapse(comparison: Comparison, name: str) -> str:
 
 
 def _seeds_note(comparison: Comparison) -> list[str]:
-    return [] if len(comparison.seeds) > 1 else [
-        "One seed cannot tell a better method from a luckier start. For intervals, set "
-        "seeds: [0, 1, 2] in params.yaml."
-    ]  # fmt: skip
+    note = "One seed cannot tell a better method from a luckier start. For intervals, set "
+    return [f"{note}seeds: [0, 1, 2] in params.yaml."] if len(comparison.seeds) == 1 else []
 
 
 def _value(comparison: Comparison, name: str, key: str) -> str:

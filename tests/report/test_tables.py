@@ -8,10 +8,17 @@ import pytest
 from sharpvae.config.experiment import VariantConfig
 from sharpvae.images.packed import load_card
 from sharpvae.report.evidence import Reference
-from sharpvae.report.metrics import BY_KEY
-from sharpvae.report.provenance import card_rows
-from sharpvae.report.scores import Estimate, load_artefact
-from sharpvae.report.tables import decimals, differences, fixed, join, percent, standings, thousands
+from sharpvae.report.scores import BY_KEY, Estimate, load_artefact
+from sharpvae.report.tables import (
+    card_rows,
+    decimals,
+    differences,
+    fixed,
+    join,
+    percent,
+    standings,
+    thousands,
+)
 from tests.report.tree import BLURRY, blobs, configuration, write_tree
 
 
