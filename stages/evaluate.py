@@ -29,7 +29,7 @@ def main(variant: str, seed: str) -> None:
     prior, posterior = fakes["prior"], np.load(drawn / "posterior.npz")
     kl = measures.kl_per_dimension(posterior["mean"], posterior["log_var"])
     sharpness = {name: measures.laplacian_variance(images) for name, images in fakes.items()}
-    ratios = {f"sharpness{SUFFIXES[name]}": values for name, values in sharpness.items()}
+    sharp = {f"sharpness{SUFFIXES[name]}": values for name, values in sharpness.items()}
     real = np.load(REFERENCE / "features.npz")["test"]
 
     extractor = judge.load_extractor(metrics, REFERENCE, device)
@@ -38,7 +38,7 @@ def main(variant: str, seed: str) -> None:
         fake = judge.extract(extractor, images, metrics.batch_size, device)
         found = judge.fidelity(metrics, real, fake)
         scores |= {f"{key}{SUFFIXES[name]}": value for key, value in found.items()}
-    scores |= measures.appearance(prior, ratios, read_json(REFERENCE / "reference.json"))
+    scores |= measures.appearance(prior, sharp, read_json(REFERENCE / "reference.json"))
     scores |= measures.likeness(load_split(PREPARED, "test").images, fakes["reconstruction"])
     scores |= {
         "active_units": measures.active_units(posterior["mean"], metrics.active_threshold),
@@ -51,14 +51,13 @@ def main(variant: str, seed: str) -> None:
     with fresh_directory(Path("reports/scores") / variant / seed) as directory:
         per_image: dict[str, Any] = {f"{name}_sharpness": sharpness[name] for name in SUFFIXES}
         np.savez(directory / "per_image.npz", **per_image)
-        record = {
+        write_json(directory / "scores.json", {
             "variant": variant,
             "seed": int(seed),
             "scores": scores,
             "kl_per_dimension": kl.tolist(),
             "protocol": judge.protocol(metrics, len(prior), len(real), real.shape[1]),
-        }
-        write_json(directory / "scores.json", record)
+        })  # fmt: skip
     print(
         f"{variant}, seed {seed}: FID {scores['fid']:.4g} from the prior, "
         f"{scores['fid_mixture']:.4g} from the mixture, {scores['fid_reconstruction']:.4g} "

@@ -45,14 +45,13 @@ def main() -> None:
         floors["blurred"]["sigma"] = measures.blur_sigma(test.images)
         np.savez(directory / "features.npz", test=real)
         np.savez(directory / "per_image.npz", sharpness=sharpness)
-        reference = {
+        write_json(directory / "reference.json", {
             "sharpness": float(sharpness.mean()),
             **vars(measures.exposure(test.images)),
             "floors": floors,
             "judge": learned,
             "protocol": judge.protocol(metrics, len(half), len(real), real.shape[1]),
-        }
-        write_json(directory / "reference.json", reference)
+        })  # fmt: skip
 
 
 def train_judge(

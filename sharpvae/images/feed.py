@@ -19,8 +19,7 @@ from sharpvae.images.packed import Split
 Item = TypeVar("Item")
 
 
-class _End:
-    """Stands for the item after the last one."""
+_END: Any = object()  # stands for the item after the last one
 
 
 def prefetch(items: Iterable[Item], ahead: int) -> Iterator[Item]:
@@ -32,13 +31,13 @@ def prefetch(items: Iterable[Item], ahead: int) -> Iterator[Item]:
     Raises:
         Exception: whatever `items` raises, in the place of the item it failed to make.
     """
-    source, end = iter(items), _End()
+    source = iter(items)
     workers: set[int] = set()
     pool = ThreadPoolExecutor(1, "prefetch", initializer=lambda: workers.add(threading.get_ident()))
     try:
-        pending = deque(pool.submit(next, source, end) for _ in range(ahead))
-        while not isinstance(item := pending.popleft().result(), _End):
-            pending.append(pool.submit(next, source, end))
+        pending = deque(pool.submit(next, source, _END) for _ in range(ahead))
+        while (item := pending.popleft().result()) is not _END:
+            pending.append(pool.submit(next, source, _END))
             yield item
     finally:
         # The garbage collector may close this in the worker itself, which cannot wait for itself.
@@ -165,10 +164,7 @@ class Feed:
     On the CPU each batch is gathered from the memory map. A GPU holds the whole split as bytes if
     it is small beside the memory; if not, CUDA copies batches while it computes.
 
-    Args:
-        split: uint8 images [N, H, W, C], a read-only memory map too; int64 labels [N].
-        device: of the batches.
-        resident: whether the whole split is on the device; None decides by its size.
+    With `resident` the whole split is on `device`; None decides by its size.
 
     Attributes:
         count, channels, image_size: N, C and H.
@@ -195,8 +191,7 @@ class Feed:
     ) -> Iterator[Batch]:  # fmt: skip
         """One epoch in random order, without the last images that fill no whole batch.
 
-        Order and flips depend on `seed` and `epoch` alone, on any device: batch k of an epoch is
-        the same whether or not the epoch began with it.
+        Order and flips depend on `seed` and `epoch` alone, on any device and whatever `start`.
 
         Args:
             batch_size: B, at most N.

@@ -90,12 +90,9 @@ def write_images(
     directory: Path, name: SplitName, shape: tuple[int, int, int, int],
     chunks: Iterable[NDArray[np.uint8]],
 ) -> str:  # fmt: skip
-    """Write `<name>.npy` of `shape` [N, H, W, C] from chunks [n, H, W, C]; hold one at a time.
+    """Write `<name>.npy` of `shape` [N, H, W, C] from chunks [n, H, W, C]; its hexadecimal SHA-256.
 
-    Written, not mapped: a full disk is then an error, where a memory map ends the process.
-
-    Returns:
-        the hexadecimal SHA-256 of the file.
+    It holds one chunk at a time. A full disk is an error here, but ends the process with a map.
     """
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,8 +21,7 @@ from sharpvae.report.scores import PRIOR, RECONSTRUCTION
 from sharpvae.report.tables import MINUS
 
 
-@dataclass(frozen=True)
-class Theme:
+class Theme(NamedTuple):
     """The colours of one colour scheme, as #rrggbb."""
 
     name: str  # "light" or "dark"
@@ -64,8 +62,7 @@ PANEL = (3.56, 2.4)  # inches: three fit side by side
 WIDE_PANEL = (4.4, 2.7)  # two
 
 
-@dataclass(frozen=True)
-class Panel:
+class Panel(NamedTuple):
     """One chart."""
 
     title: str  # what it shows, with the unit
@@ -136,6 +133,8 @@ def _png(figure: Figure, transparent: bool) -> bytes:
 
 
 _BINS = 48
+_LINE: dict[str, Any] = {"lw": 1.5}
+_THIN: dict[str, Any] = {"lw": 1.0, "alpha": 0.8}  # where every variant has several lines
 _LOG_SPAN = 1e5  # of a logarithmic axis at most: beyond it, as a cosine's end, a value counts as 0
 _TERMS = {
     "loss": "Total loss, as weighted by each variant",
@@ -175,7 +174,7 @@ def _curve_panel(evidence: Evidence, term: str, schedule: bool) -> Panel:
         for index, runs in enumerate(evidence.runs.values()):
             # schedules often coincide: later variants get thinner lines, so that all are seen
             wide = {"lw": 1.3 + 4.4 * (1 - (index + 1) / len(evidence.runs))}
-            weight = wide if schedule else _weight(len(runs) > 1)
+            weight = wide if schedule else _THIN if len(runs) > 1 else _LINE
             for run in runs:
                 values += _draw_run(axes, run, term, schedule, theme.colour(index), weight)
         _choose_scale(axes, values)
@@ -207,11 +206,6 @@ def _draw_run(
             axes.plot([r.epoch for r in kept], [r.value for r in kept], "o", color=colour, ms=4)
         drawn += values
     return drawn
-
-
-def _weight(several: bool) -> dict[str, Any]:
-    """Line width and opacity: lighter where every variant has several lines."""
-    return {"lw": 1.0, "alpha": 0.8} if several else {"lw": 1.5}
 
 
 def sharpness_panels(evidence: Evidence) -> list[Panel]:
@@ -281,7 +275,9 @@ def latent_panel(evidence: Evidence) -> Panel:
             for run in runs:
                 kl = sorted(run.scores.kl_per_dimension, reverse=True)
                 ranks, colour = range(1, len(kl) + 1), theme.colour(index)
-                axes.step(ranks, kl, where="mid", color=colour, **_weight(len(runs) > 1))
+                axes.step(
+                    ranks, kl, where="mid", color=colour, **(_THIN if len(runs) > 1 else _LINE)
+                )
         longest = max(len(run.scores.kl_per_dimension) for run in evidence.all_runs)
         axes.set_xscale("log")
         axes.set_xlim(1, max(longest, 2))

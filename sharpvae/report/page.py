@@ -8,7 +8,6 @@ import io
 import json
 import re
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +30,6 @@ _STRIP = 820  # pixels of a strip's width, as shown
 _GAP = 1  # pixels between images, before enlargement
 _LABEL = 26  # pixels for a line of text on a sheet
 _MARGIN = 12
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 class EmbeddedImage(NamedTuple):
@@ -121,8 +119,7 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-@dataclass(frozen=True)
-class PageFigure:
+class PageFigure(NamedTuple):
     """A picture of the page with its label and its size in CSS pixels."""
 
     label: str
@@ -136,8 +133,8 @@ class PageFigure:
 def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) -> str:
     """The whole page, from the doctype to the end."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     seed, real, title = evidence.stage.seeds[0], "real test images", evidence.card.title
     return environment.get_template("report.html").render(
@@ -204,8 +201,7 @@ def _data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """All output files of the stage, by name; figures are PNGs below figures/."""
 
     comparison: Comparison
@@ -261,9 +257,9 @@ def curves_csv(evidence: Evidence) -> str:
 
 def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict) -> str:
     """The whole text; its pictures are in figures/ beside it."""
-    stage = evidence.stage
-    several = len(stage.seeds) > 1
+    stage, several = evidence.stage, len(evidence.stage.seeds) > 1
     scores = tables.score_table(comparison, evidence.reference)
+    card = tables.card_rows(evidence.card, evidence.reference)
     seeds = f"{'seeds' if several else 'seed'} {', '.join(map(str, stage.seeds))}"
     blocks = [
         f"# {escape(join(evidence.variants))} on {escape(evidence.card.title)}",
@@ -295,12 +291,7 @@ def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict
         _rows(tables.protocol_table(evidence)),
         "\n".join(f"- {escape(note)}" for note in tables.protocol_notes(evidence)),
         "## The data",
-        _rows(
-            tables.Table(
-                ["", escape(evidence.card.title)],
-                tables.card_rows(evidence.card, evidence.reference),
-            )
-        ),
+        _rows(tables.Table(["", evidence.card.title], card)),
         "## To make this again",
         "```sh\ndvc repro\n```",
     ]
@@ -339,10 +330,8 @@ def _cell(cell: tables.Cell) -> str:
 def _score_key(table: tables.ScoreTable, several: bool) -> str:
     text = "Bold \N{WHITE CIRCLE} is the best value"
     if several:
-        text += (
-            "; bold \N{BLACK CIRCLE} is the best value whose 95\N{NO-BREAK SPACE}% interval is "
-            "clear of every other variant's"
-        )
+        text += "; bold \N{BLACK CIRCLE} is the best value whose 95\N{NO-BREAK SPACE}% interval is "
+        text += "clear of every other variant's"
     if table.any_doubtful:
         text += ". \N{DAGGER} A collapsed variant's sharpness means nothing and takes no part"
     return f"{text}. The last {len(table.references)} columns are real images, for scale."

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.special import stdtrit
@@ -30,8 +30,7 @@ RECONSTRUCTION = "Reconstructions of test images"
 LATENT = "Latent space and objective"
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(NamedTuple):
     """One row of the table of scores."""
 
     key: str  # in scores.json
@@ -275,8 +274,7 @@ def separate(better: Estimate, worse: Estimate, goal: Goal) -> bool:
     return distance_range(better, goal)[1] < distance_range(worse, goal)[0]
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """All variants' scores over the seeds, in the order of the configuration."""
 
     seeds: tuple[int, ...]

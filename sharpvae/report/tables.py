@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from sharpvae.core.config import flatten, text
 from sharpvae.images.packed import SPLITS, Card
@@ -73,10 +72,7 @@ def join(words: Iterable[str]) -> str:
 
 
 def differences(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The settings in which at least two of the variants differ, in the order of the schema.
-
-    Dotted key => one value for each variant, written as in JSON, strings without quotes.
-    """
+    """Dotted key of each setting in which variants differ -> its value as text, per variant."""
     flat = [flatten(config) for config in variants.values()]
     return {
         key: [text(values[key]) for values in flat]
@@ -88,8 +84,7 @@ def differences(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str
 Standing = Literal["", "best", "clear"]
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One value of the table of scores."""
 
     text: str
@@ -98,8 +93,7 @@ class Cell:
     doubtful: bool = False  # whether the variant has collapsed, so that the value means nothing
 
 
-@dataclass(frozen=True)
-class ScoreRow:
+class ScoreRow(NamedTuple):
     """One score: a cell for each variant and a text for each reference column."""
 
     metric: Metric
@@ -108,8 +102,7 @@ class ScoreRow:
     references: list[str]
 
 
-@dataclass(frozen=True)
-class ScoreTable:
+class ScoreTable(NamedTuple):
     """All scores: `groups` has rows by heading, `references` the headings of real images."""
 
     variants: list[str]
@@ -123,22 +116,18 @@ class ScoreTable:
         return any(cell.doubtful for row in rows for cell in row.cells)
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A plain table; the first cell of a row is its heading, `numeric` are columns of numbers."""
 
     head: list[str]
     rows: list[list[str]]
-    numeric: set[int] = field(default_factory=set)
+    numeric: Container[int] = ()
 
 
 def standings(
     metric: Metric, estimates: Mapping[str, Estimate | None], places: int
 ) -> dict[str, Standing]:
-    """Which of the estimates are best.
-
-    Values that look the same with `places` digits share the mark; none has it if all are alike.
-    """
+    """Which estimates are best, with `places` digits: several if equal, none if all are."""
     marks: dict[str, Standing] = dict.fromkeys(estimates, "")
     known = {name: found for name, found in estimates.items() if found is not None}
     if metric.goal == "none" or len(known) < 2:
@@ -162,9 +151,8 @@ def score_table(comparison: Comparison, reference: Reference) -> ScoreTable:
         if comparison.has(metric.key):
             groups.setdefault(metric.group, []).append(_score_row(metric, comparison, reference))
     blurred = f"blurred, \N{GREEK SMALL LETTER SIGMA} {reference.floors.blurred.sigma:g} px"
-    return ScoreTable(
-        comparison.variants, ["test set", "half of train", blurred, "mean image"], groups
-    )
+    references = ["test set", "half of train", blurred, "mean image"]
+    return ScoreTable(comparison.variants, references, groups)
 
 
 def _score_row(metric: Metric, comparison: Comparison, reference: Reference) -> ScoreRow:
@@ -198,8 +186,7 @@ def _references(key: str, reference: Reference) -> list[float | None]:
 
 def difference_table(evidence: Evidence) -> Table:
     """The settings in which the variants differ."""
-    found = differences(evidence.stage.variants)
-    rows = [[key, *values] for key, values in found.items()]
+    rows = [[key, *values] for key, values in differences(evidence.stage.variants).items()]
     return Table(["Setting", *evidence.variants], rows)
 
 
@@ -212,10 +199,10 @@ CAVEAT = (
 
 def gap_table(comparison: Comparison) -> Table:
     """The three FIDs of every variant, and what their differences say."""
-    means = [comparison.estimate(n, key).mean for n in comparison.variants for key in SOURCES]
-    places = decimals(means)
+    variants = comparison.variants
+    places = decimals(comparison.estimate(name, key).mean for name in variants for key in SOURCES)
     rows = []
-    for name in comparison.variants:
+    for name in variants:
         fids = [with_interval(comparison.estimate(name, key), places) for key in SOURCES]
         cells = [" ".join(fid).rstrip() for fid in fids]
         rows.append([name, *cells, reading(comparison, name, places)])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sharpvae.report.scores import BY_KEY, Comparison, distance, separate
 from sharpvae.report.tables import decimals, fixed, join, percent
@@ -14,8 +13,7 @@ Outcome = Literal["improved", "mixed", "not improved", "unclear", "collapsed", "
 KEYS = ("fid", "sharpness")  # what the sentence is about
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The outcome of the comparison."""
 
     outcome: Outcome
@@ -55,8 +53,7 @@ def verdict(comparison: Comparison) -> Verdict:
     return Verdict(outcome, sentence, notes + _seeds_note(comparison))
 
 
-@dataclass(frozen=True)
-class _Pair:
+class _Pair(NamedTuple):
     """The baseline and the variant that is compared with it."""
 
     comparison: Comparison

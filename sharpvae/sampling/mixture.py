@@ -1,22 +1,19 @@
 """A density of the codes, fitted after training to where the encoder puts images.
 
 Samples from the prior are poor where the codes of real images do not follow it. A Gaussian mixture
-fitted to those codes takes the prior's place (Ghosh et al. 2020, section 4; Dai & Wipf 2019 say
-why): 10 components of full covariance there, here as many as do best on validation images.
+fitted to them takes its place (Ghosh et al. 2020, section 4; Dai & Wipf 2019 say why): 10
+components of full covariance there, here as many as do best on validation images.
 
-Most directions of a large latent space hold little but the posterior's own noise, and a full
-covariance of them all would be fitted to that noise. So the codes are divided by the noise's
-standard deviation in each dimension and turned to the principal axes of the posterior means. There
-the noise has unit variance in any direction, the axes are uncorrelated, and the variance of the
-means along an axis is its ratio of signal to noise. The mixture models the axes of strong signal
-jointly; each of the others keeps a Gaussian of its own variance. The map is affine, so in the
-latent space this is a mixture of Gaussians with full covariances.
+Most directions of a large latent space hold little but the posteriors' noise, which a full
+covariance would be fitted to. So codes are divided by the noise's standard deviation in each
+dimension and turned to the principal axes of the posterior means, where the variance of the means
+is the ratio of signal to noise. The mixture models the axes of strong signal jointly; each of the
+others keeps a Gaussian of its own. In the latent space this is a mixture with full covariances.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,8 +43,7 @@ class Codes(NamedTuple):
     labels: NDArray[np.int64] | None  # (N,); None without labels
 
 
-@dataclass(frozen=True)
-class Axes:
+class Axes(NamedTuple):
     """The affine map from codes to the axes of signal, and back."""
 
     centre: Array  # (Z,), mean of the posterior means
@@ -64,8 +60,7 @@ class Axes:
         return np.asarray(coordinates @ self.directions.T * self.noise + self.centre)
 
 
-@dataclass(frozen=True)
-class Mixture:
+class Mixture(NamedTuple):
     """A Gaussian mixture along the first A axes, independent Gaussians along the rest."""
 
     axes: Axes

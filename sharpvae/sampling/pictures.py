@@ -101,8 +101,7 @@ class Explorer:
         noise = prior_noise(self.vae, self.config.count, self.seed)[: self.config.columns]
         codes = torch.cat([temperature * noise for temperature in temperatures])
         asked = self.asked
-        if asked is not None:
-            asked = asked[: len(noise)].repeat(len(temperatures))
+        asked = None if asked is None else asked[: len(noise)].repeat(len(temperatures))
         return Picture(grid(self._decode(codes, asked), len(noise)), {"rows": temperatures})
 
     def classes(self) -> Picture:
@@ -116,10 +115,7 @@ class Explorer:
         return Picture(grid(self._decode(codes, labels), count), {"rows": self.class_names})
 
     def traversal(self) -> Picture:
-        """One row per dimension, the highest KL first, from -reach to reach.
-
-        All other dimensions stay at the posterior mean of the first test image.
-        """
+        """One row per dimension, the highest KL first, varied around the first test image."""
         config = self.config.traversal
         log_var = self.encoded.log_var.astype(np.float64)
         square = self.encoded.mean.astype(np.float64) ** 2
@@ -148,10 +144,7 @@ class Explorer:
         return Picture(grid(np.concatenate(rows), config.steps + 2), {"rows": pairs})
 
     def arithmetic(self) -> Picture:
-        """One row per [a, b, c]: an image of c, then its code plus shares of mean(a) - mean(b).
-
-        The first share is 0, the reconstruction.
-        """
+        """One row per [a, b, c]: an image of c, then its code plus shares of mean(a) - mean(b)."""
         if self.class_names is None or self.train.labels is None or self.test.labels is None:
             return _left_out("the images have no labels")
         triples = self.config.arithmetic
@@ -178,10 +171,8 @@ class Explorer:
     def _pairs(self, count: int) -> list[tuple[int, int]]:
         if not self.vae.classes or self.test.labels is None:
             return [(i, i + 1) for i in range(0, min(2 * count, self.test.count - 1), 2)]
-        of_class = [
-            (self.test.labels == label).nonzero().flatten().tolist()
-            for label in range(self.vae.classes)
-        ]
+        labels, classes = self.test.labels, range(self.vae.classes)
+        of_class = [(labels == label).nonzero().flatten().tolist() for label in classes]
         most = max(map(len, of_class))
         return [
             (images[i], images[i + 1])
@@ -227,10 +218,7 @@ def draw(
     directory: Path, vae: VAE, feeds: dict[SplitName, Feed], config: SampleConfig, seed: int,
     class_names: list[str] | None,
 ) -> tuple[Explorer, dict[str, Any]]:  # fmt: skip
-    """Write the images and posteriors that are scored, and a grid of each kind of samples.
-
-    Returns what draws the other pictures, and how the mixture was chosen.
-    """
+    """Write what is scored; return what draws the pictures, and how the mixture was chosen."""
     count, batch_size, train = config.count, config.batch_size, feeds["train"]
     asked = None
     if vae.classes and train.labels is not None:

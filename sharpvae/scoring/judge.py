@@ -48,12 +48,8 @@ class Judge(nn.Module):
     """A convolutional classifier with group norm.
 
     Its features are the spatial means of every block side by side: early blocks respond to edges
-    and strokes, late ones to classes, so blur and wrong shapes both raise the distance.
-
-    Args:
-        image_channels: 1 or 3.
-        classes: number of classes it is trained to tell apart.
-        widths: channels of each block; every block halves height and width.
+    and strokes, late ones to classes, so blur and wrong shapes both raise the distance. `widths`
+    are the channels of the blocks, each of which halves height and width.
     """
 
     def __init__(self, image_channels: int, classes: int, widths: Sequence[int]) -> None:
@@ -174,10 +170,7 @@ def load_extractor(
 
 
 def _inception_weights(given: str | None) -> Path:
-    """The weights file, read once to see that it holds tensors alone.
-
-    torch-fidelity's unpickler would run code in it.
-    """
+    """The weights file, checked to hold tensors alone: torch-fidelity would run code in it."""
     path = find("inception", given, "metrics.weights", "set metrics.features: judge")
     try:
         torch.load(path, map_location="cpu", weights_only=True)
@@ -225,15 +218,13 @@ def class_agreement(asked: NDArray[np.int64], judged: NDArray[np.int64]) -> floa
 def judged_agreement(
     drawn: Path, images: NDArray[np.uint8], reference: Path, batch_size: int, device: torch.device
 ) -> float | None:
-    """`class_agreement` of the samples `images`, uint8 (N, H, W, C), that one run drew.
+    """`class_agreement` of uint8 (N, H, W, C) `images` with `drawn`/labels.npy.
 
-    The classes asked for are in labels.npy of the directory `drawn`; `reference` holds the judge.
-    None for an unconditional model, and where there is no judge of classes.
+    None for an unconditional model, and where `reference` has no judge of classes.
     """
     asked, description = drawn / "labels.npy", reference / "judge.json"
-    if not asked.exists() or not description.exists():
-        return None
-    if read_json(description)["task"] != "labels":
+    judged = description.exists() and read_json(description)["task"] == "labels"
+    if not judged or not asked.exists():
         return None
     return class_agreement(
         np.load(asked), classify(load_judge(reference), images, batch_size, device)

@@ -71,15 +71,12 @@ def exposure(images: NDArray[np.uint8]) -> Exposure:
 
 
 def appearance(
-    prior: NDArray[np.uint8],
-    sharpness: Mapping[str, NDArray[np.float64]],
+    prior: NDArray[np.uint8], sharpness: Mapping[str, NDArray[np.float64]],
     real: Mapping[str, float],
-) -> dict[str, float]:
-    """Sharpness as a ratio to that of `real`, exposure as it is and as a gap to it.
+) -> dict[str, float]:  # fmt: skip
+    """Sharpness as a ratio to that of `real`, exposure of `prior` as it is and as a gap to it.
 
-    Args:
-        prior: uint8 (N, H, W, C), the samples.
-        sharpness: name of the score -> `laplacian_variance` of the images that it scores.
+    uint8 (N, H, W, C), name of a score -> `laplacian_variance` of images, scores of real images
     """
     scores = {name: float(values.mean() / real["sharpness"]) for name, values in sharpness.items()}
     for name, value in vars(exposure(prior)).items():
@@ -107,8 +104,7 @@ def psnr(images: NDArray[np.uint8], reconstructions: NDArray[np.uint8]) -> NDArr
 def ssim(images: NDArray[np.uint8], reconstructions: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Structural similarity of each image (Wang et al. 2004), the mean over channels.
 
-    Gaussian window of sigma 1.5 cut at 11x11, K1 = 0.01, K2 = 0.03, borders left out: as the
-    authors published it.
+    As published: Gaussian window of sigma 1.5 cut at 11x11, K1 = 0.01, K2 = 0.03, no borders.
     uint8 (N, H, W, C), H and W at least 11, twice => float64 (N,) in [-1, 1]
     """
     return _in_chunks(_ssim, images, reconstructions)
@@ -146,8 +142,7 @@ def blur_sigma(images: NDArray[np.uint8]) -> float:
 def floor_images(train: NDArray[np.uint8], half: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
     """What a generator of known quality would have made, as many images as `half` has.
 
-    `train_half` are real training images that the judge has not seen, `blurred` the same, blurred;
-    `mean_image` repeats the mean of the training split.
+    `half` itself, real images that the judge has not seen; the same blurred; the mean of `train`.
     """
     mean = np.round(train.mean(axis=0, dtype=np.float64)).astype(np.uint8)
     return {
@@ -169,9 +164,6 @@ def active_units(mean: NDArray[np.float32], threshold: float) -> int:
 def kl_per_dimension(
     mean: NDArray[np.float32], log_var: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """KL of the posterior to the standard normal prior in nats, averaged over images.
-
-    float32 (N, Z) twice => float64 (Z,)
-    """
+    """KL of posterior to prior in nats, mean over images: float32 (N, Z) twice => float64 (Z,)"""
     m, v = mean.astype(np.float64), log_var.astype(np.float64)
     return np.asarray((0.5 * (m**2 + np.exp(v) - 1 - v)).mean(axis=0))
