@@ -40,11 +40,8 @@ def scores_table(report: Report, evidence: Evidence) -> Table:
         table.add_column(key, justify="right", no_wrap=True)
     for index, name in enumerate(scores.variants):
         cells = [rows[key].cells[index] for key in SHOWN]
-        texts = [
-            Text(f"{cell.text} {cell.spread}".rstrip(), style="bold" if cell.standing else "")
-            for cell in cells
-        ]
-        table.add_row(Text(name), *texts)
+        styled = [(f"{c.text} {c.spread}".rstrip(), "bold" if c.standing else "") for c in cells]
+        table.add_row(Text(name), *(Text(text, style=style) for text, style in styled))
     return table
 
 

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -19,71 +19,51 @@ from sharpvae.images.packed import Split
 Item = TypeVar("Item")
 
 
-class _End:
-    """Stands for the item after the last one."""
+_END: Any = object()  # stands for the item after the last one
 
 
 def prefetch(items: Iterable[Item], ahead: int) -> Iterator[Item]:
     """The items of `items` in their order, made by a thread of its own.
 
-    The thread starts with the first item asked for and is gone once the iterator is exhausted,
-    closed or dropped, after the item that it is making by then, if any.
-
-    Args:
-        items: iterated in that thread alone.
-        ahead: how many items may be made and not yet taken; at least 1.
+    It starts with the first item asked for, and makes up to `ahead` items, at least 1, that are not
+    yet taken. Once the iterator is exhausted, closed or dropped, it finishes its item and ends.
 
     Raises:
         Exception: whatever `items` raises, in the place of the item it failed to make.
     """
-    source, end = iter(items), _End()
+    source = iter(items)
     workers: set[int] = set()
     pool = ThreadPoolExecutor(1, "prefetch", initializer=lambda: workers.add(threading.get_ident()))
     try:
-        pending = deque(pool.submit(next, source, end) for _ in range(ahead))
-        while not isinstance(item := pending.popleft().result(), _End):
-            pending.append(pool.submit(next, source, end))
+        pending = deque(pool.submit(next, source, _END) for _ in range(ahead))
+        while (item := pending.popleft().result()) is not _END:
+            pending.append(pool.submit(next, source, _END))
             yield item
     finally:
-        # The garbage collector may close this in the worker itself, which cannot await its end.
+        # The garbage collector may close this in the worker itself, which cannot wait for itself.
         pool.shutdown(wait=threading.get_ident() not in workers, cancel_futures=True)
 
 
 Rows: TypeAlias = tuple[Tensor, ...]  # the same rows of each array, on the device
 
 _SHARE_OF_GPU = 0.25  # of the free memory; weights, activations and their gradients need the rest
-_BYTES_ON_MPS = 2**31  # the memory is the machine's own, and nobody says how much of it is free
+_BYTES_ON_MPS = 2**31  # the memory is shared with the CPU, and nothing says how much is free
 _AHEAD = 3  # batches under way to the GPU
 _CHUNK_BYTES = 2**26  # copied at a time to make an array resident
 
 
-class Source(Protocol):
-    """Rows of one or more arrays of equal length, by position."""
-
-    def take(self, positions: Tensor) -> Rows:
-        """The rows at int64 (B,) `positions`."""
-        ...
-
-    def batches(self, order: Tensor, size: int) -> Iterator[Rows]:
-        """The rows at int64 (M,) `order`, `size` at a time, the last batch as short as it comes."""
-        ...
-
-
 class Mapped:
-    """Gathers each batch from where the arrays lie, a memory map as a rule, and copies it over.
-
-    Only the batch is ever in memory; which pages of a map stay in RAM is the system's business.
-    """
+    """Gathers each batch from arrays of equal length, memory maps as a rule, and copies it over."""
 
     def __init__(self, arrays: Sequence[NDArray[Any]], device: torch.device) -> None:
         self.arrays, self.device = arrays, device
 
     def take(self, positions: Tensor) -> Rows:
-        """The rows at int64 (B,) `positions`, which lie on the CPU."""
+        """The rows at int64 (B,) `positions`, which are on the CPU."""
         return tuple(rows.to(self.device) for rows in self.gather(positions))
 
     def batches(self, order: Tensor, size: int) -> Iterator[Rows]:
-        """See `Source`."""
+        """The rows at int64 (M,) `order`, `size` at a time; the last batch may be shorter."""
         return map(self.take, chunks(order, size))
 
     def gather(self, positions: Tensor) -> Rows:
@@ -101,19 +81,19 @@ class Streamed(Mapped):
         self.copies = torch.cuda.Stream(device)
 
     def batches(self, order: Tensor, size: int) -> Iterator[Rows]:
-        """See `Source`."""
+        """As `Mapped.batches`."""
         under_way = (self._send(positions) for positions in chunks(order, size))
         for rows, arrived in prefetch(under_way, _AHEAD):
             computing = torch.cuda.current_stream(self.device)
             computing.wait_event(arrived)
-            for part in rows:  # its memory belongs to the other stream, which must not reuse it yet
+            for part in rows:  # the other stream owns its memory and must not reuse it yet
                 part.record_stream(computing)
             yield rows
 
     def _send(self, positions: Tensor) -> tuple[Rows, torch.cuda.Event]:
         """Start to copy a batch; its tensors, and the event that they have arrived."""
-        # The block sets the GPU of this thread too, for which memory is then pinned. PyTorch gives
-        # a pinned buffer out again only once the copies from it are over.
+        # The block also selects the GPU of this thread, for which memory is then pinned. PyTorch
+        # reuses a pinned buffer only after the copies from it have finished.
         with torch.cuda.stream(self.copies):
             pinned = (part.pin_memory() for part in self.gather(positions))
             rows = tuple(part.to(self.device, non_blocking=True) for part in pinned)
@@ -124,52 +104,41 @@ class Resident:
     """Holds the arrays on the device and gathers there."""
 
     def __init__(self, arrays: Sequence[NDArray[Any]], device: torch.device) -> None:
-        self.tensors = [_upload(array, device) for array in arrays]
-        self.device = device
+        self.tensors, self.device = [self._upload(array, device) for array in arrays], device
+
+    @staticmethod
+    def _upload(array: NDArray[Any], device: torch.device) -> Tensor:
+        """The whole array on `device`, copied in parts, so that it is never in RAM as a whole."""
+        dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
+        target = torch.empty(array.shape, dtype=dtype, device=device)
+        rows = max(1, _CHUNK_BYTES * len(array) // max(1, array.nbytes))
+        for start in range(0, len(array), rows):
+            target[start : start + rows] = torch.from_numpy(np.array(array[start : start + rows]))
+        return target
 
     def take(self, positions: Tensor) -> Rows:
-        """The rows at int64 (B,) `positions`, which lie anywhere."""
+        """The rows at int64 (B,) `positions`, which may be on any device."""
         positions = positions.to(self.device)
         return tuple(tensor.index_select(0, positions) for tensor in self.tensors)
 
     def batches(self, order: Tensor, size: int) -> Iterator[Rows]:
-        """See `Source`."""
+        """As `Mapped.batches`."""
         # Whole: to send the positions of each batch would wait for the GPU each time.
         return map(self.take, chunks(order.to(self.device), size))
 
 
 def fits(size: int, device: torch.device) -> bool:
-    """Whether an array of `size` bytes should lie on `device` as a whole.
-
-    Never on the CPU, where it would be a copy of what the page cache holds already.
-    """
+    """Whether an array of `size` bytes should be on `device` whole; on the CPU, the map serves."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return size <= _SHARE_OF_GPU * free
     return device.type != "cpu" and size <= _BYTES_ON_MPS
 
 
-def open_source(arrays: Sequence[NDArray[Any]], device: torch.device, resident: bool) -> Source:
-    """The way of these arrays, equally long, to `device`."""
-    if resident:
-        return Resident(arrays, device)
-    return Streamed(arrays, device) if device.type == "cuda" else Mapped(arrays, device)
-
-
 def chunks(order: Tensor, size: int) -> Iterator[Tensor]:
-    """(M,) cut into pieces of `size`, the last as short as it comes; none where M is 0."""
+    """(M,) in pieces of `size`, the last of which may be shorter; none where M is 0."""
     for start in range(0, len(order), size):
         yield order[start : start + size]
-
-
-def _upload(array: NDArray[Any], device: torch.device) -> Tensor:
-    """The whole array on `device`, through a buffer, so that it never lies in RAM as well."""
-    dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
-    target = torch.empty(array.shape, dtype=dtype, device=device)
-    rows = max(1, _CHUNK_BYTES * len(array) // max(1, array.nbytes))
-    for start in range(0, len(array), rows):
-        target[start : start + rows] = torch.from_numpy(np.array(array[start : start + rows]))
-    return target
 
 
 class Batch(NamedTuple):
@@ -192,17 +161,13 @@ def to_uint8(images: Tensor) -> Tensor:
 class Feed:
     """Gives out the images of one split in batches.
 
-    On the CPU each batch is gathered from the memory map. On a GPU the whole split lies there as
-    bytes if it is small beside the memory; if not, CUDA copies batches while it computes.
+    On the CPU each batch is gathered from the memory map. A GPU holds the whole split as bytes if
+    it is small beside the memory; if not, CUDA copies batches while it computes.
 
-    Args:
-        split: uint8 images [N, H, W, C] of any kind, a read-only memory map too; int64 labels [N].
-        device: of the batches.
-        resident: whether the whole split lies on the device; None decides by its size.
+    With `resident` the whole split is on `device`; None decides by its size.
 
     Attributes:
-        count: N.
-        channels, image_size: C, and H.
+        count, channels, image_size: N, C and H.
         pixels: values of one image, H * W * C.
         labels: int64 (N,) on the CPU; None without labels.
     """
@@ -217,34 +182,26 @@ class Feed:
         arrays: list[NDArray[Any]] = [images]
         if split.labels is not None:
             arrays.append(split.labels)
-        self._source = open_source(arrays, device, self.resident)
+        streamed = Streamed if device.type == "cuda" else Mapped
+        self._source = (Resident if self.resident else streamed)(arrays, device)
 
     def shuffled(
-        self,
-        batch_size: int,
-        seed: int,
-        epoch: int,
-        flip: bool = False,
-        start: int = 0,
+        self, batch_size: int, seed: int, epoch: int, flip: bool = False, start: int = 0,
         rows: Tensor | None = None,
-    ) -> Iterator[Batch]:
-        """One epoch in random order; images that fill no whole batch are left out of it.
+    ) -> Iterator[Batch]:  # fmt: skip
+        """One epoch in random order, without the last images that fill no whole batch.
 
-        Order and flips depend on `seed` and `epoch` alone, on any device, and not on what was
-        drawn before: batch k of an epoch is the same whether or not the epoch began with it.
+        Order and flips depend on `seed` and `epoch` alone, on any device and whatever `start`.
 
         Args:
             batch_size: B, at most N.
             flip: mirror each image left to right with probability 1/2.
             start: batches to pass over, at most as many as there are.
-            rows: int64 (R,), those of each batch to give, in their order; None for all.
-
-        Yields:
-            Batches of B images, or of R.
+            rows: int64 (R,), which rows of each batch to give, in that order; None for all.
         """
 
         def used(values: Tensor) -> Tensor:
-            """Of a value an image, those that are given out."""
+            """Of one value per image, those of the images that are given out."""
             whole = values[start * batch_size : self.count // batch_size * batch_size]
             return whole if rows is None else whole.view(-1, batch_size)[:, rows].flatten()
 
@@ -260,21 +217,16 @@ class Feed:
             yield _batch(batch, mirror)
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """All images in the order of the split, the last batch as short as it comes."""
+        """All images in the order of the split; the last batch may be shorter."""
         return map(_batch, self._source.batches(torch.arange(self.count), batch_size))
 
     def take(self, positions: Tensor) -> Batch:
-        """The images at int64 (B,) `positions`, which lie on the CPU."""
+        """The images at int64 (B,) `positions`, which are on the CPU."""
         return _batch(self._source.take(positions))
 
 
 def _batch(rows: Rows, mirror: Tensor | None = None) -> Batch:
-    """Bytes as they lie in the split => what networks take.
-
-    Args:
-        rows: uint8 (B, H, W, C) and, with labels, int64 (B,).
-        mirror: bool (B,), which images to mirror left to right.
-    """
+    """uint8 (B, H, W, C), labels => what networks take; bool (B,) `mirror` flips left to right."""
     images, *labels = rows
     if mirror is not None:  # as bytes, a quarter of the traffic
         images = torch.where(mirror[:, None, None, None], images.flip(2), images)

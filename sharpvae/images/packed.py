@@ -23,17 +23,11 @@ _AGAIN = "make it anew: dvc repro --force prepare"
 
 @dataclass(frozen=True)
 class Split:
-    """Images and labels of one split.
+    """Images, labels and factors of one split; None where the data has none."""
 
-    Attributes:
-        images: uint8 [N, H, W, C], memory-mapped and read-only; C is 1 or 3.
-        labels: int64 [N], indices into the card's `class_names`; None without labels.
-        factors: int64 [N, K], one column for each of the card's `factor_names`; None without.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64] | None
-    factors: NDArray[np.int64] | None = None
+    images: NDArray[np.uint8]  # [N, H, W, C], memory-mapped and read-only; C is 1 or 3
+    labels: NDArray[np.int64] | None  # [N], indices into the card's `class_names`
+    factors: NDArray[np.int64] | None = None  # [N, K], in the order of the card's `factor_names`
 
 
 @dataclass(frozen=True)
@@ -88,12 +82,9 @@ def write_images(
     directory: Path, name: SplitName, shape: tuple[int, int, int, int],
     chunks: Iterable[NDArray[np.uint8]],
 ) -> str:  # fmt: skip
-    """Write `<name>.npy` of `shape` [N, H, W, C] from chunks [n, H, W, C]; hold one at a time.
+    """Write `<name>.npy` of `shape` [N, H, W, C] from chunks [n, H, W, C]; its hexadecimal SHA-256.
 
-    Written, not mapped: a full disk is then an error, where a memory map ends the process.
-
-    Returns:
-        the hexadecimal SHA-256 of the file.
+    It holds one chunk at a time. A full disk is an error here, but ends the process with a map.
     """
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -110,12 +101,12 @@ def write_images(
 
 def write_labels(directory: Path, name: SplitName, labels: NDArray[np.int64]) -> None:
     """Write int64 [N] beside the images of the same split."""
-    np.save(_labels_file(directory, name), labels.astype(np.int64))
+    np.save(directory / f"{name}_labels.npy", labels.astype(np.int64))
 
 
 def write_factors(directory: Path, name: SplitName, factors: NDArray[np.int64]) -> None:
     """Write int64 [N, K] beside the images of the same split."""
-    np.save(_factors_file(directory, name), factors.astype(np.int64))
+    np.save(directory / f"{name}_factors.npy", factors.astype(np.int64))
 
 
 def write_card(directory: Path, card: Card) -> None:
@@ -130,8 +121,8 @@ def load_split(directory: Path, name: SplitName) -> Split:
         UserError: a file is missing, cut short or of another shape or type.
     """
     images = _load(directory / f"{name}.npy", np.dtype(np.uint8), 4, mapped=True)
-    labels = _beside(_labels_file(directory, name), 1, len(images))
-    return Split(images, labels, _beside(_factors_file(directory, name), 2, len(images)))
+    labels = _beside(directory / f"{name}_labels.npy", 1, len(images))
+    return Split(images, labels, _beside(directory / f"{name}_factors.npy", 2, len(images)))
 
 
 def load_card(directory: Path) -> Card:
@@ -150,16 +141,8 @@ def load_card(directory: Path) -> Card:
     return Card(**{**values, "skipped": [Skipped(**item) for item in values["skipped"]]})
 
 
-def _labels_file(directory: Path, name: SplitName) -> Path:
-    return directory / f"{name}_labels.npy"
-
-
-def _factors_file(directory: Path, name: SplitName) -> Path:
-    return directory / f"{name}_factors.npy"
-
-
 def _beside(path: Path, dimensions: int, count: int) -> NDArray[np.int64] | None:
-    """What lies beside the images, one row an image; None where there is no such file."""
+    """The rows of a file beside the images, one for each image; None without the file."""
     if not path.exists():
         return None
     values = _load(path, np.dtype(np.int64), dimensions, mapped=False)
@@ -173,9 +156,8 @@ def _load(path: Path, dtype: np.dtype[Any], dimensions: int, mapped: bool) -> ND
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except FileNotFoundError:
-        raise UserError(
-            str(path), expected, "no such file", "run the whole pipeline with: dvc repro"
-        ) from None
+        whole = "run the whole pipeline with: dvc repro"
+        raise UserError(str(path), expected, "no such file", whole) from None
     except (ValueError, EOFError, OSError) as error:
         raise UserError(str(path), expected, str(error), _AGAIN) from None
     if array.dtype != dtype or array.ndim != dimensions:

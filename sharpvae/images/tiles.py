@@ -7,7 +7,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _GAP = 2  # pixels between images, before enlargement
+_GREY = 128
 _LEAST = 48  # pixels an image should measure at the least
+
+
+def tile(images: NDArray[np.uint8], columns: int, gap: int, background: int) -> NDArray[np.uint8]:
+    """Lay images out row by row, `gap` pixels of `background` between them.
+
+    uint8 (N, H, W, C) => uint8 (height, width, C)
+    """
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
+    canvas = np.full(shape, background, np.uint8)
+    for index, image in enumerate(images):
+        y, x = index // columns * (height + gap), index % columns * (width + gap)
+        canvas[y : y + height, x : x + width] = image
+    return canvas
 
 
 def grid(images: NDArray[np.uint8], columns: int) -> Image.Image:
@@ -15,17 +31,10 @@ def grid(images: NDArray[np.uint8], columns: int) -> Image.Image:
 
     uint8 (N, H, W, C), C 1 or 3 => an RGB picture
     """
-    count, height, width, channels = images.shape
-    rows = -(-count // columns)
-    canvas = np.full(
-        (rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, channels), 128, np.uint8
-    )
-    for index, image in enumerate(images):
-        y = _GAP + index // columns * (height + _GAP)
-        x = _GAP + index % columns * (width + _GAP)
-        canvas[y : y + height, x : x + width] = image
-    picture = Image.fromarray(canvas.repeat(3, axis=2) if channels == 1 else canvas)
-    scale = max(1, -(-_LEAST // width))
+    border = ((_GAP, _GAP), (_GAP, _GAP), (0, 0))
+    canvas = np.pad(tile(images, columns, _GAP, _GREY), border, constant_values=_GREY)
+    picture = Image.fromarray(canvas.repeat(3 // canvas.shape[2], axis=2))
+    scale = max(1, -(-_LEAST // images.shape[2]))
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 

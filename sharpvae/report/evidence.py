@@ -1,8 +1,4 @@
-"""Three FIDs side by side: from the prior, from the mixture, reconstructed; and how to read them.
-
-Reconstructions show what decoder and code can do; samples add what the source of the codes spoils
-(Dai & Wipf 2019; Ghosh et al. 2020).
-"""
+"""What the report reads: the outputs of all earlier stages."""
 
 from __future__ import annotations
 
@@ -10,14 +6,16 @@ import csv
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sharpvae.core.config import Section
 from sharpvae.core.errors import UserError
+from sharpvae.images.packed import Card, load_card, load_split
 from sharpvae.report.scores import (
+    AGAIN,
     Artefact,
     Classifier,
     Comparison,
@@ -30,40 +28,8 @@ from sharpvae.report.scores import (
 
 Images = NDArray[np.uint8]
 
-SHOWN = 100  # images kept of each split; no picture of the report shows more
-_AGAIN = "run the whole pipeline with: dvc repro"
+SHOWN = 100  # images kept of each set; no picture of the report shows more
 _COLUMNS = ["epoch", "step", "split", "term", "value"]
-
-
-class Counts(Artefact):
-    """Images in each split."""
-
-    train: int
-    validation: int
-    test: int
-
-
-class SkippedFile(Artefact):
-    """A file of the data that was passed over, and why."""
-
-    file: str
-    reason: str
-
-
-class Card(Artefact):
-    """data/prepared/card.json"""
-
-    name: str
-    title: str
-    licence: str
-    source: str
-    image_size: int
-    channels: Literal[1, 3]
-    class_names: list[str] | None
-    counts: Counts
-    fit: str
-    duplicates_removed: int
-    skipped: list[SkippedFile]
 
 
 class Summary(Artefact):
@@ -72,11 +38,8 @@ class Summary(Artefact):
     epochs: int
     steps: int
     best_epoch: int
-    best_by: Literal["loss", "fid"]
     stopped_early: bool
-    precision: Literal["fp32", "bf16"]
     parameters: int
-    beta_sigma: float | None
     kept: Literal["last", "best"]
 
     @property
@@ -95,61 +58,44 @@ class ReportStage(Section):
     variants: dict[str, dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Record:
-    """One line of history.csv.
-
-    Attributes:
-        text: the value as it stands in the file.
-    """
+class Record(NamedTuple):
+    """One line of history.csv."""
 
     epoch: int
     split: str
     term: str
     value: float
-    text: str
+    text: str  # the value as written in the file
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one training run left behind.
-
-    Attributes:
-        prior_sharpness, reconstruction_sharpness: float64 [N], Laplacian variance of each image.
-    """
+class ScoredRun:
+    """The outputs of one training run."""
 
     variant: str
     seed: int
     scores: Scores
     summary: Summary
     history: list[Record]
-    prior_sharpness: NDArray[np.float64]
+    prior_sharpness: NDArray[np.float64]  # [N], Laplacian variance of each image
     reconstruction_sharpness: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything the report shows.
-
-    Attributes:
-        runs: variant -> one run for each seed, both in the order of the configuration.
-        test_images: uint8 [SHOWN or fewer, H, W, C], the first of the test split.
-        prior, mixture, reconstructions: variant -> the like, of the first seed.
-        test_sharpness: float64 [N], Laplacian variance of each real test image.
-        sheet: a PNG with images of the data.
-    """
+    """Everything the report shows."""
 
     stage: ReportStage
     card: Card
-    sheet: bytes
+    sheet: bytes  # a PNG with images of the data
     reference: Reference
     critic: Classifier
-    runs: dict[str, list[Run]]
-    test_images: Images
-    prior: dict[str, Images]
+    runs: dict[str, list[ScoredRun]]  # variant -> one run per seed, in the order configured
+    test_images: Images  # uint8 [SHOWN or fewer, H, W, C], the first of the test split
+    prior: dict[str, Images]  # variant -> the same, of the first seed; so are the next two
     mixture: dict[str, Images]
     reconstructions: dict[str, Images]
-    test_sharpness: NDArray[np.float64]
+    test_sharpness: NDArray[np.float64]  # [N], Laplacian variance of each real test image
 
     @property
     def variants(self) -> list[str]:
@@ -157,7 +103,7 @@ class Evidence:
         return list(self.runs)
 
     @property
-    def all_runs(self) -> list[Run]:
+    def all_runs(self) -> list[ScoredRun]:
         """Every run of every variant."""
         return [run for runs in self.runs.values() for run in runs]
 
@@ -178,18 +124,16 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
     """
     prepared, samples = root / "data/prepared", root / "data/samples"
     first = str(stage.seeds[0])
-    test_images = _load_images(prepared / "test.npy", None)
+    test_images = np.array(load_split(prepared, "test").images[:SHOWN])
     shape = test_images.shape[1:]
-    drawn = {
-        kind: {
-            variant: _load_images(samples / variant / first / f"{kind}.npy", shape)
-            for variant in stage.variants
-        }
-        for kind in ("prior", "mixture", "reconstruction")
-    }
+
+    def drawn(kind: str) -> dict[str, Images]:
+        folders = {variant: samples / variant / first for variant in stage.variants}
+        return {v: _load_images(folder / f"{kind}.npy", shape) for v, folder in folders.items()}
+
     return Evidence(
         stage=stage,
-        card=load_artefact(prepared / "card.json", Card),
+        card=load_card(prepared),
         sheet=_read_bytes(prepared / "sheet.png"),
         reference=load_artefact(root / "models/reference/reference.json", Reference),
         critic=load_artefact(root / "models/critic/critic.json", Classifier),
@@ -198,26 +142,25 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
             for variant in stage.variants
         },
         test_images=test_images,
-        prior=drawn["prior"],
-        mixture=drawn["mixture"],
-        reconstructions=drawn["reconstruction"],
+        prior=drawn("prior"),
+        mixture=drawn("mixture"),
+        reconstructions=drawn("reconstruction"),
         test_sharpness=_load_per_image(root / "models/reference/per_image.npz", "sharpness"),
     )
 
 
-def _load_run(root: Path, variant: str, seed: int) -> Run:
+def _load_run(root: Path, variant: str, seed: int) -> ScoredRun:
     scores = root / "reports/scores" / variant / str(seed)
     model = root / "models" / variant / str(seed)
-    return Run(
+    per_image = scores / "per_image.npz"
+    return ScoredRun(
         variant=variant,
         seed=seed,
         scores=load_scores(scores / "scores.json"),
         summary=load_artefact(model / "summary.json", Summary),
         history=load_history(model / "history.csv"),
-        prior_sharpness=_load_per_image(scores / "per_image.npz", "prior_sharpness"),
-        reconstruction_sharpness=_load_per_image(
-            scores / "per_image.npz", "reconstruction_sharpness"
-        ),
+        prior_sharpness=_load_per_image(per_image, "prior_sharpness"),
+        reconstruction_sharpness=_load_per_image(per_image, "reconstruction_sharpness"),
     )
 
 
@@ -230,21 +173,19 @@ def load_history(path: Path) -> list[Record]:
     reader = csv.reader(_read_bytes(path).decode("utf-8", errors="replace").splitlines())
     header = next(reader, [])
     if header != _COLUMNS:
-        raise UserError(
-            str(path), f"the columns {','.join(_COLUMNS)}", ",".join(header) or "nothing", _AGAIN
-        )
+        expected = f"the columns {','.join(_COLUMNS)}"
+        raise UserError(str(path), expected, ",".join(header) or "nothing", AGAIN)
     records = []
     for cells in reader:
         try:
             epoch, _step, split, term, value = cells
             records.append(Record(int(epoch), split, term, float(value), value))
         except ValueError:
-            raise UserError(
+            where, expected = (
                 f"{path}, line {reader.line_num}",
                 "epoch, step, split, term and value",
-                ",".join(cells),
-                _AGAIN,
-            ) from None
+            )
+            raise UserError(where, expected, ",".join(cells), AGAIN) from None
     return records
 
 
@@ -256,25 +197,18 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _missing(path: Path) -> UserError:
-    return UserError(str(path), "a file that an earlier stage writes", "no such file", _AGAIN)
+    return UserError(str(path), "a file that an earlier stage writes", "no such file", AGAIN)
 
 
-def _load_images(path: Path, shape: tuple[int, ...] | None) -> Images:
-    """The first images of a packed uint8 [N, H, W, C] file, each of `shape` unless that is None."""
+def _load_images(path: Path, shape: tuple[int, ...]) -> Images:
+    """The first images, each of `shape`, of a packed uint8 [N, H, W, C] file."""
     images = _load_numpy(path)
-    described = f"{getattr(images, 'dtype', '')} {list(getattr(images, 'shape', []))}"
-    fits = (
-        isinstance(images, np.ndarray)
-        and images.dtype == np.uint8
-        and images.ndim == 4
-        and images.shape[-1] in (1, 3)
-        and len(images) > 0
-        and (shape is None or images.shape[1:] == shape)
-    )
-    if not fits:
-        size = ", ".join(map(str, shape)) if shape else "H, W, 1 or 3"
-        raise UserError(str(path), f"images, uint8 [N, {size}]", described, _AGAIN)
-    return np.array(images[:SHOWN], dtype=np.uint8)
+    packed = isinstance(images, np.ndarray) and images.dtype == np.uint8
+    if not packed or images.shape[1:] != shape or not len(images):
+        found = f"{getattr(images, 'dtype', '')} {list(getattr(images, 'shape', []))}"
+        expected = f"images, uint8 [N, {', '.join(map(str, shape))}]"
+        raise UserError(str(path), expected, found, AGAIN)
+    return np.array(images[:SHOWN])
 
 
 def _load_per_image(path: Path, key: str) -> NDArray[np.float64]:
@@ -283,21 +217,18 @@ def _load_per_image(path: Path, key: str) -> NDArray[np.float64]:
     names = list(getattr(archive, "files", []))
     values = archive[key] if key in names else None
     if values is None or values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-        raise UserError(
-            str(path),
-            f"a list of finite numbers named '{key}'",
-            f"arrays named {', '.join(names) or 'nothing'}",
-            _AGAIN,
-        )
+        expected = f"a list of finite numbers named '{key}'"
+        found = f"arrays named {', '.join(names) or 'nothing'}"
+        raise UserError(str(path), expected, found, AGAIN)
     return np.asarray(values, dtype=np.float64)
 
 
 def _load_numpy(path: Path) -> Any:
     try:
-        # mapped, not read: a packed file may be larger than memory, and a few images are shown
+        # mapped, not read: the file may be larger than memory, and only a few images are shown
         mode: Literal["r"] | None = "r" if path.suffix == ".npy" else None
         return np.load(path, mmap_mode=mode, allow_pickle=False)
     except FileNotFoundError:
         raise _missing(path) from None
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(str(path), "a file written by numpy", str(error), _AGAIN) from None
+        raise UserError(str(path), "a file written by numpy", str(error), AGAIN) from None

@@ -1,14 +1,14 @@
-"""Charts, each as one figure."""
+"""Charts of trainings, sharpness and latent space."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -16,29 +16,22 @@ from matplotlib.style import context as style
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from sharpvae.report.evidence import Evidence, Record, Run
+from sharpvae.report.evidence import Evidence, ScoredRun
+from sharpvae.report.scores import PRIOR, RECONSTRUCTION
 from sharpvae.report.tables import MINUS
 
 
-@dataclass(frozen=True)
-class Theme:
-    """The colours of one colour scheme, as #rrggbb.
+class Theme(NamedTuple):
+    """The colours of one colour scheme, as #rrggbb."""
 
-    Attributes:
-        name: "light" or "dark".
-        paper, tint, ink, quiet, rule: background, raised background, text, secondary text, lines.
-        real: what stands for the real images.
-        series: one a variant; they repeat after the last.
-    """
-
-    name: str
+    name: str  # "light" or "dark"
     paper: str
-    tint: str
+    tint: str  # raised background
     ink: str
-    quiet: str
-    rule: str
-    real: str
-    series: tuple[str, ...]
+    quiet: str  # secondary text
+    rule: str  # lines
+    real: str  # the real images
+    series: tuple[str, ...]  # one per variant; they repeat after the last
 
     def colour(self, index: int) -> str:
         """The colour of the variant at `index`."""
@@ -64,29 +57,18 @@ DARK = Theme(
     ),
 )  # fmt: skip
 
-
 DPI = 200  # a panel is shown at half its pixels, so that it is crisp on a fine screen
 PANEL = (3.56, 2.4)  # inches: three fit side by side
 WIDE_PANEL = (4.4, 2.7)  # two
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One chart.
+class Panel(NamedTuple):
+    """One chart."""
 
-    Attributes:
-        key: short name, unique within the report.
-        title: what it shows, with the unit.
-        alt: what one would tell somebody who cannot see it.
-        draw: draws it on an empty pair of axes.
-        size: width and height in inches.
-    """
-
-    key: str
-    title: str
-    alt: str
-    draw: Callable[[Axes, Theme], None]
-    size: tuple[float, float] = PANEL
+    title: str  # what it shows, with the unit
+    alt: str  # the same in words, for those who cannot see it
+    draw: Callable[[Axes, Theme], None]  # on an empty pair of axes
+    size: tuple[float, float] = PANEL  # width and height in inches
 
 
 def render(panel: Panel, theme: Theme) -> bytes:
@@ -102,11 +84,19 @@ def render_sheet(
 ) -> bytes:
     """Several charts with titles and one legend, on the theme's paper, as a PNG.
 
-    Args:
-        split_key: whether the legend explains dashed and solid lines (else, the real images).
+    With `split_key` the legend explains dashed and solid lines, else the real images.
     """
     columns = min(len(panels), 3 if len(panels) > 4 else 2)
     rows = -(-len(panels) // columns)
+    keys: list[dict[str, Any]] = [
+        {"color": theme.colour(index), "lw": 2, "label": name}
+        for index, name in enumerate(variants)
+    ]
+    if split_key:
+        keys.append({"color": theme.quiet, "lw": 1.2, "label": "validation"})
+        keys.append({"color": theme.quiet, "lw": 1.2, "ls": "--", "label": "train"})
+    else:
+        keys.append({"color": theme.real, "alpha": 0.45, "lw": 7, "label": "real test images"})
     with style(["default", _settings(theme)]):
         width, height = panels[0].size
         size = (width * columns, (height + 0.25) * rows + 0.4)
@@ -116,47 +106,22 @@ def render_sheet(
             panel.draw(axes, theme)
             axes.set_title(panel.title, loc="left", fontsize=9.5, pad=9)
         figure.legend(
-            handles=_handles(variants, theme, split_key), loc="outside upper left",
+            handles=[Line2D([], [], **key) for key in keys], loc="outside upper left",
             ncols=min(len(variants) + 2, 6), frameon=False,
         )  # fmt: skip
         return _png(figure, transparent=False)
 
 
-def _handles(variants: Sequence[str], theme: Theme, split_key: bool) -> list[Line2D]:
-    handles = [
-        Line2D([], [], color=theme.colour(index), lw=2, label=name)
-        for index, name in enumerate(variants)
-    ]
-    if split_key:
-        handles.append(Line2D([], [], color=theme.quiet, lw=1.2, label="validation"))
-        handles.append(Line2D([], [], color=theme.quiet, lw=1.2, ls="--", label="train"))
-    else:
-        handles.append(Line2D([], [], color=theme.real, alpha=0.45, lw=7, label="real test images"))
-    return handles
-
-
 def _settings(theme: Theme) -> dict[str, Any]:
     return {
-        "font.size": 9,
-        "text.color": theme.ink,
-        "axes.labelcolor": theme.quiet,
-        "axes.edgecolor": theme.quiet,
-        "axes.facecolor": "none",
-        "axes.linewidth": 0.7,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.grid.axis": "y",
-        "axes.axisbelow": True,
-        "axes.xmargin": 0.02,
-        "grid.color": theme.rule,
-        "grid.linewidth": 0.6,
-        "xtick.color": theme.quiet,
-        "ytick.color": theme.quiet,
-        "xtick.major.width": 0.7,
-        "ytick.major.width": 0,
-        "figure.facecolor": theme.paper,
-    }
+        "font.size": 9, "text.color": theme.ink, "figure.facecolor": theme.paper,
+        "axes.labelcolor": theme.quiet, "axes.edgecolor": theme.quiet, "axes.facecolor": "none",
+        "axes.linewidth": 0.7, "axes.spines.top": False, "axes.spines.right": False,
+        "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True, "axes.xmargin": 0.02,
+        "grid.color": theme.rule, "grid.linewidth": 0.6,
+        "xtick.color": theme.quiet, "ytick.color": theme.quiet,
+        "xtick.major.width": 0.7, "ytick.major.width": 0,
+    }  # fmt: skip
 
 
 def _png(figure: Figure, transparent: bool) -> bytes:
@@ -168,7 +133,9 @@ def _png(figure: Figure, transparent: bool) -> bytes:
 
 
 _BINS = 48
-_NOTHING = 1e5  # of the largest: what is smaller is 0 to the eye, as the end of a cosine is
+_LINE: dict[str, Any] = {"lw": 1.5}
+_THIN: dict[str, Any] = {"lw": 1.0, "alpha": 0.8}  # where every variant has several lines
+_LOG_SPAN = 1e5  # of a logarithmic axis at most: beyond it, as a cosine's end, a value counts as 0
 _TERMS = {
     "loss": "Total loss, as weighted by each variant",
     "mse": "Squared error, summed over pixels",
@@ -192,49 +159,48 @@ _TERMS = {
 
 def curve_panels(evidence: Evidence) -> list[Panel]:
     """A chart of every loss term and of every schedule, over the epochs."""
-    seen = {(r.split == "schedule", r.term) for run in evidence.all_runs for r in run.history}
-    order = list(_TERMS)
-    known = sorted(
-        seen, key=lambda s: (s[0], order.index(s[1]) if s[1] in order else len(order), s[1])
-    )
-    return [_curve_panel(evidence, term, schedule) for schedule, term in known]
+    order = {term: place for place, term in enumerate(_TERMS)}
+    seen = {
+        (record.split == "schedule", order.get(record.term, len(order)), record.term)
+        for run in evidence.all_runs
+        for record in run.history
+    }
+    return [_curve_panel(evidence, term, schedule) for schedule, _, term in sorted(seen)]
 
 
 def _curve_panel(evidence: Evidence, term: str, schedule: bool) -> Panel:
     def draw(axes: Axes, theme: Theme) -> None:
         values: list[float] = []
         for index, runs in enumerate(evidence.runs.values()):
-            # schedules often coincide: a later variant's thinner line leaves the earlier in sight
-            width = 1.3 + 4.4 * (1 - (index + 1) / len(evidence.runs))
+            # schedules often coincide: later variants get thinner lines, so that all are seen
+            wide = {"lw": 1.3 + 4.4 * (1 - (index + 1) / len(evidence.runs))}
+            weight = wide if schedule else _THIN if len(runs) > 1 else _LINE
             for run in runs:
-                colour = theme.colour(index)
-                if schedule:
-                    values += _draw_schedule(axes, run, term, colour, width)
-                else:
-                    values += _draw_run(axes, run, term, colour, len(runs) > 1)
+                values += _draw_run(axes, run, term, schedule, theme.colour(index), weight)
         _choose_scale(axes, values)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
 
-    title = _TERMS.get(term, term)
-    ends = [
-        f"{run.variant} seed {run.seed} ends at {_last(run.history, term)}"
-        for run in evidence.all_runs
-        if _last(run.history, term)
-    ]
-    return Panel(term, title, f"{title}, by epoch: {'; '.join(ends)}.", draw)
+    title, ends = _TERMS.get(term, term), []
+    for run in evidence.all_runs:
+        values = [r.value for r in run.history if r.term == term and r.split != "train"]
+        if values:
+            ends.append(f"{run.variant} seed {run.seed} ends at {values[-1]:.4g}")
+    return Panel(title, f"{title}, by epoch: {'; '.join(ends)}.", draw)
 
 
-def _draw_run(axes: Axes, run: Run, term: str, colour: str, several: bool) -> list[float]:
+def _draw_run(
+    axes: Axes, run: ScoredRun, term: str, schedule: bool, colour: str, weight: dict[str, Any]
+) -> list[float]:
     """Train dashed, validation solid with a dot where earlier weights were kept."""
     drawn: list[float] = []
-    for split, dashes in (("train", "--"), ("validation", "-")):
+    for split in ["schedule"] if schedule else ["train", "validation"]:
         records = [r for r in run.history if r.split == split and r.term == term]
         if not records:
             continue
         epochs, values = [r.epoch for r in records], [r.value for r in records]
-        marker = "." if len(records) == 1 else ""
-        axes.plot(epochs, values, dashes, color=colour, marker=marker, **_weight(several))
+        marker, dashes = "." if len(records) == 1 else "", "--" if split == "train" else "-"
+        axes.plot(epochs, values, dashes, color=colour, marker=marker, **weight)
         if split == "validation" and run.summary.kept == "best":
             kept = [r for r in records if r.epoch == run.summary.kept_epoch]
             axes.plot([r.epoch for r in kept], [r.value for r in kept], "o", color=colour, ms=4)
@@ -242,32 +208,12 @@ def _draw_run(axes: Axes, run: Run, term: str, colour: str, several: bool) -> li
     return drawn
 
 
-def _draw_schedule(axes: Axes, run: Run, term: str, colour: str, width: float) -> list[float]:
-    records = [r for r in run.history if r.split == "schedule" and r.term == term]
-    values = [r.value for r in records]
-    marker = "." if len(records) == 1 else ""
-    axes.plot([r.epoch for r in records], values, color=colour, lw=width, marker=marker)
-    return values
-
-
-def _weight(several: bool) -> dict[str, Any]:
-    """Line width and opacity: lighter where every variant has several lines."""
-    return {"lw": 1.0, "alpha": 0.8} if several else {"lw": 1.5}
-
-
-def _last(history: Sequence[Record], term: str) -> str:
-    """The last validation (or only) value of a term, or "" where it was not logged."""
-    records = [r for r in history if r.term == term and r.split != "train"]
-    return f"{records[-1].value:.4g}" if records else ""
-
-
 def sharpness_panels(evidence: Evidence) -> list[Panel]:
     """Histograms of the sharpness of single images: of samples, and of reconstructions."""
-    titles = {
-        "prior_sharpness": "Samples from the prior",
-        "reconstruction_sharpness": "Reconstructions of test images",
-    }
-    return [_sharpness_panel(evidence, key, title) for key, title in titles.items()]
+    return [
+        _sharpness_panel(evidence, "prior_sharpness", PRIOR),
+        _sharpness_panel(evidence, "reconstruction_sharpness", RECONSTRUCTION),
+    ]
 
 
 def _sharpness_panel(evidence: Evidence, key: str, title: str) -> Panel:
@@ -283,8 +229,9 @@ def _sharpness_panel(evidence: Evidence, key: str, title: str) -> Panel:
         axes.stairs(heights, edges, fill=True, color=theme.real, alpha=0.45, lw=0)
         top = heights.max()
         for index, values in enumerate(fakes.values()):
-            axes.stairs(_share(values, edges), edges, color=theme.colour(index), lw=1.4)
-            top = max(top, min(_share(values, edges).max(), 2.5 * heights.max()))
+            shares = _share(values, edges)
+            axes.stairs(shares, edges, color=theme.colour(index), lw=1.4)
+            top = max(top, min(shares.max(), 2.5 * heights.max()))
         # a collapsed model's images are all alike: its one tall bar would flatten all others
         axes.set_ylim(0, 1.12 * top)
         for index, values in [(-1, real), *enumerate(fakes.values())]:
@@ -293,7 +240,7 @@ def _sharpness_panel(evidence: Evidence, key: str, title: str) -> Panel:
             axes.plot(mean, 1.12 * top, "v", color=colour, ms=7, clip_on=False, zorder=5)
         axes.set_xscale("log")
         axes.set_xlim(edges[0], edges[-1])
-        _plain_log_ticks(axes, "x", edges)
+        _plain_log_ticks(axes.xaxis, edges)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
         axes.set_xlabel("Laplacian variance of an image")
@@ -301,7 +248,7 @@ def _sharpness_panel(evidence: Evidence, key: str, title: str) -> Panel:
 
     means = [f"{name} {values.mean():.4g}" for name, values in fakes.items()]
     alt = f"Sharpness of single images. {title}: means are {', '.join(means)}; real test images "
-    return Panel(key, title, f"{alt}{real.mean():.4g}.", draw, WIDE_PANEL)
+    return Panel(title, f"{alt}{real.mean():.4g}.", draw, WIDE_PANEL)
 
 
 def _log_edges(samples: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -328,44 +275,41 @@ def latent_panel(evidence: Evidence) -> Panel:
             for run in runs:
                 kl = sorted(run.scores.kl_per_dimension, reverse=True)
                 ranks, colour = range(1, len(kl) + 1), theme.colour(index)
-                axes.step(ranks, kl, where="mid", color=colour, **_weight(len(runs) > 1))
+                axes.step(
+                    ranks, kl, where="mid", color=colour, **(_THIN if len(runs) > 1 else _LINE)
+                )
         longest = max(len(run.scores.kl_per_dimension) for run in evidence.all_runs)
         axes.set_xscale("log")
         axes.set_xlim(1, max(longest, 2))
-        _plain_log_ticks(axes, "x", [1.0, float(max(longest, 2))])
+        _plain_log_ticks(axes.xaxis, [1.0, float(max(longest, 2))])
         axes.set_ylim(bottom=0)
         axes.set_xlabel("latent dimension, by rank")
 
-    parts = [
-        f"{run.variant} seed {run.seed}: {sum(kl > 0.1 for kl in run.scores.kl_per_dimension)} of "
-        f"{len(run.scores.kl_per_dimension)} dimensions above 0.1 nats"
-        for run in evidence.all_runs
-    ]
-    return Panel(
-        key="kl_per_dimension",
-        title="KL of each latent dimension, nats",
-        alt=f"{'; '.join(parts)}.",
-        draw=draw,
-        size=WIDE_PANEL,
-    )
+    parts = []
+    for run in evidence.all_runs:
+        kl = run.scores.kl_per_dimension
+        above = sum(value > 0.1 for value in kl)
+        parts.append(
+            f"{run.variant} seed {run.seed}: {above} of {len(kl)} dimensions above 0.1 nats"
+        )
+    return Panel("KL of each latent dimension, nats", f"{'; '.join(parts)}.", draw, WIDE_PANEL)
 
 
 def _choose_scale(axes: Axes, values: Sequence[float]) -> None:
-    """Logarithmic where the values span more than a factor of 5 and come to nothing nowhere."""
-    if values and min(values) > 0 and 5 < max(values) / min(values) < _NOTHING:
+    """Logarithmic where the values are positive and span more than a factor of 5."""
+    if values and min(values) > 0 and 5 < max(values) / min(values) < _LOG_SPAN:
         axes.set_yscale("log")
-        _plain_log_ticks(axes, "y", values)
+        _plain_log_ticks(axes.yaxis, values)
     else:
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
         if len(set(values)) == 1:
             axes.set_yticks(values[:1])
 
 
-def _plain_log_ticks(axes: Axes, which: str, values: Iterable[float]) -> None:
+def _plain_log_ticks(axis: Axis, values: Iterable[float]) -> None:
     """Ticks at 1, 10, 100 (and 2, 5 where there is room), as plain numbers."""
     low, high = min(values), max(values)
     subs = (1.0, 2.0, 5.0) if high / low < 150 else (1.0,)
-    axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=subs, numticks=9))
     axis.set_major_formatter(FuncFormatter(_plain))
     axis.set_minor_locator(NullLocator())

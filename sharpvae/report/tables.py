@@ -1,22 +1,28 @@
-"""Scores and settings as tables and text."""
+"""Scores, settings, runs, protocol and data as tables and text."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from sharpvae.core.config import flatten, text
+from sharpvae.images.packed import SPLITS, Card
 from sharpvae.report.evidence import Evidence
-from sharpvae.report.metrics import GOAL_TEXT, MEANINGLESS_WHEN_COLLAPSED, METRICS, Metric
 from sharpvae.report.scores import (
+    BY_KEY,
+    GOAL_TEXT,
+    MEANINGLESS_WHEN_COLLAPSED,
+    METRICS,
+    Classifier,
     Comparison,
     Estimate,
+    Metric,
+    Protocol,
     Reference,
     distance,
     separate,
-)
+)  # fmt: skip
 
 MINUS = "\N{MINUS SIGN}"
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
@@ -24,10 +30,7 @@ NOTHING = "\N{EN DASH}"
 
 
 def decimals(values: Iterable[float]) -> int:
-    """Digits after the point that show about four significant ones of the largest value.
-
-    None for whole numbers; at most four.
-    """
+    """Digits after the point for about four significant ones of the largest; 0 for integers."""
     finite = [abs(value) for value in values if math.isfinite(value)]
     largest = max(finite, default=0.0)
     if all(value == round(value) for value in finite):
@@ -51,7 +54,7 @@ def percent(value: float) -> str:
 
 
 def thousands(value: int) -> str:
-    """A count in groups of three digits: 12345 => "12 345"."""
+    """A count in groups of three digits: "12 345"."""
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
@@ -68,51 +71,29 @@ def join(words: Iterable[str]) -> str:
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One setting that is not the same in all variants.
-
-    Attributes:
-        key: dotted, as in `loss.beta`.
-        values: one for each variant, written as in JSON, strings without quotes.
-    """
-
-    key: str
-    values: list[str]
-
-
-def differences(variants: Mapping[str, Mapping[str, Any]]) -> list[Difference]:
-    """The settings in which at least two of the variants differ, in the order of the schema."""
+def differences(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Dotted key of each setting in which variants differ -> its value as text, per variant."""
     flat = [flatten(config) for config in variants.values()]
-    return [
-        Difference(key, [text(values[key]) for values in flat])
+    return {
+        key: [text(values[key]) for values in flat]
         for key in flat[0]
         if any(values[key] != flat[0][key] for values in flat)
-    ]
+    }
 
 
 Standing = Literal["", "best", "clear"]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One value of the table of scores.
-
-    Attributes:
-        text: the mean.
-        spread: "± half-width", or "" for a single seed.
-        standing: "best" for the best mean, "clear" where the intervals separate it from all others.
-        doubtful: whether the variant has collapsed, so that the value means nothing.
-    """
+class Cell(NamedTuple):
+    """One value of the table of scores."""
 
     text: str
-    spread: str = ""
-    standing: Standing = ""
-    doubtful: bool = False
+    spread: str = ""  # "± half-width"; "" for a single seed
+    standing: Standing = ""  # "clear" where the intervals separate the best from all others
+    doubtful: bool = False  # whether the variant has collapsed, so that the value means nothing
 
 
-@dataclass(frozen=True)
-class ScoreRow:
+class ScoreRow(NamedTuple):
     """One score: a cell for each variant and a text for each reference column."""
 
     metric: Metric
@@ -121,14 +102,8 @@ class ScoreRow:
     references: list[str]
 
 
-@dataclass(frozen=True)
-class ScoreTable:
-    """All scores.
-
-    Attributes:
-        references: headings of the columns of real images, for scale.
-        groups: heading -> rows.
-    """
+class ScoreTable(NamedTuple):
+    """All scores: `groups` has rows by heading, `references` the headings of real images."""
 
     variants: list[str]
     references: list[str]
@@ -137,31 +112,22 @@ class ScoreTable:
     @property
     def any_doubtful(self) -> bool:
         """Whether a collapsed variant takes part."""
-        return any(
-            cell.doubtful for rows in self.groups.values() for row in rows for cell in row.cells
-        )
+        rows = (row for group in self.groups.values() for row in group)
+        return any(cell.doubtful for row in rows for cell in row.cells)
 
 
-@dataclass(frozen=True)
-class Table:
-    """A plain table. The first cell of each row is its heading.
-
-    Attributes:
-        numeric: indices of the columns that hold numbers.
-    """
+class Table(NamedTuple):
+    """A plain table; the first cell of a row is its heading, `numeric` are columns of numbers."""
 
     head: list[str]
     rows: list[list[str]]
-    numeric: set[int] = field(default_factory=set)
+    numeric: Container[int] = ()
 
 
 def standings(
     metric: Metric, estimates: Mapping[str, Estimate | None], places: int
 ) -> dict[str, Standing]:
-    """Which of the estimates are best.
-
-    Values that look the same with `places` digits share the mark; none has it if all are alike.
-    """
+    """Which estimates are best, with `places` digits: several if equal, none if all are."""
     marks: dict[str, Standing] = dict.fromkeys(estimates, "")
     known = {name: found for name, found in estimates.items() if found is not None}
     if metric.goal == "none" or len(known) < 2:
@@ -185,9 +151,8 @@ def score_table(comparison: Comparison, reference: Reference) -> ScoreTable:
         if comparison.has(metric.key):
             groups.setdefault(metric.group, []).append(_score_row(metric, comparison, reference))
     blurred = f"blurred, \N{GREEK SMALL LETTER SIGMA} {reference.floors.blurred.sigma:g} px"
-    return ScoreTable(
-        comparison.variants, ["test set", "half of train", blurred, "mean image"], groups
-    )
+    references = ["test set", "half of train", blurred, "mean image"]
+    return ScoreTable(comparison.variants, references, groups)
 
 
 def _score_row(metric: Metric, comparison: Comparison, reference: Reference) -> ScoreRow:
@@ -196,13 +161,11 @@ def _score_row(metric: Metric, comparison: Comparison, reference: Reference) -> 
     values = [estimate.mean for estimate in row.values() if estimate]
     values += [value for value in beside if value is not None]
     places = max(metric.places, decimals(values))
-    doubtful = {
-        name: metric.key in MEANINGLESS_WHEN_COLLAPSED and bool(comparison.collapsed(name))
-        for name in row
-    }
-    marks = standings(metric, {n: None if doubtful[n] else e for n, e in row.items()}, places)
+    fragile = metric.key in MEANINGLESS_WHEN_COLLAPSED
+    doubtful = {name for name in row if fragile and comparison.collapsed(name)}
+    marks = standings(metric, {n: None if n in doubtful else e for n, e in row.items()}, places)
     cells = [
-        Cell(*with_interval(estimate, places, metric.signed), marks[name], doubtful[name])
+        Cell(*with_interval(estimate, places, metric.signed), marks[name], name in doubtful)
         if estimate
         else Cell(NOTHING)
         for name, estimate in row.items()
@@ -213,29 +176,21 @@ def _score_row(metric: Metric, comparison: Comparison, reference: Reference) -> 
 
 def _references(key: str, reference: Reference) -> list[float | None]:
     """The value of the test set itself, half of train, blurred test images and the mean image."""
-    floors = (
-        reference.floors.train_half,
-        reference.floors.blurred,
-        reference.floors.mean_image,
-    )
-    if key in ("brightness", "contrast", "minimum", "maximum"):
-        return [float(getattr(reference, key)), None, None, None]
-    if key in ("fid", "kid"):
-        return [None, *(float(getattr(floor, key)) for floor in floors)]
-    if key == "sharpness":
-        return [1.0, *(floor.sharpness for floor in floors)]
-    return [None] * 4
+    floors = reference.floors
+    made = [floors.train_half, floors.blurred, floors.mean_image]
+    if key in ("fid", "kid", "sharpness"):
+        return [1.0 if key == "sharpness" else None, *(getattr(floor, key) for floor in made)]
+    exposure = key in ("brightness", "contrast", "minimum", "maximum")
+    return [getattr(reference, key) if exposure else None, None, None, None]
 
 
 def difference_table(evidence: Evidence) -> Table:
     """The settings in which the variants differ."""
-    found = differences(evidence.stage.variants)
-    return Table(["Setting", *evidence.variants], [[row.key, *row.values] for row in found])
+    rows = [[key, *values] for key, values in differences(evidence.stage.variants).items()]
+    return Table(["Setting", *evidence.variants], rows)
 
 
 SOURCES = {"fid": "Prior", "fid_mixture": "Mixture", "fid_reconstruction": "Reconstructions"}
-
-
 CAVEAT = (
     "FIDs do not add up, and reconstructions have an advantage: they start from the test images "
     "themselves. So the differences say where to look, not how much each part costs."
@@ -244,25 +199,22 @@ CAVEAT = (
 
 def gap_table(comparison: Comparison) -> Table:
     """The three FIDs of every variant, and what their differences say."""
-    means = [comparison.estimate(n, key).mean for n in comparison.variants for key in SOURCES]
-    places = decimals(means)
+    variants = comparison.variants
+    places = decimals(comparison.estimate(name, key).mean for name in variants for key in SOURCES)
     rows = []
-    for name in comparison.variants:
-        cells = [
-            " ".join(with_interval(comparison.estimate(name, key), places, False)).rstrip()
-            for key in SOURCES
-        ]
+    for name in variants:
+        fids = [with_interval(comparison.estimate(name, key), places) for key in SOURCES]
+        cells = [" ".join(fid).rstrip() for fid in fids]
         rows.append([name, *cells, reading(comparison, name, places)])
     return Table(["FID from", *SOURCES.values(), "Reading"], rows, {1, 2, 3})
 
 
 def reading(comparison: Comparison, name: str, places: int) -> str:
-    """One sentence on one variant; differences that `places` digits do not show count for none."""
+    """One sentence on one variant, from its FIDs with `places` digits."""
     if comparison.collapsed(name):
         return "It has collapsed: the decoder ignores the codes, wherever they come from."
-    prior, mixture, bottom = (
-        float(fixed(comparison.estimate(name, key).mean, places)) for key in SOURCES
-    )
+    means = (comparison.estimate(name, key).mean for key in SOURCES)
+    prior, mixture, bottom = (float(fixed(mean, places)) for mean in means)
     if prior <= bottom:
         return (
             "Samples are as near to real images as reconstructions are: the prior costs nothing "
@@ -277,9 +229,134 @@ def reading(comparison: Comparison, name: str, places: int) -> str:
         told = comparison.estimates[name]["class_agreement"] is not None
         apart = " Its codes are drawn apart from the classes asked for." if told else ""
         return f"Most of the distance lies with {fault}. The mixture does not help.{apart}"
-    share = min(1.0, (prior - mixture) / (prior - bottom))
-    gained = percent(share).lstrip("+")
+    gained = percent(min(1.0, (prior - mixture) / (prior - bottom))).lstrip("+")
     return (
         f"Most of the distance lies with {fault}. The mixture closes {gained} of the gap between "
         "prior and reconstructions."
     )
+
+
+def run_table(evidence: Evidence) -> Table:
+    """How every single run scored, and how its training ended."""
+    columns = {"fid": "FID", "kid": "KID", "sharpness": "Sharpness", "psnr": "PSNR"}
+    columns["active_units"] = "Active units"
+    runs = evidence.all_runs
+    places = {
+        key: max(BY_KEY[key].places, decimals(run.scores.scores[key] or 0.0 for run in runs))
+        for key in columns
+    }
+    rows = []
+    for run in runs:
+        scores, summary = run.scores.scores, run.summary
+        rows.append([
+            run.variant,
+            str(run.seed),
+            *(fixed(scores[key] or 0.0, places[key]) for key in columns),
+            f"{summary.epochs}{', stopped early' if summary.stopped_early else ''}",
+            f"{summary.kept_epoch} ({summary.kept})",
+            thousands(summary.steps),
+            thousands(summary.parameters),
+        ])  # fmt: skip
+    head = ["Variant", "Seed", *columns.values(), "Epochs", "Scored epoch", "Updates", "Parameters"]
+    return Table(head, rows, set(range(1, len(head))))
+
+
+def protocol_table(evidence: Evidence) -> Table:
+    """How the scores were made: a column for every distinct way, normally one."""
+    runs = evidence.all_runs
+    ways: list[Protocol] = []
+    for run in runs:
+        if run.scores.protocol not in ways:
+            ways.append(run.scores.protocol)
+    heads = [
+        "; ".join(f"{run.variant}, seed {run.seed}" for run in runs if run.scores.protocol == way)
+        for way in ways
+    ]
+    columns = list(map(_protocol_lines, ways))
+    rows = [[key, *(column.get(key, NOTHING) for column in columns)] for key in columns[0]]
+    judge, users = evidence.reference.judge, _loss_networks(evidence)
+    unused = f"none was trained: the features are {evidence.stage.metrics['features']}'s"
+    judged = f"{_skill(judge)}; no loss has used it" if judge else unused
+    helped = [name for name, network in users.items() if network == "critic"]
+    use = f"in the loss of {join(helped)}" if helped else "in no variant's loss"
+    rows.append(["Judge", *[judged] * len(ways)])
+    rows.append(["Critic", *[f"{_skill(evidence.critic)}; {use}"] * len(ways)])
+    return Table(["", *(heads if len(ways) > 1 else ["all runs"])], rows)
+
+
+def _protocol_lines(protocol: Protocol) -> dict[str, str]:
+    rank = "; fewer images than features, see below" if protocol.rank_deficient else ""
+    return {
+        "Generated images": thousands(protocol.fakes),
+        "Real images": f"{thousands(protocol.reals)}, the {protocol.split} split",
+        "Features": f"{protocol.features}, {protocol.feature_dim} dimensions{rank}",
+        "KID": f"{protocol.kid_subsets} subsets of {thousands(protocol.kid_subset_size)} images",
+        "Libraries": join(f"{name} {version}" for name, version in protocol.libraries.items()),
+    }
+
+
+def _loss_networks(evidence: Evidence) -> dict[str, str]:
+    """Variants with a perceptual loss -> its network."""
+    losses = {name: config["loss"] for name, config in evidence.stage.variants.items()}
+    return {
+        name: loss["perceptual"]["network"]
+        for name, loss in losses.items()
+        if loss["weights"]["perceptual"] > 0
+    }
+
+
+def _skill(classifier: Classifier) -> str:
+    task = {"labels": "the classes", "rotations": "four rotations"}
+    return (
+        f"trained on {thousands(classifier.images)} images to tell {task[classifier.task]} apart; "
+        f"right for {100 * classifier.accuracy:.1f}\N{NO-BREAK SPACE}% of the validation images"
+    )
+
+
+def protocol_notes(evidence: Evidence) -> list[str]:
+    """What limits the scores."""
+    protocols = [run.scores.protocol for run in evidence.all_runs]
+    notes = []
+    if any(protocol.rank_deficient for protocol in protocols):
+        notes.append(
+            "There are no more images than feature dimensions, so the covariances behind FID do "
+            "not have full rank and FID is strongly biased: trust KID more."
+        )
+    if any(protocol != protocols[0] for protocol in protocols):
+        notes.append(
+            "The runs were not all scored in the same way, so their scores cannot be compared: "
+            "run dvc repro on one machine."
+        )
+    for name, network in _loss_networks(evidence).items():
+        if network in evidence.stage.metrics["features"]:
+            notes.append(
+                f"{name} was trained on features of {network}, the network that scores it: its "
+                "FID and KID are flattered."
+            )
+    return notes
+
+
+def card_rows(card: Card, reference: Reference) -> list[list[str]]:
+    """What the data is: a name and a value in each row."""
+    counts = {split: thousands(count) for split, count in card.counts.items()}
+    size = f"{card.image_size} \N{MULTIPLICATION SIGN} {card.image_size} pixels"
+    left_out = f"{thousands(card.duplicates_removed)} exact duplicates of images in another split"
+    if card.skipped:
+        shown = _few([f"{item.file} ({item.reason})" for item in card.skipped], 3)
+        left_out += f"; {thousands(len(card.skipped))} files that are no usable image: {shown}"
+    return [
+        ["Name", card.name],
+        ["Source", card.source],
+        ["Licence", card.licence],
+        ["Images", f"{size}, {'grey' if card.channels == 1 else 'RGB'}; data.fit: {card.fit}"],
+        ["Splits", ", ".join(f"{counts[split]} {split}" for split in SPLITS)],
+        ["Classes", _few(card.class_names) if card.class_names else "no labels"],
+        ["Test images", f"sharpness {reference.sharpness:.4f} (variance of the Laplacian), "
+                        f"brightness {reference.brightness:.3f}"],
+        ["Left out", left_out],
+    ]  # fmt: skip
+
+
+def _few(names: Sequence[str], count: int = 12) -> str:
+    more = f" and {thousands(len(names) - count)} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from sharpvae.report.metrics import BY_KEY
-from sharpvae.report.scores import Comparison, distance, separate
+from sharpvae.report.scores import BY_KEY, Comparison, distance, separate
 from sharpvae.report.tables import decimals, fixed, join, percent
 
 Change = Literal["better", "worse", "same"]
 Outcome = Literal["improved", "mixed", "not improved", "unclear", "collapsed", "alone"]
+KEYS = ("fid", "sharpness")  # what the sentence is about
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The outcome of the comparison.
-
-    Attributes:
-        sentence: which variant, over which baseline, and how FID and sharpness changed.
-        notes: what a careful reader should know before repeating the sentence.
-    """
+class Verdict(NamedTuple):
+    """The outcome of the comparison."""
 
     outcome: Outcome
-    sentence: str
-    notes: list[str]
+    sentence: str  # which variant, over which baseline, and how FID and sharpness changed
+    notes: list[str]  # what limits the sentence
 
 
 def verdict(comparison: Comparison) -> Verdict:
@@ -33,148 +26,147 @@ def verdict(comparison: Comparison) -> Verdict:
 
     The best is the one with the lowest mean FID among those that have not collapsed.
     """
-    baseline = comparison.baseline
-    others = comparison.variants[1:]
+    baseline, *others = comparison.variants
     if not others:
-        return _alone(comparison)
+        outcome, sentence = _alone(comparison, baseline)
+        return Verdict(outcome, sentence, _seeds_note(comparison))
     healthy = [name for name in others if not comparison.collapsed(name)]
     best = min(healthy or others, key=lambda name: comparison.estimate(name, "fid").mean)
-    notes = [_collapse_note(comparison, name) for name in comparison.variants if name != best]
-    notes += [_choice_note(others, best), _seeds_note(comparison)]
+    notes = [
+        f"{name} has collapsed: {_collapse(comparison, name)}. Its decoder ignores the latent "
+        "code, so its sharpness, however near 1, says nothing."
+        for name in comparison.variants
+        if name != best and comparison.collapsed(name)
+    ]
+    if len(others) > 1:
+        notes.append(
+            f"{best} was picked from {len(others)} variants for its low FID on these same test "
+            "images, so its scores flatter it a little; a fresh seed would tell."
+        )
+    pair = _Pair(comparison, baseline, best)
     if not healthy:
-        outcome, sentence = _collapsed(comparison, baseline, best)
+        outcome, sentence = _collapsed(pair)
     elif comparison.collapsed(baseline):
-        outcome, sentence = _over_collapsed(comparison, baseline, best)
+        outcome, sentence = _over_collapsed(pair)
     else:
-        outcome, sentence = _compared(comparison, baseline, best)
-    return Verdict(outcome, sentence, [note for note in notes if note])
+        outcome, sentence = _compared(pair)
+    return Verdict(outcome, sentence, notes + _seeds_note(comparison))
 
 
-def change(comparison: Comparison, key: str, baseline: str, other: str) -> Change:
-    """Whether `other`'s mean is nearer the goal than `baseline`'s, at the precision shown."""
-    goal = BY_KEY[key].goal
-    before, after = (comparison.estimate(name, key).mean for name in (baseline, other))
-    if before == after or fixed(before, _places(comparison, key)) == fixed(
-        after, _places(comparison, key)
-    ):
-        return "same"
-    return "better" if distance(after, goal) < distance(before, goal) else "worse"
+class _Pair(NamedTuple):
+    """The baseline and the variant that is compared with it."""
+
+    comparison: Comparison
+    baseline: str
+    best: str
+
+    def means(self, key: str) -> tuple[float, float]:
+        """Of the baseline, and of the other."""
+        estimate = self.comparison.estimate
+        return estimate(self.baseline, key).mean, estimate(self.best, key).mean
+
+    def shown(self, key: str) -> tuple[str, str]:
+        return _value(self.comparison, self.baseline, key), _value(self.comparison, self.best, key)
+
+    def change(self, key: str) -> Change:
+        """Whether the other's mean is nearer the goal, at the precision shown."""
+        (before, after), shown = self.means(key), self.shown(key)
+        if before == after or shown[0] == shown[1]:
+            return "same"
+        goal = BY_KEY[key].goal
+        return "better" if distance(after, goal) < distance(before, goal) else "worse"
+
+    def separated(self, key: str) -> bool:
+        """Whether the intervals separate, in either direction."""
+        goal = BY_KEY[key].goal
+        one, two = (self.comparison.estimate(name, key) for name in (self.best, self.baseline))
+        return separate(one, two, goal) or separate(two, one, goal)
 
 
-def _compared(comparison: Comparison, baseline: str, best: str) -> tuple[Outcome, str]:
-    changes = [change(comparison, key, baseline, best) for key in ("fid", "sharpness")]
-    fid = _fid_moves(comparison, baseline, best)
-    sharpness = _sharpness_moves(comparison, baseline, best)
-    certainty = _certainty(comparison, baseline, best)
+def _compared(pair: _Pair) -> tuple[Outcome, str]:
+    baseline, best, several = pair.baseline, pair.best, len(pair.comparison.seeds) > 1
+    changes = [pair.change(key) for key in KEYS]
+    fid, sharpness = _fid_moves(pair), f"{_sharpness_moves(pair)}{_certainty(pair, KEYS)}."
     if "better" not in changes:
-        return "not improved", (
-            f"{best} does not beat {baseline}: {fid}, and {sharpness}{certainty}."
-        )
+        return "not improved", f"{best} does not beat {baseline}: {fid}, and {sharpness}"
     if "worse" in changes:
-        return "mixed", (
-            f"{best} is a mixed result against {baseline}: {fid}, but {sharpness}{certainty}."
-        )
-    if len(comparison.seeds) > 1 and not _separated(comparison, baseline, best):
+        return "mixed", f"{best} is a mixed result against {baseline}: {fid}, but {sharpness}"
+    if several and not any(map(pair.separated, KEYS)):
         return "unclear", (
             f"{best} scores better than {baseline} on average, but this may be chance: "
-            f"{fid}, and {sharpness}{certainty}."
+            f"{fid}, and {sharpness}"
         )
-    # one seed supports no more than a report of what was seen
-    verb = "beats" if len(comparison.seeds) > 1 else "scores better than"
-    return "improved", f"{best} {verb} {baseline}: {fid}, and {sharpness}{certainty}."
+    verb = "beats" if several else "scores better than"  # one seed is an observation
+    return "improved", f"{best} {verb} {baseline}: {fid}, and {sharpness}"
 
 
-def _alone(comparison: Comparison) -> Verdict:
-    name = comparison.baseline
-    fid, sharpness = _value(comparison, name, "fid"), _value(comparison, name, "sharpness")
-    notes = [_seeds_note(comparison)]
+def _alone(comparison: Comparison, name: str) -> tuple[Outcome, str]:
+    fid, sharpness = (_value(comparison, name, key) for key in KEYS)
     if comparison.collapsed(name):
-        return Verdict(
-            "collapsed",
+        return "collapsed", (
             f"{name} has collapsed: {_collapse(comparison, name)}, so its sharpness of {sharpness} "
-            f"means nothing; its FID is {fid}.",
-            [note for note in notes if note],
+            f"means nothing; its FID is {fid}."
         )
-    sentence = (
+    return "alone", (
         f"{name} is the only variant: its FID is {fid} and its samples are {sharpness} times as "
         "sharp as real images (goal 1), with no baseline to compare with."
     )
-    return Verdict("alone", sentence, [note for note in notes if note])
 
 
-def _collapsed(comparison: Comparison, baseline: str, best: str) -> tuple[Outcome, str]:
-    fids = [_value(comparison, name, "fid") for name in (best, baseline)]
+def _collapsed(pair: _Pair) -> tuple[Outcome, str]:
+    before, after = pair.shown("fid")
     return "collapsed", (
-        f"{best} has collapsed, so it shows nothing against {baseline}: "
-        f"{_collapse(comparison, best)}, its sharpness of {_value(comparison, best, 'sharpness')} "
-        f"means nothing, and its FID is {fids[0]} against {fids[1]}."
+        f"{pair.best} has collapsed, so it shows nothing against {pair.baseline}: "
+        f"{_collapse(pair.comparison, pair.best)}, its sharpness of {pair.shown('sharpness')[1]} "
+        f"means nothing, and its FID is {after} against {before}."
     )
 
 
-def _over_collapsed(comparison: Comparison, baseline: str, best: str) -> tuple[Outcome, str]:
-    better = change(comparison, "fid", baseline, best) == "better"
-    clear = _separated(comparison, baseline, best, keys=("fid",))
+def _over_collapsed(pair: _Pair) -> tuple[Outcome, str]:
+    better = pair.change("fid") == "better"
     outcome: Outcome = "not improved"
     if better:
-        outcome = "improved" if clear or len(comparison.seeds) == 1 else "unclear"
+        clear = pair.separated("fid") or len(pair.comparison.seeds) == 1
+        outcome = "improved" if clear else "unclear"
     verb = "beats" if better else "does not even beat"
     return outcome, (
-        f"{best} {verb} {baseline}, which has collapsed: "
-        f"{_fid_moves(comparison, baseline, best)}, and {best}'s samples are "
-        f"{_value(comparison, best, 'sharpness')} times as sharp as real images (goal 1)"
-        f"{_certainty(comparison, baseline, best, keys=('fid',))}."
+        f"{pair.best} {verb} {pair.baseline}, which has collapsed: {_fid_moves(pair)}, and "
+        f"{pair.best}'s samples are {pair.shown('sharpness')[1]} times as sharp as real images "
+        f"(goal 1){_certainty(pair, ['fid'])}."
     )
 
 
-def _certainty(
-    comparison: Comparison, baseline: str, best: str, keys: Sequence[str] = ("fid", "sharpness")
-) -> str:
+def _certainty(pair: _Pair, keys: Sequence[str]) -> str:
     """The end of the sentence: how far the seeds support what it says of `keys`."""
-    count = len(comparison.seeds)
+    count = len(pair.comparison.seeds)
     if count == 1:
         return "\N{NO-BREAK SPACE}\N{EM DASH} from one seed: an observation, not yet a finding"
-    names = {"fid": "FID", "sharpness": "sharpness"}
-    clear = [names[key] for key in keys if _separated(comparison, baseline, best, keys=(key,))]
+    clear = [key for key in keys if pair.separated(key)]
     over = f"95\N{NO-BREAK SPACE}% intervals over {count} seeds"
     if len(clear) == len(keys):
         return f"; the {over} do not overlap"
     if not clear:
         return f"; the {over} overlap"
-    other = "sharpness" if clear == ["FID"] else "FID"
-    return f"; the {over} separate for {clear[0]} but overlap for {other}"
+    told = ("FID", "sharpness") if clear == ["fid"] else ("sharpness", "FID")
+    return f"; the {over} separate for {told[0]} but overlap for {told[1]}"
 
 
-def _separated(
-    comparison: Comparison, baseline: str, best: str, keys: Sequence[str] = ("fid", "sharpness")
-) -> bool:
-    """Whether the intervals separate, in either direction, for at least one of `keys`."""
-    for key in keys:
-        goal = BY_KEY[key].goal
-        one, two = comparison.estimate(best, key), comparison.estimate(baseline, key)
-        if separate(one, two, goal) or separate(two, one, goal):
-            return True
-    return False
-
-
-def _fid_moves(comparison: Comparison, baseline: str, best: str) -> str:
-    before, after = (comparison.estimate(name, "fid").mean for name in (baseline, best))
-    values = [_value(comparison, name, "fid") for name in (baseline, best)]
-    if values[0] == values[1]:
-        return f"FID stays at {values[0]}"
+def _fid_moves(pair: _Pair) -> str:
+    (before, after), shown = pair.means("fid"), pair.shown("fid")
+    if shown[0] == shown[1]:
+        return f"FID stays at {shown[0]}"
     verb = "falls" if after < before else "rises"
     share = f" ({percent(after / before - 1)})" if before > 0 else ""
-    return f"FID {verb} from {values[0]} to {values[1]}{share}"
+    return f"FID {verb} from {shown[0]} to {shown[1]}{share}"
 
 
-def _sharpness_moves(comparison: Comparison, baseline: str, best: str) -> str:
-    before, after = (comparison.estimate(name, "sharpness").mean for name in (baseline, best))
-    values = [_value(comparison, name, "sharpness") for name in (baseline, best)]
-    if values[0] == values[1]:
-        return f"sharpness stays at {values[0]} of the real images' (goal 1)"
+def _sharpness_moves(pair: _Pair) -> str:
+    (before, after), shown = pair.means("sharpness"), pair.shown("sharpness")
+    if shown[0] == shown[1]:
+        return f"sharpness stays at {shown[0]} of the real images' (goal 1)"
     verb = "falls" if after < before else "rises"
-    nearer = change(comparison, "sharpness", baseline, best) == "better"
-    goal = "goal 1" if nearer else "further from the goal of 1"
-    return f"sharpness {verb} from {values[0]} to {values[1]} of the real images' ({goal})"
+    goal = "goal 1" if pair.change("sharpness") == "better" else "further from the goal of 1"
+    return f"sharpness {verb} from {shown[0]} to {shown[1]} of the real images' ({goal})"
 
 
 def _collapse(comparison: Comparison, name: str) -> str:
@@ -183,11 +175,10 @@ def _collapse(comparison: Comparison, name: str) -> str:
     units = comparison.estimate(name, "active_units").values
     most = max(units[comparison.seeds.index(seed)] for seed in seeds)
     total = comparison.latent_dims[name]
+    bound = "at most " if len(seeds) > 1 else "only "
+    amount = f"{bound}{fixed(most, decimals([most]))} of its {total} latent dimensions active"
     if most == 0:
         amount = f"none of its {total} latent dimensions is active"
-    else:
-        bound = "at most " if len(seeds) > 1 else "only "
-        amount = f"{bound}{fixed(most, decimals([most]))} of its {total} latent dimensions active"
     if len(comparison.seeds) == 1:
         return amount
     if len(seeds) == len(comparison.seeds):
@@ -195,36 +186,12 @@ def _collapse(comparison: Comparison, name: str) -> str:
     return f"{amount} in {'seed' if len(seeds) == 1 else 'seeds'} {join(map(str, seeds))}"
 
 
-def _collapse_note(comparison: Comparison, name: str) -> str:
-    if not comparison.collapsed(name):
-        return ""
-    return (
-        f"{name} has collapsed: {_collapse(comparison, name)}. Its decoder ignores the latent "
-        "code, so its sharpness, however near 1, says nothing."
-    )
-
-
-def _choice_note(others: Sequence[str], best: str) -> str:
-    if len(others) < 2:
-        return ""
-    return (
-        f"{best} was picked from {len(others)} variants for its low FID on these same test images, "
-        "so its scores flatter it a little; a fresh seed would tell."
-    )
-
-
-def _seeds_note(comparison: Comparison) -> str:
-    if len(comparison.seeds) == 1:
-        return (
-            "One seed cannot tell a better method from a luckier start. For intervals, set "
-            "seeds: [0, 1, 2] in params.yaml."
-        )
-    return ""
-
-
-def _places(comparison: Comparison, key: str) -> int:
-    return decimals(comparison.estimate(name, key).mean for name in comparison.variants)
+def _seeds_note(comparison: Comparison) -> list[str]:
+    note = "One seed cannot tell a better method from a luckier start. For intervals, set "
+    return [f"{note}seeds: [0, 1, 2] in params.yaml."] if len(comparison.seeds) == 1 else []
 
 
 def _value(comparison: Comparison, name: str, key: str) -> str:
-    return fixed(comparison.estimate(name, key).mean, _places(comparison, key))
+    """The mean, with as many digits as all variants need."""
+    places = decimals(comparison.estimate(other, key).mean for other in comparison.variants)
+    return fixed(comparison.estimate(name, key).mean, places)

@@ -1,23 +1,19 @@
-"""A density of the codes fitted after training: where the encoder puts images, not where it should.
+"""A density of the codes, fitted after training to where the encoder puts images.
 
-Samples from the prior are poor where the codes of real images, all together, do not follow it.
-A Gaussian mixture fitted to those codes takes the prior's place (Ghosh et al. 2020, section 4;
-Dai & Wipf 2019 say why): 10 components of full covariance there, here as many as do best on images
-that the fit has not seen.
+Samples from the prior are poor where the codes of real images do not follow it. A Gaussian mixture
+fitted to them takes its place (Ghosh et al. 2020, section 4; Dai & Wipf 2019 say why): 10
+components of full covariance there, here as many as do best on validation images.
 
-Most directions of a large latent space hold next to nothing but the posterior's own noise, and a
-full covariance in all of them would be fitted to that noise. So the codes are first divided by the
-standard deviation of that noise, dimension by dimension, and turned to the principal axes of the
-posterior means. Seen so, the noise has unit variance in any direction, the axes are uncorrelated,
-and the variance of the means along an axis is its ratio of signal to noise. The mixture models the
-axes of strong signal together; each of the others keeps a Gaussian of its own variance. All this
-is one affine map, so in the latent space it is a mixture of Gaussians with full covariances.
+Most directions of a large latent space hold little but the posteriors' noise, which a full
+covariance would be fitted to. So codes are divided by the noise's standard deviation in each
+dimension and turned to the principal axes of the posterior means, where the variance of the means
+is the ratio of signal to noise. The mixture models the axes of strong signal jointly; each of the
+others keeps a Gaussian of its own. In the latent space this is a mixture with full covariances.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,24 +32,24 @@ from sharpvae.vae.vae import VAE
 
 Array = NDArray[np.float64]
 
-_RIDGE = 1e-6  # added to variances, of which the noise alone makes 1
+_RIDGE = 1e-6  # added to variances, which are 1 and more
 
 
-@dataclass(frozen=True)
-class Axes:
-    """The affine map from codes to the axes of signal, and back.
+class Codes(NamedTuple):
+    """Posteriors of a set of images, and the classes of these."""
 
-    Attributes:
-        centre: (Z,), mean of the posterior means.
-        noise: (Z,), root mean square of the posteriors' standard deviations.
-        directions: (Z, Z), orthonormal columns, the strongest signal first.
-        signal: (Z,), variance of the means along each, in units of the noise's.
-    """
+    mean: NDArray[np.float64]  # (N, Z)
+    deviation: NDArray[np.float64]  # (N, Z), standard deviations
+    labels: NDArray[np.int64] | None  # (N,); None without labels
 
-    centre: Array
-    noise: Array
-    directions: Array
-    signal: Array
+
+class Axes(NamedTuple):
+    """The affine map from codes to the axes of signal, and back."""
+
+    centre: Array  # (Z,), mean of the posterior means
+    noise: Array  # (Z,), root mean square of the posteriors' standard deviations
+    directions: Array  # (Z, Z), orthonormal columns, the strongest signal first
+    signal: Array  # (Z,), variance of the means along each, in units of the noise's
 
     def to_axes(self, codes: Array) -> Array:
         """(N, Z) => (N, Z)"""
@@ -64,22 +60,14 @@ class Axes:
         return np.asarray(coordinates @ self.directions.T * self.noise + self.centre)
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """A Gaussian mixture along the first A axes, independent Gaussians along the rest.
-
-    Attributes:
-        weights: (K,), adding up to 1.
-        means: (K, A).
-        factors: (K, A, A), lower Cholesky factors of the covariances.
-        rest: (Z - A,), variances.
-    """
+class Mixture(NamedTuple):
+    """A Gaussian mixture along the first A axes, independent Gaussians along the rest."""
 
     axes: Axes
-    weights: Array
-    means: Array
-    factors: Array
-    rest: Array
+    weights: Array  # (K,), adding up to 1
+    means: Array  # (K, A)
+    factors: Array  # (K, A, A), lower Cholesky factors of the covariances
+    rest: Array  # (Z - A,), variances
 
     def sample(self, count: int, source: torch.Generator) -> Tensor:
         """`count` codes, float32 (count, Z), on the CPU, from a generator on the CPU."""
@@ -105,10 +93,7 @@ def principal_axes(codes: Codes) -> Axes:
 
 
 def draws(codes: Codes, count: int, source: torch.Generator) -> Array:
-    """`count` draws from the aggregate posterior, each image as often as any other, or once more.
-
-    float64 (count, Z)
-    """
+    """float64 (count, Z), draws from the aggregate posterior, image after image, in turn."""
     images = np.arange(count) % len(codes.mean)
     noise = torch.randn(count, codes.mean.shape[1], generator=source, dtype=torch.float64)
     return np.asarray(codes.mean[images] + codes.deviation[images] * noise.numpy())
@@ -117,13 +102,7 @@ def draws(codes: Codes, count: int, source: torch.Generator) -> Array:
 def fit_mixture(
     train: Codes, validation: Codes, config: MixtureConfig, seed: int
 ) -> tuple[Mixture, dict[str, Any]]:
-    """Fit every number of components that `config` lists, and keep the best on validation.
-
-    Args:
-        train: what is fitted to.
-        validation: what chooses, by the mean log-likelihood of draws from it.
-        config: the section `sample.mixture`.
-        seed: of the draws and of the fit's start.
+    """Fit every number of components that `config` lists to `train`; keep the best on `validation`.
 
     Returns:
         The mixture, and for mixture.json what was tried: log-likelihoods are means over draws, in
@@ -136,33 +115,27 @@ def fit_mixture(
     strong = max(1, min(config.axes, int((axes.signal > config.signal).sum())))
     rest = 1 + axes.signal[strong:]
     sets = {
-        "train": axes.to_axes(draws(train, config.draws, generator(seed, "mixture train"))),
-        "validation": axes.to_axes(
-            draws(validation, config.draws, generator(seed, "mixture validation"))
-        ),
+        name: axes.to_axes(draws(codes, config.draws, generator(seed, f"mixture {name}")))
+        for name, codes in (("train", train), ("validation", validation))
     }
     base = {name: _rest_likelihood(z[:, strong:], rest, axes) for name, z in sets.items()}
     known = {name: z[:, :strong] for name, z in sets.items()}
     tried, fitted = _try_all(known, base, len(train.mean), config, seed)
     if not fitted:
-        raise UserError(
-            "sample.mixture.components",
-            "a number of components that the training images are enough for",
-            "; ".join(f"{entry['components']}: {entry['left_out']}" for entry in tried),
-            "add 1 to the list, or raise sample.mixture.draws",
-        )
-    best = max(
-        (entry for entry in tried if "validation" in entry), key=lambda entry: entry["validation"]
-    )
-    model = fitted[best["components"]]
-    factors = np.linalg.cholesky(model.covariances_)
+        wanted = "a number of components that the training images are enough for"
+        found = "; ".join(f"{entry['components']}: {entry['left_out']}" for entry in tried)
+        fix = "add 1 to the list, or raise sample.mixture.draws"
+        raise UserError("sample.mixture.components", wanted, found, fix)
+    scores = {e["components"]: e["validation"] for e in tried if "validation" in e}
+    best = max(scores, key=scores.__getitem__)
+    model, factors = fitted[best], np.linalg.cholesky(fitted[best].covariances_)
     return Mixture(axes, model.weights_, model.means_, factors, rest), {
         "images": len(train.mean),
         "draws": config.draws,
         "latent_dim": len(axes.signal),
         "axes": strong,
         "candidates": tried,
-        "chosen": best["components"],
+        "chosen": best,
     }
 
 
@@ -193,10 +166,9 @@ def _fit(
         return f"{len(points)} draws, where full covariances need {needed}"
     if images < 2 * components:
         return f"{images} images, where {2 * components} are the least"
-    model = GaussianMixture(
-        components, reg_covar=_RIDGE, max_iter=config.iterations, random_state=start
-    )
-    # Threads add k-means' sums up in the order in which they finish, which chance decides.
+    settings = {"reg_covar": _RIDGE, "max_iter": config.iterations, "random_state": start}
+    model = GaussianMixture(components, **settings)
+    # Threads would add up the sums of k-means in the order in which they finish.
     with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # mixture.json says so
         try:
@@ -206,25 +178,14 @@ def _fit(
 
 
 def _rest_likelihood(coordinates: Array, variances: Array, axes: Axes) -> float:
-    """Mean log-density of the axes that the mixture leaves out, and that of the map's volume."""
+    """Mean log-density of the axes that the mixture leaves out, and the map's log-volume."""
     density = np.square(coordinates) / variances + np.log(2 * np.pi * variances)
     return float(-0.5 * density.sum(axis=1).mean() - np.log(axes.noise).sum())
 
 
-class Codes(NamedTuple):
-    """Posteriors of a set of images, and the classes of these."""
-
-    mean: NDArray[np.float64]  # (N, Z)
-    deviation: NDArray[np.float64]  # (N, Z), standard deviations
-    labels: NDArray[np.int64] | None  # (N,); None without labels
-
-
 @torch.no_grad()
 def codes_of(vae: VAE, feed: Feed, most: int, batch_size: int, seed: int) -> Codes:
-    """The codes of the images of `feed`, or of `most` of them chosen at random.
-
-    Nothing is decoded, which would take longer than all else here.
-    """
+    """The codes of the images of `feed`, or of `most` of them chosen at random."""
     positions = torch.randperm(feed.count, generator=generator(seed, "encoded images"))[:most]
     means, deviations = [], []
     for chunk in positions.split(batch_size):

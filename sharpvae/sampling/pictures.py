@@ -1,9 +1,9 @@
-"""Ways through the latent space, as codes to decode."""
+"""What a trained VAE draws: the images that are scored, and pictures of its latent space."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,15 +12,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from sharpvae.core.files import write_json
 from sharpvae.core.seeds import generator
 from sharpvae.images.feed import Feed
+from sharpvae.images.packed import SplitName
 from sharpvae.images.tiles import grid
 from sharpvae.sampling.config import SampleConfig
-from sharpvae.sampling.mixture import Codes
-from sharpvae.vae.draw import Encoded, decode, prior_noise, to_packed
+from sharpvae.sampling.mixture import Codes, codes_of, fit_mixture
+from sharpvae.vae.draw import Encoded, asked_labels, decode, encode, prior_noise, to_packed
 from sharpvae.vae.vae import VAE, kl_per_dimension
 
-_PARALLEL = 1e-4  # sine of the angle below which a spherical path is taken straight
+Images = NDArray[np.uint8]
+
+_PARALLEL = 1e-4  # sine of the angle below which a spherical path is straight
+_SHARES = torch.linspace(0, 1.5, 7)  # of the difference between two classes
 
 
 def traverse(base: Tensor, dimensions: list[int], reach: float, steps: int) -> Tensor:
@@ -29,21 +34,19 @@ def traverse(base: Tensor, dimensions: list[int], reach: float, steps: int) -> T
     float32 (Z,), D dimensions => float32 (D, steps, Z)
     """
     codes = base.repeat(len(dimensions), steps, 1)
-    values = torch.linspace(-reach, reach, steps)
     for row, dimension in enumerate(dimensions):
-        codes[row, :, dimension] = values
+        codes[row, :, dimension] = torch.linspace(-reach, reach, steps)
     return codes
 
 
 def interpolate(
     start: Tensor, end: Tensor, steps: int, path: Literal["linear", "spherical"]
 ) -> Tensor:
-    """Codes from `start` to `end`, both among them, in even steps.
+    """Codes from `start` to `end`, both included, in even steps.
 
-    A linear path passes nearer the origin than either end, where few codes of a large latent space
-    lie; a spherical one (Shoemake 1985; White 2016 for latent spaces) turns from one direction to
-    the other at an even rate and keeps the length of codes that are equally long. Where the ends
-    are parallel, or opposite so that no turn is the shortest, or one is 0, it is the linear one.
+    A linear path passes near the origin, where a large latent space has few codes; a spherical one
+    (Shoemake 1985; White 2016) turns at an even rate and keeps the length of codes that are equally
+    long. Where the ends are parallel or opposite, or one is 0, it is the linear one.
 
     float32 (Z,) twice => float32 (steps, Z)
     """
@@ -59,73 +62,52 @@ def interpolate(
 
 
 def along(code: Tensor, direction: Tensor, shares: Tensor) -> Tensor:
-    """`code` plus shares of `direction`.
-
-    float32 (Z,), (Z,), (S,) => float32 (S, Z)
-    """
+    """`code` plus shares of `direction`: float32 (Z,), (Z,), (S,) => float32 (S, Z)"""
     return code + shares[:, None] * direction
 
 
-Images = NDArray[np.uint8]
-
-_SHARES = torch.linspace(0, 1.5, 7)  # of the difference between two classes
-
-
 class Picture(NamedTuple):
-    """A grid and what its rows and columns are; no grid, and why, where there can be none."""
+    """A grid and what its rows and columns are; or None, and why it was left out."""
 
     grid: Image.Image | None
     shows: dict[str, Any]
 
 
-def skipped(reason: str) -> Picture:
-    """No picture, for `reason`."""
+def _left_out(reason: str) -> Picture:
     return Picture(None, {"left_out": reason})
 
 
 @dataclass(frozen=True)
 class Explorer:
-    """Draws the pictures of one VAE.
-
-    Attributes:
-        test: images that start and end the ways through the latent space.
-        encoded: the codes of `test`, in its order.
-        train: codes of training images, which say where a class lies on average.
-        asked: int64 (count,), the classes of draws from the prior; None for an unconditional VAE.
-        class_names: label -> name; None without labels.
-    """
+    """Draws the pictures of one VAE."""
 
     vae: VAE
-    test: Feed
-    encoded: Encoded
-    train: Codes
-    asked: Tensor | None
-    class_names: list[str] | None
+    test: Feed  # images where the paths through the latent space start and end
+    encoded: Encoded  # the codes of `test`, in its order
+    train: Codes  # of training images, which give the mean of a class
+    asked: Tensor | None  # int64 (count,), classes of draws from the prior; if conditional
+    class_names: list[str] | None  # label -> name; None without labels
     config: SampleConfig
     seed: int
 
-    def pictures(self) -> Iterator[tuple[str, Picture]]:
-        """Each picture with its name."""
-        yield "temperature", self.temperature()
-        yield "classes", self.classes()
-        yield "traversal", self.traversal()
-        yield "interpolation", self.interpolation()
-        yield "arithmetic", self.arithmetic()
+    def pictures(self) -> dict[str, Picture]:
+        """Each picture by its name."""
+        names = ("temperature", "classes", "traversal", "interpolation", "arithmetic")
+        return {name: getattr(self, name)() for name in names}
 
     def temperature(self) -> Picture:
-        """A row a temperature T: the first draws of prior.png, times T."""
+        """One row per temperature T: the first draws of prior.png, times T."""
         temperatures = self.config.temperatures
         noise = prior_noise(self.vae, self.config.count, self.seed)[: self.config.columns]
         codes = torch.cat([temperature * noise for temperature in temperatures])
-        asked = None
-        if self.asked is not None:
-            asked = self.asked[: len(noise)].repeat(len(temperatures))
+        asked = self.asked
+        asked = None if asked is None else asked[: len(noise)].repeat(len(temperatures))
         return Picture(grid(self._decode(codes, asked), len(noise)), {"rows": temperatures})
 
     def classes(self) -> Picture:
-        """A row a class, the same draw from the prior all the way down a column."""
+        """One row per class, one draw from the prior per column."""
         if not self.vae.classes or self.class_names is None:
-            return skipped("the VAE is not conditional: it cannot be asked for a class")
+            return _left_out("the VAE is not conditional: it cannot be asked for a class")
         count = self.config.columns
         noise = torch.randn(count, self.vae.latent_dim, generator=generator(self.seed, "classes"))
         codes = noise.repeat(self.vae.classes, 1)
@@ -133,10 +115,7 @@ class Explorer:
         return Picture(grid(self._decode(codes, labels), count), {"rows": self.class_names})
 
     def traversal(self) -> Picture:
-        """A row a dimension, of the highest KL first, from -reach to reach.
-
-        All other dimensions stay at the posterior mean of the first test image.
-        """
+        """One row per dimension, the highest KL first, varied around the first test image."""
         config = self.config.traversal
         mean, log_var = (torch.from_numpy(a).double() for a in self.encoded[1:])
         kl = kl_per_dimension(mean, log_var).numpy().mean(axis=0)
@@ -148,14 +127,14 @@ class Explorer:
         return Picture(picture, {"rows": rows, "columns": values, "image": 0})
 
     def interpolation(self) -> Picture:
-        """A row a pair of test images: the one, the way between their posterior means, the other.
+        """One row per pair of test images, with the path between their posterior means.
 
-        A conditional VAE goes between images of one class, since labels have nothing between them.
+        A conditional VAE gets pairs of one class, since there is nothing between two labels.
         """
         config = self.config.interpolation
         pairs = self._pairs(config.pairs)
         if not pairs:
-            return skipped("no two test images of one class")
+            return _left_out("no two test images of one class")
         rows = []
         for a, b in pairs:
             codes = interpolate(self._mean(a), self._mean(b), config.steps, config.path)
@@ -164,17 +143,13 @@ class Explorer:
         return Picture(grid(np.concatenate(rows), config.steps + 2), {"rows": pairs})
 
     def arithmetic(self) -> Picture:
-        """A row for each [a, b, c]: an image of c, then its code plus shares of mean(a) - mean(b).
-
-        The first share is 0, the reconstruction.
-        """
+        """One row per [a, b, c]: an image of c, then its code plus shares of mean(a) - mean(b)."""
         if self.class_names is None or self.train.labels is None or self.test.labels is None:
-            return skipped("the images have no labels")
+            return _left_out("the images have no labels")
         triples = self.config.arithmetic
         triples = default_arithmetic(self.class_names) if triples is None else triples
         rows: list[Images] = []
-        shown: list[dict[str, str]] = []
-        missing: list[list[str]] = []
+        shown, missing = [], []
         for names in triples:
             a, b, c = map(self.class_names.index, names)
             image = next(iter((self.test.labels == c).nonzero().flatten().tolist()), None)
@@ -187,7 +162,7 @@ class Explorer:
             rows.append(np.concatenate([self._real(image), drawn]))
             shown.append({"plus": names[0], "minus": names[1], "image": names[2]})
         if not rows:
-            return skipped("no images of the classes asked for" if triples else "none asked for")
+            return _left_out("no images of the classes asked for" if triples else "none asked for")
         picture = grid(np.concatenate(rows), len(_SHARES) + 1)
         description: dict[str, Any] = {"rows": shown, "columns": _SHARES.tolist()}
         return Picture(picture, description | ({"without_images": missing} if missing else {}))
@@ -195,10 +170,8 @@ class Explorer:
     def _pairs(self, count: int) -> list[tuple[int, int]]:
         if not self.vae.classes or self.test.labels is None:
             return [(i, i + 1) for i in range(0, min(2 * count, self.test.count - 1), 2)]
-        of_class = [
-            (self.test.labels == label).nonzero().flatten().tolist()
-            for label in range(self.vae.classes)
-        ]
+        labels, classes = self.test.labels, range(self.vae.classes)
+        of_class = [(labels == label).nonzero().flatten().tolist() for label in classes]
         most = max(map(len, of_class))
         return [
             (images[i], images[i + 1])
@@ -206,6 +179,16 @@ class Explorer:
             for images in of_class
             if i + 1 < len(images)
         ][:count]
+
+    def paint(self, directory: Path) -> dict[str, str]:
+        """Write every picture, and pictures.json; name -> reason, of those that are left out."""
+        pictures = self.pictures()
+        for name, picture in pictures.items():
+            if picture.grid is not None:
+                picture.grid.save(directory / f"{name}.png")
+        shown = {name: picture.shows for name, picture in pictures.items()}
+        write_json(directory / "pictures.json", shown)
+        return {name: shows["left_out"] for name, shows in shown.items() if "left_out" in shows}
 
     def _class_mean(self, label: int) -> Tensor:
         return torch.from_numpy(self.train.mean[self.train.labels == label].mean(axis=0)).float()
@@ -228,3 +211,33 @@ def default_arithmetic(class_names: list[str]) -> list[list[str]]:
     first = class_names[:3]
     turned = zip(first[1:] + first[:1], first, strict=True)
     return [[after, name, name] for after, name in turned if after != name]
+
+
+def draw(
+    directory: Path, vae: VAE, feeds: dict[SplitName, Feed], config: SampleConfig, seed: int,
+    class_names: list[str] | None,
+) -> tuple[Explorer, dict[str, Any]]:  # fmt: skip
+    """Write what is scored; return what draws the pictures, and how the mixture was chosen."""
+    count, batch_size, train = config.count, config.batch_size, feeds["train"]
+    asked = None
+    if vae.classes and train.labels is not None:
+        asked = asked_labels(train.labels, count, seed)
+        np.save(directory / "labels.npy", asked.numpy())
+    codes, unseen = (
+        codes_of(vae, feed, config.mixture.draws, batch_size, seed)
+        for feed in (train, feeds["validation"])
+    )
+    mixture, tried = fit_mixture(codes, unseen, config.mixture, seed)
+    write_json(directory / "mixture.json", tried)
+    latents = {
+        "prior": prior_noise(vae, count, seed),
+        "mixture": mixture.sample(count, generator(seed, "mixture")),
+    }
+    for name, drawn in latents.items():
+        images = decode(vae, drawn, asked, batch_size)
+        np.save(directory / f"{name}.npy", images)
+        grid(images[: config.columns**2], config.columns).save(directory / f"{name}.png")
+    encoded = encode(vae, feeds["test"], batch_size)
+    np.save(directory / "reconstruction.npy", encoded.reconstructions)
+    np.savez(directory / "posterior.npz", mean=encoded.mean, log_var=encoded.log_var)
+    return Explorer(vae, feeds["test"], encoded, codes, asked, class_names, config, seed), tried

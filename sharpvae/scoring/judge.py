@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -20,10 +20,14 @@ from torch_fidelity.utils import create_feature_extractor
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json, write_json
 from sharpvae.core.weights import load_weights, save_weights
+from sharpvae.perception.fidelity import fid, kid
 from sharpvae.perception.pretrained import find
 from sharpvae.scoring.config import MetricsConfig
 
 LIBRARIES = ("torch", "torch-fidelity", "numpy", "scipy")
+NAME, LAYER = "sharpvae-judge", "pooled"
+INCEPTION, INCEPTION_LAYER = "inception-v3-compat", "2048"
+PURPOSE = "Judge"  # of its random draws; another word is another judge, and moves every score
 
 
 def protocol(metrics: MetricsConfig, fakes: int, reals: int, feature_dim: int) -> dict[str, Any]:
@@ -40,21 +44,12 @@ def protocol(metrics: MetricsConfig, fakes: int, reals: int, feature_dim: int) -
     }
 
 
-NAME = "sharpvae-judge"
-LAYER = "pooled"
-PURPOSE = "Judge"  # of its random draws; another word is another judge, and moves every score
-
-
 class Judge(nn.Module):
     """A convolutional classifier with group norm.
 
-    Its features are the spatial means of every block side by side: the early ones know edges and
-    strokes, the late ones know classes, so blur and wrong shapes both move the distance.
-
-    Args:
-        image_channels: 1 or 3.
-        classes: number of classes it is trained to tell apart.
-        widths: channels of each block; every block halves height and width.
+    Its features are the spatial means of every block side by side: early blocks respond to edges
+    and strokes, late ones to classes, so blur and wrong shapes both raise the distance. `widths`
+    are the channels of the blocks, each of which halves height and width.
     """
 
     def __init__(self, image_channels: int, classes: int, widths: Sequence[int]) -> None:
@@ -89,11 +84,7 @@ def _groups(channels: int) -> int:
 
 
 def save_judge(directory: Path, judge: Judge, description: dict[str, Any]) -> None:
-    """Write `judge.safetensors` and `judge.json`.
-
-    Args:
-        description: must hold image_channels, classes and widths; may hold more.
-    """
+    """Write `judge.safetensors`, and `judge.json` with image_channels, classes, widths, task."""
     save_weights(directory / "judge.safetensors", judge)
     write_json(directory / "judge.json", description)
 
@@ -112,11 +103,15 @@ def classify(
 ) -> NDArray[np.int64]:
     """The most probable class of every image.  uint8 (N, H, W, C) => int64 (N,)"""
     judge = judge.to(device)
-    found = []
+    batches = _batches(images, batch_size, device)
+    return np.concatenate([judge(batch.float() / 255).argmax(1).cpu().numpy() for batch in batches])
+
+
+def _batches(images: NDArray[np.uint8], batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    """uint8 (B, C, H, W) on the device"""
     for start in range(0, len(images), batch_size):
-        batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-        found.append(judge(batch.permute(0, 3, 1, 2).float() / 255).argmax(1).cpu().numpy())
-    return np.concatenate(found)
+        batch = torch.from_numpy(np.array(images[start : start + batch_size]))
+        yield batch.permute(0, 3, 1, 2).to(device)
 
 
 class JudgeExtractor(FeatureExtractorBase):  # type: ignore[misc]
@@ -152,19 +147,10 @@ if NAME not in FEATURE_EXTRACTORS_REGISTRY:
     register_feature_extractor(NAME, JudgeExtractor)
 
 
-INCEPTION = "inception-v3-compat"
-INCEPTION_LAYER = "2048"
-
-
 def load_extractor(
     metrics: MetricsConfig, reference: Path, device: torch.device
 ) -> FeatureExtractorBase:
-    """The extractor that `metrics.features` names.
-
-    Args:
-        metrics: the `metrics` section.
-        reference: directory with the judge.
-        device: where to compute.
+    """The extractor that `metrics.features` names; the judge is read from `reference`.
 
     Raises:
         UserError: weights missing or damaged.
@@ -178,59 +164,52 @@ def load_extractor(
             name, [layer], cuda=False, verbose=False, feature_extractor_weights_path=str(weights)
         )
     except RuntimeError as error:
-        raise UserError(
-            str(weights),
-            "torch-fidelity's InceptionV3 weights",
-            " ".join(str(error).split())[:200],
-            "get them with: python -m apps.weights inception, or set metrics.features: judge",
-        ) from None
+        expected = "torch-fidelity's InceptionV3 weights"
+        raise _not_weights(weights, expected, error) from None
     return extractor.to(device)
 
 
 def _inception_weights(given: str | None) -> Path:
-    """The weights file, shown to hold nothing but tensors.
-
-    torch-fidelity reads it with an unpickler that would run code, so it is read once here with
-    one that does not.
-    """
+    """The weights file, checked to hold tensors alone: torch-fidelity would run code in it."""
     path = find("inception", given, "metrics.weights", "set metrics.features: judge")
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(
-            str(path),
-            "a file of weights and nothing else",
-            " ".join(str(error).split())[:200],
-            "get it with: python -m apps.weights inception, or set metrics.features: judge",
-        ) from None
+        raise _not_weights(path, "a file of weights and nothing else", error) from None
     return path
+
+
+def _not_weights(path: Path, expected: str, error: Exception) -> UserError:
+    fix = "get them with: python -m apps.weights inception, or set metrics.features: judge"
+    return UserError(str(path), expected, " ".join(str(error).split())[:200], fix)
 
 
 @torch.no_grad()
 def extract(
-    extractor: FeatureExtractorBase,
-    images: NDArray[np.uint8],
-    batch_size: int,
+    extractor: FeatureExtractorBase, images: NDArray[np.uint8], batch_size: int,
     device: torch.device,
-) -> NDArray[np.float64]:
-    """Features of every image.
+) -> NDArray[np.float64]:  # fmt: skip
+    """Features of every image.  uint8 (N, H, W, C), C 1 or 3 => float64 (N, F)"""
+    features = []
+    for batch in _batches(images, batch_size, device):
+        (found,) = extractor(batch.expand(-1, 3, -1, -1) if batch.shape[1] == 1 else batch)
+        features.append(found.cpu().double().numpy())
+    return np.concatenate(features)
 
-    uint8 (N, H, W, C), C 1 or 3 => float64 (N, F)
-    """
-    batches = []
-    for start in range(0, len(images), batch_size):
-        batch = torch.from_numpy(np.array(images[start : start + batch_size]))
-        batch = batch.permute(0, 3, 1, 2).to(device)
-        batch = batch.expand(-1, 3, -1, -1) if batch.shape[1] == 1 else batch
-        (features,) = extractor(batch)
-        batches.append(features.cpu().double().numpy())
-    return np.concatenate(batches)
+
+def fidelity(
+    metrics: MetricsConfig, real: NDArray[np.float64], fake: NDArray[np.float64]
+) -> dict[str, float]:
+    """FID and KID of the features of fakes to those of reals."""
+    return {
+        "fid": fid(real, fake),
+        "kid": kid(real, fake, metrics.kid_subsets, metrics.kid_subset_size),
+    }
 
 
 def class_agreement(asked: NDArray[np.int64], judged: NDArray[np.int64]) -> float:
-    """Share of images in which a classifier of real images sees the class that was asked for.
+    """Share of images that the judge, which errs too, puts in the class asked for.
 
-    The classifier errs too: on real images it agrees with the label as often as its accuracy says.
     int64 (N,) twice, N at least 1 => 0..1
     """
     return float((asked == judged).mean())
@@ -239,20 +218,13 @@ def class_agreement(asked: NDArray[np.int64], judged: NDArray[np.int64]) -> floa
 def judged_agreement(
     drawn: Path, images: NDArray[np.uint8], reference: Path, batch_size: int, device: torch.device
 ) -> float | None:
-    """`class_agreement` of the samples that one run drew.
+    """`class_agreement` of uint8 (N, H, W, C) `images` with `drawn`/labels.npy.
 
-    Args:
-        drawn: directory of the run's samples; labels.npy holds the classes asked for.
-        images: uint8 (N, H, W, C), the samples.
-        reference: directory of the judge.
-
-    Returns:
-        None for an unconditional model, and where there is no judge of classes.
+    None for an unconditional model, and where `reference` has no judge of classes.
     """
     asked, description = drawn / "labels.npy", reference / "judge.json"
-    if not asked.exists() or not description.exists():
-        return None
-    if read_json(description)["task"] != "labels":
+    judged = description.exists() and read_json(description)["task"] == "labels"
+    if not judged or not asked.exists():
         return None
     return class_agreement(
         np.load(asked), classify(load_judge(reference), images, batch_size, device)

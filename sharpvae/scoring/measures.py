@@ -1,15 +1,25 @@
-"""What is measured on images and posteriors alone."""
+"""What is measured on images and posteriors, without a network."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-_CHUNK = 512
-_SMALL_CHUNK = 32  # images that fit into the cache
+_CHUNK = 32  # images that fit into the cache
+PSNR_OF_EQUALS = 100.0  # dB; stands in for infinity where a reconstruction equals its image
+
+
+def _in_chunks(
+    measure: Callable[..., NDArray[np.float64]], *images: NDArray[np.uint8]
+) -> NDArray[np.float64]:
+    starts = range(0, len(images[0]), _CHUNK)
+    return np.concatenate(
+        [measure(*(i[start : start + _CHUNK] for i in images)) for start in starts]
+    )
 
 
 def grey(images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -24,54 +34,60 @@ def laplacian_variance(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     high value is not a good one: compare with real images.
     uint8 (N, H, W, C) => float64 (N,)
     """
-    values = []
-    for start in range(0, len(images), _SMALL_CHUNK):
-        chunk = images[start : start + _SMALL_CHUNK]
-        # Sums over channels are whole numbers, and so are their Laplacians: exact, and quick.
-        g = chunk[..., 0].astype(np.int16)
-        for channel in range(1, chunk.shape[3]):
-            g += chunk[..., channel]
-        laplacian = -4 * g[:, 1:-1, 1:-1]
-        for neighbour in (g[:, :-2, 1:-1], g[:, 2:, 1:-1], g[:, 1:-1, :-2], g[:, 1:-1, 2:]):
-            laplacian += neighbour
-        flat = laplacian.reshape(len(g), -1).astype(np.float64)
-        squares = np.einsum("ij,ij->i", flat, flat)
-        values.append((squares - flat.sum(axis=1) ** 2 / flat.shape[1]) / flat.shape[1])
-    return np.concatenate(values) / (255 * images.shape[3]) ** 2
+    return _in_chunks(_laplacian_variance, images) / (255 * images.shape[3]) ** 2
+
+
+def _laplacian_variance(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Of sums over channels: they and their Laplacians are integers, exact and quick to add."""
+    g = images[..., 0].astype(np.int16)
+    for channel in range(1, images.shape[3]):
+        g += images[..., channel]
+    laplacian = -4 * g[:, 1:-1, 1:-1]
+    for neighbour in (g[:, :-2, 1:-1], g[:, 2:, 1:-1], g[:, 1:-1, :-2], g[:, 1:-1, 2:]):
+        laplacian += neighbour
+    flat = laplacian.reshape(len(g), -1).astype(np.float64)
+    squares = np.einsum("ij,ij->i", flat, flat)
+    return np.asarray((squares - flat.sum(axis=1) ** 2 / flat.shape[1]) / flat.shape[1])
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """Means over images of each image's own statistic; all in [0, 1].
+    """Means over images of a statistic of each image's grey pixels, in [0, 1]."""
 
-    Attributes:
-        brightness: mean of the pixels.
-        contrast: standard deviation of the grey pixels.
-        minimum, maximum: darkest and brightest grey pixel.
-    """
-
-    brightness: float
-    contrast: float
+    brightness: float  # the mean
+    contrast: float  # the standard deviation
     minimum: float
     maximum: float
 
 
 def exposure(images: NDArray[np.uint8]) -> Exposure:
     """uint8 (N, H, W, C) => Exposure"""
-    chunks = [grey(images[start : start + _CHUNK]) for start in range(0, len(images), _CHUNK)]
-    statistics = np.concatenate(
-        [np.stack([g.mean((1, 2)), g.std((1, 2)), g.min((1, 2)), g.max((1, 2))], 1) for g in chunks]
-    )
-    return Exposure(*(float(value) for value in statistics.mean(0)))
+
+    def measure(chunk: NDArray[np.uint8]) -> NDArray[np.float64]:
+        g = grey(chunk)
+        return np.stack([g.mean((1, 2)), g.std((1, 2)), g.min((1, 2)), g.max((1, 2))], 1)
+
+    return Exposure(*_in_chunks(measure, images).mean(0).tolist())
+
+
+def appearance(
+    prior: NDArray[np.uint8], sharpness: Mapping[str, NDArray[np.float64]],
+    real: Mapping[str, float],
+) -> dict[str, float]:  # fmt: skip
+    """Sharpness as a ratio to that of `real`, exposure of `prior` as it is and as a gap to it.
+
+    uint8 (N, H, W, C), name of a score -> `laplacian_variance` of images, scores of real images
+    """
+    scores = {name: float(values.mean() / real["sharpness"]) for name, values in sharpness.items()}
+    for name, value in vars(exposure(prior)).items():
+        scores |= {name: value, f"{name}_gap": value - real[name]}
+    return scores
 
 
 def blurred(images: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
     """Gaussian blur of `sigma` pixels.  uint8 (N, H, W, C) => the same"""
     smooth = gaussian_filter(np.asarray(images, np.float64), sigma=(0, sigma, sigma, 0))
     return np.round(smooth).clip(0, 255).astype(np.uint8)
-
-
-_SSIM_CHUNK = 256
 
 
 def psnr(images: NDArray[np.uint8], reconstructions: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -88,16 +104,10 @@ def psnr(images: NDArray[np.uint8], reconstructions: NDArray[np.uint8]) -> NDArr
 def ssim(images: NDArray[np.uint8], reconstructions: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Structural similarity of each image (Wang et al. 2004), the mean over channels.
 
-    Gaussian window of sigma 1.5 cut at 11x11, K1 = 0.01, K2 = 0.03, borders left out: as the
-    authors published it.
+    As published: Gaussian window of sigma 1.5 cut at 11x11, K1 = 0.01, K2 = 0.03, no borders.
     uint8 (N, H, W, C), H and W at least 11, twice => float64 (N,) in [-1, 1]
     """
-    return np.concatenate(
-        [
-            _ssim(images[i : i + _SSIM_CHUNK], reconstructions[i : i + _SSIM_CHUNK])
-            for i in range(0, len(images), _SSIM_CHUNK)
-        ]
-    )
+    return _in_chunks(_ssim, images, reconstructions)
 
 
 def _ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -116,6 +126,32 @@ def _ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(similarity[:, 5:-5, 5:-5].mean(axis=(1, 2, 3)))
 
 
+def likeness(test: NDArray[np.uint8], reconstruction: NDArray[np.uint8]) -> dict[str, float]:
+    """PSNR in dB and SSIM of the reconstructions, means over images."""
+    return {
+        "psnr": float(np.minimum(psnr(test, reconstruction), PSNR_OF_EQUALS).mean()),
+        "ssim": float(ssim(test, reconstruction).mean()),
+    }
+
+
+def blur_sigma(images: NDArray[np.uint8]) -> float:
+    """The blur of the blurred floor in pixels: 1 at 32x32, in proportion elsewhere."""
+    return images.shape[1] / 32
+
+
+def floor_images(train: NDArray[np.uint8], half: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+    """What a generator of known quality would have made, as many images as `half` has.
+
+    `half` itself, real images that the judge has not seen; the same blurred; the mean of `train`.
+    """
+    mean = np.round(train.mean(axis=0, dtype=np.float64)).astype(np.uint8)
+    return {
+        "train_half": half,
+        "blurred": blurred(half, blur_sigma(half)),
+        "mean_image": np.broadcast_to(mean, half.shape),
+    }
+
+
 def active_units(mean: NDArray[np.float32], threshold: float) -> int:
     """Latent dimensions whose posterior mean varies: Var_x E[z|x] > threshold.
 
@@ -128,9 +164,6 @@ def active_units(mean: NDArray[np.float32], threshold: float) -> int:
 def kl_per_dimension(
     mean: NDArray[np.float32], log_var: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """KL of the posterior to the standard normal prior in nats, averaged over images.
-
-    float32 (N, Z) twice => float64 (Z,)
-    """
+    """KL of posterior to prior in nats, mean over images: float32 (N, Z) twice => float64 (Z,)"""
     m, v = mean.astype(np.float64), log_var.astype(np.float64)
     return np.asarray((0.5 * (m**2 + np.exp(v) - 1 - v)).mean(axis=0))

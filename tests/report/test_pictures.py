@@ -6,24 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sharpvae.images.tiles import tile
 from sharpvae.report.figures import DARK, LIGHT, _log_edges, _share
-from sharpvae.report.page import (
-    LEAST,
-    embedded,
-    enlargement,
-    grid,
-    sheet_of_grids,
-    sheet_of_strips,
-    strip,
-    tile,
-)
+from sharpvae.report.page import LEAST, embedded, enlargement, grid, opaque, sheet, strip
 from tests.report.tree import blobs
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_tiles_hold_the_images_unchanged(channels: int) -> None:
     images = blobs(5, channels)
-    canvas = tile(images, 3)
+    canvas = tile(opaque(images), 3, 1, 0)
     assert canvas.shape == (65, 98, 4)
     assert (canvas[:32, 33:65, :3] == images[1]).all()
     assert (canvas[33:, :32, :3] == images[3]).all()
@@ -56,8 +48,8 @@ def test_small_embedded_pictures_grow_by_a_whole_factor() -> None:
 
 def test_sheets() -> None:
     labelled = [(name, blobs(30, 1)) for name in ("real", "a", "b" * 90, "c", "d")]
-    grids = Image.open(io.BytesIO(sheet_of_grids(labelled, LIGHT)))
-    strips = Image.open(io.BytesIO(sheet_of_strips(labelled, LIGHT)))
+    grids = Image.open(io.BytesIO(sheet(labelled, grid, 4, LIGHT)))
+    strips = Image.open(io.BytesIO(sheet(labelled, strip, 1, LIGHT)))
     assert grids.mode == strips.mode == "RGB"
     assert grids.width > 4 * 320
     assert strips.height > 5 * 64

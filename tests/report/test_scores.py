@@ -9,10 +9,13 @@ import pytest
 from scipy import stats
 
 from sharpvae.core.errors import UserError
-from sharpvae.report.metrics import BY_KEY, CONDITIONAL, HEADLINE, Goal
 from sharpvae.report.scores import (
+    BY_KEY,
+    CONDITIONAL,
+    HEADLINE,
     Comparison,
     Estimate,
+    Goal,
     compare,
     distance_range,
     headline_metrics,

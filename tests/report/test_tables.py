@@ -1,14 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from sharpvae.config.experiment import VariantConfig
-from sharpvae.report.evidence import Card
-from sharpvae.report.metrics import BY_KEY
-from sharpvae.report.provenance import card_rows
-from sharpvae.report.scores import Estimate, Reference
-from sharpvae.report.tables import decimals, differences, fixed, join, percent, standings, thousands
-from tests.report.tree import configuration
+from sharpvae.images.packed import load_card
+from sharpvae.report.evidence import Reference
+from sharpvae.report.scores import BY_KEY, Estimate, load_artefact
+from sharpvae.report.tables import (
+    card_rows,
+    decimals,
+    differences,
+    fixed,
+    join,
+    percent,
+    standings,
+    thousands,
+)
+from tests.report.tree import BLURRY, blobs, configuration, write_tree
 
 
 def marks(key: str, *values: float | tuple[float, ...] | None, places: int = 3) -> list[str]:
@@ -72,13 +83,13 @@ def test_differences() -> None:
     configs = {
         n: VariantConfig.model_validate(configuration(c)).model_dump() for n, c in variants.items()
     }
-    assert {row.key: row.values for row in differences(configs)} == {
+    assert differences(configs) == {
         "model.widths": ["[32, 32, 32, 32]", "[16, 32]", "[32, 32, 32, 32]"],
         "model.norm": ["none", "none", "batch"],
         "loss.weights.l1": ["0", "1", "0"],
         "train.weight_decay": ["0", "0.0001", "0"],
     }
-    assert differences({"original": configs["original"]}) == []
+    assert differences({"original": configs["original"]}) == {}
 
 
 @pytest.mark.parametrize(
@@ -102,23 +113,20 @@ def test_numerals() -> None:
     assert [join("a"), join("ab"), join("abc")] == ["a", "a and b", "a, b and c"]
 
 
-def test_what_was_left_out_of_the_data_is_told() -> None:
-    values = {
-        "name": "folder", "title": "pets", "licence": "none", "source": "pets", "image_size": 32,
-        "channels": 1, "class_names": [f"class {n}" for n in range(14)],
-        "counts": {"train": 3500, "validation": 500, "test": 1000}, "fit": "pad",
-        "duplicates_removed": 7,
-        "skipped": [{"file": f"{n}.txt", "reason": "not an image"} for n in range(5)],
-    }  # fmt: skip
-    reference = Reference.model_construct(sharpness=0.0841, brightness=0.101)
-    rows = dict(card_rows(Card.model_validate(values), reference))
+def test_what_was_left_out_of_the_data_is_told(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"original": {0: BLURRY}}, images=blobs(40, 1))
+    card = replace(
+        load_card(tmp_path / "data/prepared"), class_names=[f"class {n}" for n in range(14)]
+    )
+    reference = load_artefact(tmp_path / "models/reference/reference.json", Reference)
+    reference = reference.model_copy(update={"sharpness": 0.0841, "brightness": 0.101})
+    rows = dict(card_rows(card, reference))
     equal = "7 exact duplicates of images in another split"
     assert rows["Left out"] == (
         f"{equal}; 5 files that are no usable image: "
         "0.txt (not an image), 1.txt (not an image), 2.txt (not an image) and 2 more"
     )
-    rows = dict(card_rows(Card.model_validate(values | {"skipped": []}), reference))
-    assert rows["Left out"] == equal
+    assert dict(card_rows(replace(card, skipped=[]), reference))["Left out"] == equal
     assert rows["Test images"].startswith("sharpness 0.0841 (variance of the Laplacian)")
     assert rows["Images"].endswith("grey; data.fit: pad")
     assert rows["Classes"].endswith("class 10, class 11 and 2 more")

