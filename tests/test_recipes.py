@@ -114,10 +114,6 @@ def test_contributing_names_the_files_of_every_recipe() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "TERMS: " not in (REPOSITORY / "sharpvae/objective/terms.py").read_text(encoding="utf-8"),
-    reason="objective/terms.py has no table of terms",
-)
 def test_a_loss_term(copy: Path) -> None:
     follow(copy, LOSS)
     params = (copy / "params.yaml").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """What no single key can break: every rule between keys, checked before anything is spent.
 
 What only counted images can tell, `train` and `prepare` ask once more, of the same functions:
-`objective.schedules.never_starts`, `training.config.uneven_batch`, `datasets.choose`.
+`objective.schedules.late_start`, `training.config.indivisible`, `datasets.choose`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from sharpvae.core.errors import UserError, UserErrors
 from sharpvae.datasets.catalogue import check_name, entry
 from sharpvae.datasets.choose import class_count, too_few_classes
 from sharpvae.datasets.config import DataConfig
+from sharpvae.objective.schedules import late_start
 from sharpvae.perception.pretrained import LPIPS_TRUNKS, find, location, same
 from sharpvae.sampling.config import unknown_classes
+from sharpvae.training.config import indivisible
 
 # Of torchvision's `features`: how many layers, and at which positions height and width are halved.
 LENGTH = {"vgg16": 31, "vgg19": 37}
@@ -201,33 +203,30 @@ def loss_networks(resolved: Resolved, name: str) -> Errors:
 def schedules(resolved: Resolved, name: str) -> Errors:
     """A weight above 0 starts before the end of training, as far as images are counted by now."""
     variant = resolved.experiment.variants[name]
-    most = most_steps(resolved.experiment.data, variant)
     for term in ("beta", "perceptual", "adversarial"):
         weight = variant.loss.beta if term == "beta" else getattr(variant.loss.weights, term)
         schedule = getattr(variant.loss.schedules, term)
-        ends = {"epochs": variant.train.epochs, "fraction": 1, "steps": most}
-        end = ends[schedule.unit]
-        if weight > 0 and end is not None and schedule.start >= end:
+        most = most_epoch_steps(resolved.experiment.data, variant)
+        counted = most if schedule.unit == "steps" else None
+        expected = late_start(schedule, weight, variant.train.epochs, counted)
+        if expected is not None:
             zero = "loss.beta" if term == "beta" else f"loss.weights.{term}"
-            most_of = "the most updates it can have" if schedule.unit == "steps" else "its end"
             yield UserError(
                 resolved.sources[f"variants.{name}.loss.schedules.{term}.start"],
-                f"below {end}, for variant '{name}' {most_of}",
+                f"{expected}, in variant '{name}'",
                 f"{schedule.start:g} ({schedule.unit})",
                 f"start earlier, raise {resolved.sources[f'variants.{name}.train.epochs']}, "
                 f"or set {zero}: 0",
             )
 
 
-def most_steps(data: DataConfig, variant: VariantConfig) -> int | None:
-    """Updates of the longest training that these images allow; None where nobody counted them.
+def most_epoch_steps(data: DataConfig, variant: VariantConfig) -> int | None:
+    """Updates of the longest epoch that these images allow; None where nobody counted them.
 
     Every image that the catalogue or `data.subset` knows of is taken for a training image.
     """
     images = data.subset if isinstance(data.subset, int) else entry(data.name).images
-    if images is None:
-        return None
-    return images // variant.train.batch_size * variant.train.epochs
+    return None if images is None else images // variant.train.batch_size
 
 
 def patches(resolved: Resolved, name: str) -> Errors:
@@ -293,19 +292,15 @@ def parts(resolved: Resolved, name: str) -> Errors:
     """Every process takes the same share of a batch, and so does every piece of it."""
     variant = resolved.experiment.variants[name]
     train, sources = variant.train, resolved.sources
-    count = train.processes * train.accumulate
-    if train.batch_size % count:
-        factors = " * ".join(
-            f"{sources[f'variants.{name}.train.{key}']} {getattr(train, key)}"
-            for key in ("accumulate", "devices", "nodes")
-            if getattr(train, key) > 1
-        )
-        yield UserError(
-            sources[f"variants.{name}.train.batch_size"],
-            f"a multiple of {count} ({factors}), since each part takes as many images",
-            str(train.batch_size),
-            f"set it to {max(1, round(train.batch_size / count)) * count}",
-        )
+    factors = " * ".join(
+        f"{sources[f'variants.{name}.train.{key}']} {getattr(train, key)}"
+        for key in ("accumulate", "devices", "nodes")
+        if getattr(train, key) > 1
+    )
+    batch_size = sources[f"variants.{name}.train.batch_size"]
+    error = indivisible(train.batch_size, train.accumulate, train.processes, batch_size, factors)
+    if error is not None:
+        yield error
     elif variant.model.norm == "batch" and train.batch_size // train.accumulate < 2:
         yield UserError(
             sources[f"variants.{name}.train.accumulate"],

@@ -7,7 +7,7 @@ from typing import Any
 
 from sharpvae.config.names import Studies, read_settings
 from sharpvae.config.resolve import Resolved, resolve
-from sharpvae.config.rules import most_steps, schedules
+from sharpvae.config.rules import most_epoch_steps, schedules
 from tests.datasets.samples import REPOSITORY
 
 PARAMS = read_settings(REPOSITORY / "params.yaml")
@@ -27,19 +27,23 @@ def test_the_bound_is_of_all_images_in_whole_batches() -> None:
     experiment = resolved(0.0).experiment
     late = experiment.variants["late"]
     assert (late.train.batch_size, late.train.epochs) == (64, 30)
-    assert most_steps(experiment.data, late) == 5000 // 64 * 30
-    assert most_steps(resolved(0.0, subset=640).experiment.data, late) == 300
-    assert most_steps(resolved(0.0, name="folder").experiment.data, late) is None
+    assert most_epoch_steps(experiment.data, late) == 5000 // 64
+    assert most_epoch_steps(resolved(0.0, subset=640).experiment.data, late) == 10
+    assert most_epoch_steps(resolved(0.0, name="folder").experiment.data, late) is None
 
 
 def test_a_start_past_the_last_update_names_the_key() -> None:
     (error,) = schedules(resolved(2340.0), "late")
     text = str(error)
-    for part in ("variants.late.loss.schedules.adversarial.start", "below 2340", "train.epochs"):
+    for part in (
+        "variants.late.loss.schedules.adversarial.start",
+        "before the last of the 2340 updates",
+        "train.epochs",
+    ):
         assert part in text
 
 
 def test_what_may_be_reached_passes() -> None:
-    assert not list(schedules(resolved(2339.0), "late"))
+    assert not list(schedules(resolved(2338.0), "late"))
     assert not list(schedules(resolved(9e9, name="folder"), "late"))
     assert not list(schedules(resolved(0.5, unit="fraction"), "late"))
