@@ -131,6 +131,7 @@ def test_the_report_is_one_self_contained_page(finished) -> None:
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
 
 
+@pytest.mark.slow
 def test_a_second_run_gives_the_same_bytes(finished, tmp_path: Path) -> None:
     """Every artefact, not the metrics alone: data, weights, samples, scores, page."""
     again = toy(tmp_path)
@@ -236,6 +237,7 @@ def test_a_conditional_variant_without_labels_is_refused_twice(finished, tmp_pat
         assert part in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 def test_a_conditional_variant_is_judged_by_the_classes_asked_for(finished, tmp_path: Path) -> None:
     place = tmp_path / "copy"
     shutil.copytree(finished[0], place)
