@@ -65,7 +65,7 @@ def describe(name: str, study: Mapping[str, Any]) -> None:
         table,
         f"from {place(name)}; the rest is as params.yaml says. Beside the variants there:",
     )
-    command.say(WIDTH, f"  dvc exp run -S '+variants.{name}.study={name}'\n", wrap=False)
+    command.say(WIDTH, f"  dvc exp run -S '++variants.{name}.study={name}'\n", wrap=False)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ LOSS: Edits = {
 }  # fmt: skip
 FAMILY: Edits = {
     "sharpvae/vae/config.py": [('Literal["conv", "mlp"]', 'Literal["conv", "mlp", "dummy"]')],
-    "sharpvae/vae/families.py": [
+    "sharpvae/vae/layers.py": [
         ("",
          "\n\ndef dummy_encoder(config, image_channels, image_size):\n"
          "    pool = nn.AvgPool2d(config.stride)\n"
@@ -42,7 +42,7 @@ FAMILY: Edits = {
          "    return EncoderBody(nn.Sequential(pool, nn.Flatten()), image_channels * side**2)\n"),
     ],
     "sharpvae/vae/vae.py": [
-        ("import conv_decoder", "import dummy_encoder, conv_decoder"),
+        ("    conv_decoder,\n", "    conv_decoder,\n    dummy_encoder,\n"),
         ("self.body, features = conv_encoder(",
          "build = dummy_encoder if config.family == 'dummy' else conv_encoder\n"
          "            self.body, features = build("),
@@ -59,12 +59,9 @@ DATASET: Edits = {
 METRIC: Edits = {
     "sharpvae/scoring/measures.py": [
         ("", "\n\ndef dummy(images, reconstructions):\n    return float(len(images))\n"),
-    ],
-    "stages/evaluate.py": [
-        ("    psnr,\n", "    dummy,\n    psnr,\n"),
         ('        "psnr": ', '        "dummy": dummy(test, reconstruction),\n        "psnr": '),
     ],
-    "sharpvae/report/metrics.py": [
+    "sharpvae/report/scores.py": [
         ("METRICS: tuple[Metric, ...] = (\n",
          "METRICS: tuple[Metric, ...] = (\n"
          '    Metric("dummy", "Dummy", RECONSTRUCTION, "higher", "Nothing."),\n'),
@@ -183,8 +180,8 @@ def test_a_metric(copy: Path) -> None:
     follow(copy, METRIC)
     said = run(copy, "-c", """
 import numpy as np
-from sharpvae.report.metrics import BY_KEY
-from stages.evaluate import likeness
+from sharpvae.report.scores import BY_KEY
+from sharpvae.scoring.measures import likeness
 
 images = np.zeros((3, 16, 16, 1), np.uint8)
 print(BY_KEY["dummy"].label, likeness(images, images)["dummy"])
