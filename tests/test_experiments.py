@@ -88,11 +88,16 @@ def experiment(project: Path):
     run(project, "dvc", "checkout", "-q", "--force")
 
 
-def test_a_second_run_does_nothing_within_three_seconds(project: Path) -> None:
-    started = time.monotonic()
-    said = run(project, "dvc", "repro")
-    assert time.monotonic() - started < 3
-    assert "Running stage" not in said and "up to date" in said
+def test_a_second_run_does_nothing_and_takes_hardly_longer_than_dvc_itself(project: Path) -> None:
+    """Than `dvc dag`, which reads the same files and no artefact; the quickest of three each."""
+    took: dict[str, list[float]] = {"dag": [], "repro": []}
+    for _ in range(3):
+        for command, times in took.items():
+            started = time.monotonic()
+            said = run(project, "dvc", command)
+            times.append(time.monotonic() - started)
+        assert "Running stage" not in said and "up to date" in said
+    assert min(took["repro"]) < 2 * min(took["dag"])
 
 
 def test_a_fresh_clone_is_up_to_date(project: Path, tmp_path: Path) -> None:
