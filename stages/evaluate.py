@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def main(variant: str, seed: str) -> None:
     """Write scores.json and the sharpness of every image."""
     config = load_stage(Path("configs") / variant / "evaluate.json", EvaluateStage)
     metrics, device = config.metrics, select(config.device)
-    drawn = Path("data/samples") / variant / seed
+    drawn, model = Path("data/samples") / variant / seed, Path("models") / variant / seed
     fakes = {name: np.load(drawn / f"{name}.npy") for name in SUFFIXES}
     prior, posterior = fakes["prior"], np.load(drawn / "posterior.npz")
     kl = measures.kl_per_dimension(posterior["mean"], posterior["log_var"])
@@ -46,9 +47,11 @@ def main(variant: str, seed: str) -> None:
         "class_agreement": judge.judged_agreement(
             drawn, prior, REFERENCE, metrics.batch_size, device
         ),
-        "beta_sigma": read_json(Path("models") / variant / seed / "summary.json")["beta_sigma"],
+        "beta_sigma": read_json(model / "summary.json")["beta_sigma"],
     }
     with fresh_directory(Path("reports/scores") / variant / seed) as directory:
+        for name in ("summary.json", "history.csv"):  # the report reads all of a run in one place
+            shutil.copy(model / name, directory)
         per_image: dict[str, Any] = {f"{name}_sharpness": sharpness[name] for name in SUFFIXES}
         np.savez(directory / "per_image.npz", **per_image)
         write_json(directory / "scores.json", {

@@ -33,7 +33,7 @@ _COLUMNS = ["epoch", "step", "split", "term", "value"]
 
 
 class Summary(Artefact):
-    """models/<variant>/<seed>/summary.json"""
+    """reports/scores/<variant>/<seed>/summary.json"""
 
     epochs: int
     steps: int
@@ -151,14 +151,13 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
 
 def _load_run(root: Path, variant: str, seed: int) -> ScoredRun:
     scores = root / "reports/scores" / variant / str(seed)
-    model = root / "models" / variant / str(seed)
     per_image = scores / "per_image.npz"
     return ScoredRun(
         variant=variant,
         seed=seed,
         scores=load_scores(scores / "scores.json"),
-        summary=load_artefact(model / "summary.json", Summary),
-        history=load_history(model / "history.csv"),
+        summary=load_artefact(scores / "summary.json", Summary),
+        history=load_history(scores / "history.csv"),
         prior_sharpness=_load_per_image(per_image, "prior_sharpness"),
         reconstruction_sharpness=_load_per_image(per_image, "reconstruction_sharpness"),
     )

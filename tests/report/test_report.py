@@ -139,7 +139,7 @@ def test_metrics_and_curves(report: Report, pair: Path) -> None:
     assert {(row["variant"], row["seed"]) for row in rows} == {
         (name, seed) for name in ("original", ODD) for seed in ("0", "4")
     }
-    history = (pair / "models/original/0/history.csv").read_text().splitlines()[1:]
+    history = (pair / "reports/scores/original/0/history.csv").read_text().splitlines()[1:]
     assert [row["value"] for row in rows[: len(history)]] == [h.split(",")[-1] for h in history]
 
 
@@ -192,10 +192,10 @@ def test_three_variants_one_collapsed(tmp_path: Path) -> None:
         "models/critic/critic.json",
         "models/reference/per_image.npz",
         "models/reference/reference.json",
-        "models/original/0/history.csv",
-        "models/original/0/summary.json",
+        "reports/scores/original/0/history.csv",
         "reports/scores/original/0/per_image.npz",
         "reports/scores/original/0/scores.json",
+        "reports/scores/original/0/summary.json",
     ],
 )
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:

@@ -235,7 +235,7 @@ def _write_run(
     np.save(samples / "prior.npy", fakes[::-1])
     np.save(samples / "mixture.npy", np.roll(fakes, 7, axis=0))
     np.save(samples / "reconstruction.npy", fakes)
-    _write_training(root / "models" / name / str(seed), scores, random)
+    _write_training(folder, scores, random)
 
 
 def _write_training(
@@ -256,7 +256,6 @@ def _write_training(
             lines += [f"{epoch},{epoch * 55},{split},{k},{v * factor!r}" for k, v in terms.items()]
         lines.append(f"{epoch},{epoch * 55},schedule,beta,{min(1.0, epoch / 6)!r}")
         lines.append(f"{epoch},{epoch * 55},schedule,lr,0.001")
-    folder.mkdir(parents=True)
     (folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     summary = {
         "epochs": 12, "steps": 660, "best_epoch": 10, "best_by": "loss", "stopped_early": False,
