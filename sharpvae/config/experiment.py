@@ -73,20 +73,12 @@ PRESET_SECTIONS = {name: SECTIONS[name] for name in ("data", "model", "loss", "t
 
 def stage_files(experiment: Experiment) -> dict[str, Section]:
     """Path below configs/ -> the settings of that stage."""
-    device = experiment.device
+    device, metrics, dumped = experiment.device, experiment.metrics, experiment.model_dump()
     files: dict[str, Section] = {
         "prepare.json": PrepareStage(data=experiment.data, minimum=_minimum(experiment)),
         "critic.json": CriticStage(critic=experiment.critic, device=device),
-        "reference.json": ReferenceStage(
-            judge=experiment.judge, metrics=experiment.metrics, device=device
-        ),
-        "report.json": ReportStage(
-            preset=experiment.preset,
-            seeds=experiment.seeds,
-            data=experiment.data.model_dump(),
-            metrics=experiment.metrics.model_dump(),
-            variants={name: v.model_dump() for name, v in experiment.variants.items()},
-        ),
+        "reference.json": ReferenceStage(judge=experiment.judge, metrics=metrics, device=device),
+        "report.json": ReportStage(**{key: dumped[key] for key in ReportStage.model_fields}),
     }
     for name, variant in experiment.variants.items():
         files[f"{name}/train.json"] = TrainStage(
@@ -100,9 +92,7 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
         files[f"{name}/sample.json"] = SampleStage(
             variant=name, sample=variant.sample, device=device
         )
-        files[f"{name}/evaluate.json"] = EvaluateStage(
-            variant=name, metrics=experiment.metrics, device=device
-        )
+        files[f"{name}/evaluate.json"] = EvaluateStage(variant=name, metrics=metrics, device=device)
     return files
 
 

@@ -96,33 +96,26 @@ def chosen(where: str, name: Any, valid: Mapping[str, Any], expected: str) -> An
 
 def named_studies(
     params: Mapping[str, Any], studies: Mapping[str, dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """Variant -> the study it names, for the variants that name one.
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Variant -> file and content of the study it names, for the variants that name one.
 
     Raises:
         UserError: a variant names a study that does not exist.
     """
-    names = {
-        variant: sections["study"]
-        for variant, sections in params["variants"].items()
-        if isinstance(sections, dict) and sections.get("study") is not None
-    }
-    expected = f"the name of a file in {STUDIES}/"
-    return {
-        variant: chosen(f"variants.{variant}.study", name, studies, expected)
-        for variant, name in names.items()
-    }
+    variants, expected = params.get("variants"), f"the name of a file in {STUDIES}/"
+    named = {}
+    for variant, sections in variants.items() if isinstance(variants, dict) else ():
+        name = sections.get("study") if isinstance(sections, dict) else None
+        if name is not None:
+            content = chosen(f"variants.{variant}.study", name, studies, expected)
+            named[variant] = place(name), content
+    return named
 
 
 def unknown_keys(
-    params: Mapping[str, Any], studies: Mapping[str, Mapping[str, Any]]
+    params: Mapping[str, Any], studies: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> list[UserError]:
-    """A finding for each name that the schema does not know.
-
-    Args:
-        params: params.yaml.
-        studies: variant -> the content of the study that it names.
-    """
+    """A finding for each name in `params`, and in `studies` (file, content), not in the schema."""
     check = _Names()
     check.names("", params, TOP_LEVEL)
     check.sections("", params, SECTIONS)
@@ -133,8 +126,8 @@ def unknown_keys(
     check.variants("variants", params.get("variants"), ["study"])
     presets = check.presets(params.get("presets"))
     check.section_presets(params.get("section_presets"))
-    for variant, study in studies.items():
-        check.study(place(params["variants"][variant]["study"]), study, presets)
+    for file, study in studies:
+        check.study(file, study, presets)
     return check.errors
 
 
