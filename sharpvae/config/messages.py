@@ -37,22 +37,17 @@ def describe(finding: Any, sources: dict[str, str]) -> UserError:
         fix = f"set {dotted} or the shared key of the same name"
         return UserError(where, "a value", found, fix)
     found = f"{finding['input']!r} ({type(finding['input']).__name__})"
-    if isinstance(finding["input"], dict) and finding["type"] == "value_error":
+    if isinstance(finding["input"], dict) and finding["type"] == "value_error":  # of a section
         plain = {k: v for k, v in finding["input"].items() if not isinstance(v, dict)}
         found = ", ".join(f"{key} {value}" for key, value in plain.items()) or "none"
-        where = _section_source(dotted, sources)
+        keys = [source for key, source in sources.items() if key.startswith(f"{dotted}.")]
+        places = {source.rpartition(".")[0] for source in keys}
+        where = places.pop() if len(places) == 1 else dotted
     fix = ""
     if finding["type"] == "literal_error":
         valid = re.findall(r"'([^']*)'", finding["ctx"]["expected"])
         fix = nearest(str(finding["input"]), valid) if valid else ""
     return UserError(where, _expected(finding), found, fix)
-
-
-def _section_source(dotted: str, sources: dict[str, str]) -> str:
-    """Where all keys of a section stand, if they stand together; else its resolved name."""
-    keys = [source for key, source in sources.items() if key.startswith(f"{dotted}.")]
-    places = {source.rpartition(".")[0] for source in keys}
-    return places.pop() if len(places) == 1 else dotted
 
 
 def _known_prefix(location: tuple[Any, ...], sources: dict[str, str]) -> tuple[str, str]:

@@ -60,12 +60,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 class Studies(Mapping[str, dict[str, Any]]):
-    """The studies of a folder by name, each read when it is asked for.
-
-    Raises:
-        UserError: on reading a file that is no YAML mapping.
-        KeyError: there is no study of that name.
-    """
+    """The studies of a folder by name, each read on access; UserError where it is broken."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -97,11 +92,7 @@ def chosen(where: str, name: Any, valid: Mapping[str, Any], expected: str) -> An
 def named_studies(
     params: Mapping[str, Any], studies: Mapping[str, dict[str, Any]]
 ) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Variant -> file and content of the study it names, for the variants that name one.
-
-    Raises:
-        UserError: a variant names a study that does not exist.
-    """
+    """Variant -> file and content of the study it names; UserError where there is none such."""
     variants, expected = params.get("variants"), f"the name of a file in {STUDIES}/"
     named = {}
     for variant, sections in variants.items() if isinstance(variants, dict) else ():
@@ -137,6 +128,10 @@ class _Names:
     def __init__(self) -> None:
         self.errors: list[UserError] = []
 
+    def add(self, where: str, expected: str, found: str, fix: str = "") -> None:
+        """Add a finding."""
+        self.errors.append(UserError(where, expected, found, fix))
+
     def mapping(
         self, path: str, values: Any, expected: str, required: bool = False
     ) -> dict[str, Any]:
@@ -144,7 +139,7 @@ class _Names:
         if isinstance(values, dict):
             return values
         if required or values is not None:
-            self.errors.append(UserError(path, expected, _shown(values)))
+            self.add(path, expected, _shown(values))
         return {}
 
     def names(self, prefix: str, values: Mapping[str, Any], valid: Iterable[str]) -> None:
@@ -153,8 +148,8 @@ class _Names:
         expected = f"a key of {prefix.rstrip('.: ')}" if prefix else "a section of params.yaml"
         for key in values:
             if key not in names:
-                found, fix = f"unknown key '{key}'", nearest(str(key), names)
-                self.errors.append(UserError(f"{prefix}{key}", expected, found, fix))
+                found = f"unknown key '{key}'"
+                self.add(f"{prefix}{key}", expected, found, nearest(str(key), names))
 
     def section(
         self, path: str, values: Any, schema: type[Section], extra: Iterable[str] = ()
@@ -179,13 +174,13 @@ class _Names:
         """Variants, of which each may have the keys `extra`."""
         if not isinstance(variants, dict) or not variants:
             example = "a mapping with at least one variant, such as {original: {}}"
-            self.errors.append(UserError(path, example, _shown(variants)))
+            self.add(path, example, _shown(variants))
             return
         for name, given in variants.items():
-            # Part of a path, and of the name of a DVC stage.
+            # It is part of a path, and of the name of a DVC stage.
             if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-                expected, fix = "a name of letters, digits, '-' and '_'", "rename the variant"
-                self.errors.append(UserError(f"{path}.{name}", expected, repr(name), fix))
+                expected = "a name of letters, digits, '-' and '_'"
+                self.add(f"{path}.{name}", expected, repr(name), "rename the variant")
             prefix = f"{path}.{name}."
             variant = self.mapping(prefix[:-1], given, "a mapping of sections")
             self.sections(prefix, variant, VARIANT_SECTIONS)
@@ -194,7 +189,7 @@ class _Names:
                 expected = f"one of {', '.join(VARIANT_SECTIONS)}"
                 found = f"'{key}', which all share, or their scores could not be compared"
                 fix = f"set it at the top level: {key}"
-                self.errors.append(UserError(f"{prefix}{key}", expected, found, fix))
+                self.add(f"{prefix}{key}", expected, found, fix)
             self.names(prefix, variant, [*VARIANT_SECTIONS, *extra, *shared])
 
     def presets(self, values: Any) -> dict[str, Any]:
@@ -227,7 +222,7 @@ class _Names:
         for key in STUDY_TEXT:
             kind, expected = (list, "a list of sentences") if key == "claims" else (str, "text")
             if not isinstance(study.get(key), kind):
-                self.errors.append(UserError(f"{file}: {key}", expected, _shown(study.get(key))))
+                self.add(f"{file}: {key}", expected, _shown(study.get(key)))
         path = f"{file}: presets"
         own = self.mapping(path, study.get("presets") or {}, "a mapping of presets")
         self.names(f"{path}.", own, presets)

@@ -117,12 +117,7 @@ def resolve(params: dict[str, Any], studies: Mapping[str, dict[str, Any]]) -> Re
 
 
 class _Layers:
-    """The layers of one experiment, and what was noted while they were merged.
-
-    Args:
-        params: params.yaml, its names known to be right.
-        studies: of `named_studies`.
-    """
+    """The layers of `params`, whose names are right, and what was noted while they were merged."""
 
     def __init__(
         self, params: dict[str, Any], studies: Mapping[str, tuple[str, dict[str, Any]]]
@@ -156,10 +151,7 @@ class _Layers:
     def _merge(self, path: str, layers: Sequence[Layer], schema: type[Section]) -> dict[str, Any]:
         """The highest layer that is not null decides each key; nested sections merge key by key.
 
-        Args:
-            path: dotted key of the section in the resolved configuration.
-            layers: the lowest first.
-            schema: whose keys are merged.
+        `path` is the resolved dotted key of the section; the lowest of the layers comes first.
         """
         merged: dict[str, Any] = {}
         for key in schema.model_fields:
@@ -195,19 +187,10 @@ class _Layers:
         lists = study.at("loss").values.keys() & {"weights", "preset"}
         weights = dict.fromkeys(LossWeights.model_fields, 0.0) if lists else {}
         unlisted = Layer(f"{UNLISTED}.", {"loss": {"weights": weights}})
-        defaults = self.top.at(DEFAULTS)
+        lower = self.top.at(DEFAULTS), self.preset, under_preset, preset_own, self.top
         return [
             found
-            for layer in (
-                defaults,
-                self.preset,
-                under_preset,
-                preset_own,
-                self.top,
-                unlisted,
-                study,
-                own,
-            )
+            for layer in (*lower, unlisted, study, own)
             for found in (*self._named(layer, section), layer.at(section))
         ]
 

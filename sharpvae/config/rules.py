@@ -73,13 +73,10 @@ def judge(resolved: Resolved) -> Errors:
     """The judge is a network of its own, and what `metrics.features` names is installed."""
     experiment, sources = resolved.experiment, resolved.sources
     if experiment.judge.seed == experiment.critic.seed:
-        yield UserError(
-            sources["judge.seed"],
-            "another seed than the critic's: the network that scores must owe nothing to one "
-            "that a loss uses",
-            f"{experiment.judge.seed}, as {sources['critic.seed']}",
-            f"change {sources['judge.seed']} or {sources['critic.seed']}",
-        )
+        ours, other = sources["judge.seed"], sources["critic.seed"]
+        reason = "the network that scores must owe nothing to one that a loss uses"
+        expected, found = f"another seed than the critic's: {reason}", experiment.judge.seed
+        yield UserError(ours, expected, f"{found}, as {other}", f"change {ours} or {other}")
     key, given = sources["metrics.weights"], experiment.metrics.weights
     if experiment.metrics.features == "judge":
         yield from _existing(key, given)
@@ -136,12 +133,9 @@ def image_size(resolved: Resolved, name: str) -> Errors:
         down = size // stride * stride
         sizes = f"{down} or {down + stride}" if down >= 16 else f"{down + stride}"
         halvings = len(variant.model.widths)
-        yield UserError(
-            sources["data.image_size"],
-            f"a multiple of {stride}: variant '{name}' halves it {halvings} times",
-            str(size),
-            f"set data.image_size to {sizes}, or give {sources['model.widths']} fewer entries",
-        )
+        expected = f"a multiple of {stride}: variant '{name}' halves it {halvings} times"
+        fix = f"set data.image_size to {sizes}, or give {sources['model.widths']} fewer entries"
+        yield UserError(sources["data.image_size"], expected, str(size), fix)
 
 
 def dropout(resolved: Resolved, name: str) -> Errors:
@@ -234,13 +228,11 @@ def shares(resolved: Resolved, name: str) -> Errors:
         expected = f"{sources['loss.beta']} above 0, the most that the controller may use"
         yield UserError(key, expected, "0")
     elif loss.kl_share > 0 and loss.weights.gaussian > 0:
-        yield UserError(
-            key,
-            "0 where weights.gaussian is above 0: its likelihood may be negative, and has a share "
-            "in no sum",
-            f"{loss.kl_share:g} with {sources['loss.weights.gaussian']}",
-            "set one of the two to 0; the Gaussian term needs no controller",
-        )
+        reason = "its likelihood may be negative, and has a share in no sum"
+        expected = f"0 where weights.gaussian is above 0: {reason}"
+        found = f"{loss.kl_share:g} with {sources['loss.weights.gaussian']}"
+        fix = "set one of the two to 0; the Gaussian term needs no controller"
+        yield UserError(key, expected, found, fix)
 
 
 def selection(resolved: Resolved, name: str) -> Errors:
