@@ -4,7 +4,7 @@ python -m apps.checkpoints                     all of them
 python -m apps.checkpoints --remove 3f2a       those whose directory begins so
 python -m apps.checkpoints --remove-all
 
-A training goes on by itself, with the next `dvc repro` of the same settings, data and code.
+A training resumes by itself, with the next `dvc repro` of the same settings, data and code.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def directories() -> list[Path]:
-    """Of all interrupted trainings, and of those under way."""
+    """Of all trainings that were interrupted or are running."""
     folder = Path(FOLDER)
     return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
@@ -58,7 +58,7 @@ def show() -> None:
 
 
 def ago(seconds: float) -> str:
-    """A time that has passed, in its largest unit."""
+    """A time past, in its largest unit."""
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit} ago"
@@ -66,11 +66,7 @@ def ago(seconds: float) -> str:
 
 
 def remove(beginning: str) -> None:
-    """Remove those whose name begins so, but none that is in use.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Remove those whose name begins so, but none that is in use; UserError if there is none."""
     chosen = [path for path in directories() if path.name.startswith(beginning)]
     if not chosen:
         raise UserError(

@@ -1,10 +1,11 @@
-"""What every app has: how it is called, what it prints."""
+"""The command line and the tables of every app."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Collection, Iterable
+from typing import Literal
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -24,26 +25,23 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
 
 
 def check(names: Iterable[str], known: Collection[str], where: str, kind: str) -> None:
-    """Raises: UserError: one of `names` is not among `known`, with the nearest one that is."""
+    """UserError if one of `names` is not `known`, with the nearest one that is."""
     for name in names:
         if name not in known:
             raise UserError(where, kind, repr(name), nearest(name, known))
 
 
 def table(*columns: str, title: str | None = None) -> Table:
-    """A table without lines; the cells below a heading that begins with `>` stand on the right."""
+    """A table without lines; a heading that begins with `>` is of a right-aligned column."""
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for heading in columns:
-        made.add_column(
-            heading.removeprefix(">"),
-            justify="right" if heading.startswith(">") else "left",
-            overflow="fold",
-        )
+        justify: Literal["left", "right"] = "right" if heading.startswith(">") else "left"
+        made.add_column(heading.removeprefix(">"), justify=justify, overflow="fold")
     return made
 
 
 def say(width: int, *parts: RenderableType, wrap: bool = True) -> None:
-    """Print to the terminal, as wide as it is, or with `width` columns where there is none."""
+    """Print at the width of the terminal, or in `width` columns where there is none."""
     console = Console() if sys.stdout.isatty() else Console(width=width)
     for part in parts:
         highlight = None if isinstance(part, Table) else False

@@ -41,16 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """List, show or fetch, as asked.
-
-    Raises:
-        UserError: a name that does not exist, or files that are nowhere to be had.
-    """
+    """List, show or fetch; UserError for a wrong name, or files that no place has."""
     chosen = [entry(name) for name in options.names]
     if options.fetch and not chosen:
-        raise UserError(
-            "--fetch", "the names of datasets", "none", "list them with: python -m apps.datasets"
-        )
+        fix = "list them with: python -m apps.datasets"
+        raise UserError("--fetch", "the names of datasets", "none", fix)
     for dataset in chosen:
         if options.fetch:
             fetch(dataset, options.mirror, options.into)
@@ -79,10 +74,11 @@ def show(dataset: Entry, mirror: str | None) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
+    channels = {1: "grey", 3: "RGB", None: "grey or RGB"}[dataset.channels]
     rows = [
         ("data.name", dataset.name),
         ("title", dataset.title),
-        ("images", f"{_count(dataset.images)}, {_size(dataset)}, {_channels(dataset)}"),
+        ("images", f"{_count(dataset.images)}, {_size(dataset)}, {channels}"),
         ("classes", ", ".join(dataset.class_names or ()) or _classes(dataset)),
         ("own splits", ", ".join(dataset.own_splits) or "none: data.test_fraction decides"),
         ("licence", dataset.licence),
@@ -100,15 +96,11 @@ def show(dataset: Entry, mirror: str | None) -> None:
 
 
 def fetch(dataset: Entry, mirror: str | None, into: Path) -> None:
-    """Get hold of every file of a dataset, verified, below `into`.
-
-    Raises:
-        UserError: it has no files of its own, or they are nowhere to be had.
-    """
+    """Get every file of a dataset, verified, below `into`; UserError if it cannot be had."""
     if not dataset.files or dataset.reader == "csv":
         raise UserError(dataset.name, "a dataset whose files can be fetched", dataset.source)
     tried = places(dataset, None, mirror, into)
-    if into != RAW:  # what is kept here need not be downloaded for others
+    if into != RAW:  # files kept there need no download
         tried.insert(1, places(dataset, None, None, RAW)[0])
     with closing(Display()) as display:
         found = obtain(dataset, tried, into, display)
@@ -128,10 +120,6 @@ def _size(dataset: Entry) -> str:
         return "any"
     height, width = dataset.native_size
     return f"{width}x{height}"
-
-
-def _channels(dataset: Entry) -> str:
-    return {1: "grey", 3: "RGB", None: "grey or RGB"}[dataset.channels]
 
 
 def _classes(dataset: Entry) -> str:
@@ -157,7 +145,7 @@ def _on_disk(dataset: Entry, mirror: str | None) -> str:
 
 
 def _how(dataset: Entry, mirror: str | None) -> str:
-    """Nothing for what is whole on disk."""
+    """How to get it; empty where all of it is on disk."""
     if holding(dataset, places(dataset, None, mirror, RAW)).whole:
         return ""
     if dataset.reader == "folder":

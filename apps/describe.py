@@ -31,29 +31,21 @@ WIDTH = 118  # columns where there is no terminal
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer, in the order in which an image passes it.
+    """One layer of a network."""
 
-    Attributes:
-        name: dotted, as in the weights file.
-        kind: its class, with kernel and stride where it has some.
-        shape: of its output for one image, without the batch.
-        parameters: how many numbers it learns.
-        multiply_adds: of one image; norms, activations and resizing count for nothing.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
+    name: str  # dotted, as in the weights file
+    kind: str  # its class, with kernel and stride of a convolution
+    shape: tuple[int, ...]  # of its output, without the batch
     parameters: int
-    multiply_adds: int
+    multiply_adds: int  # of one image; norms, activations and resizing count as 0
 
 
 def layers(
     network: VAE | PatchDiscriminator, image_channels: int, image_size: int
 ) -> list[LayerCost]:
-    """Every layer of encoder and decoder, or of a discriminator, from one pass of an empty image.
+    """The layers of encoder and decoder, or of a discriminator, in the order an image passes them.
 
-    The pass is in evaluation mode; `network` is left in the mode it was in.
+    A black image passes in evaluation mode; then `network` is in the mode that it was in.
     """
     weight = next(network.parameters())
     inputs = [weight.new_zeros(1, image_channels, image_size, image_size)]
@@ -80,7 +72,7 @@ def layers(
 
 
 def _leaves(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """What computes, with its dotted name; a convolution hides how its weight is parametrised."""
+    """The modules that compute, with dotted names; not those that parametrise a weight."""
     children = list(module.named_children())
     if isinstance(module, Weighted) or not (children or isinstance(module, nn.Sequential)):
         yield name, module
@@ -99,7 +91,7 @@ def _kind(module: nn.Module) -> str:
 
 
 def _multiply_adds(module: nn.Module, image: Tensor, output: Tensor) -> int:
-    """Of one image: each weight of a kernel counts once for every place it is laid on."""
+    """Of one image: each weight of a kernel counts once for every position."""
     if isinstance(module, nn.Conv2d):
         return module.weight[0].numel() * output[0].numel()
     if isinstance(module, nn.ConvTranspose2d):
@@ -122,7 +114,7 @@ def describe_all(names: Sequence[str], channels: int | None) -> None:
     """Print the variants `names` of params.yaml, or all of them.
 
     Raises:
-        UserError: a mistake in params.yaml, an unknown name, or images that nobody knows.
+        UserError: a mistake in params.yaml, an unknown name, or unknown channels or classes.
     """
     resolved = resolve_file(Path("params.yaml"))
     check_shapes(resolved)
@@ -136,13 +128,13 @@ def describe_all(names: Sequence[str], channels: int | None) -> None:
 
 
 def image_channels(data: DataConfig) -> int:
-    """As the catalogue says, or as the images were prepared; UserError where neither knows."""
+    """From the catalogue, or from the prepared images; UserError where neither knows."""
     known = entry(data.name).channels
     return known or prepared(data, "channels", "; or say --channels 1 or --channels 3").channels
 
 
 def label_classes(data: DataConfig) -> int:
-    """For a conditional variant, from where channels are; UserError also for fewer than two."""
+    """From the catalogue or the prepared images; UserError also for fewer than two."""
     known = class_count(data)
     if known is None:
         known = len(prepared(data, "classes").class_names or ())
@@ -164,7 +156,7 @@ def prepared(data: DataConfig, wanted: str, instead: str = "") -> Card:
 def describe(name: str, variant: VariantConfig, channels: int, size: int, classes: int) -> None:
     """Print the layers of one variant's networks, with what they cost."""
     title = f"{name}: {size}x{size}x{channels}, {variant.model.latent_dim} latent dimensions"
-    title = f"{title}, {classes} classes" if classes else title
+    title += f", {classes} classes" if classes else ""
     vae = VAE(variant.model, channels, size, classes)
     show(title, layers(vae, channels, size), "encoder", "decoder")
     if variant.loss.weights.adversarial > 0:
@@ -174,7 +166,7 @@ def describe(name: str, variant: VariantConfig, channels: int, size: int, classe
 
 
 def show(title: str, found: list[LayerCost], *parts: str) -> None:
-    """Print layers and their sums, of those whose name begins with each of `parts` and of all."""
+    """Print layers, and sums over those whose name begins with each of `parts` and over all."""
     table = command.table("layer", "kind", ">output", ">parameters", ">multiply-adds", title=title)
     for layer in found:
         table.add_row(

@@ -31,11 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(names: Sequence[str]) -> None:
-    """Describe the studies `names`, or list all.
-
-    Raises:
-        UserError: a name that does not exist, or a file that is no YAML.
-    """
+    """Describe the studies `names`, or list all; UserError for a wrong name or a broken file."""
     studies = Studies(Path(STUDIES))
     if not studies:
         raise UserError(

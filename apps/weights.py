@@ -43,11 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """List or fetch, as asked.
-
-    Raises:
-        UserError: a name that does not exist, or a file that is nowhere to be had.
-    """
+    """List or fetch; UserError for a wrong name, or a file that no place has."""
     command.check(options.names, PRETRAINED, "weights", "the name of a file")
     for name in options.names:
         path = fetch(PRETRAINED[name], options.mirror, options.into or cache())
@@ -69,21 +65,22 @@ def list_all() -> None:
 
 
 def fetch(weights: Pretrained, mirror: str | None, into: Path) -> Path:
-    """Get hold of one file, verified, unless it is there; returns its path in `into`.
+    """The path in `into` of one file, verified, which is fetched unless it is there.
 
     Args:
         mirror: folder or http(s) address tried before the public one, and its folder `weights`.
 
     Raises:
-        UserError: the mirror does not exist, or the file is nowhere to be had.
+        UserError: the mirror does not exist, or no place has the file.
     """
     into = expanded(str(into)).absolute()
     file = File(weights.file, f"sha256:{weights.digest}", None)
     entry = Entry(into.name, weights.title, "", "", "folder", weights.address, files=(file,))
-    tried = [Place("there already", str(into), (str(into),)), *_mirrors(mirror)]
+    folders = {"there already": str(into)}
     if into != cache():
-        tried.insert(1, Place("torch's cache", str(cache()), (str(cache()),)))
-    tried.append(Place("public", weights.base, (weights.base,)))
+        folders["torch's cache"] = str(cache())
+    tried = [Place(name, folder, (folder,)) for name, folder in folders.items()]
+    tried += [*_mirrors(mirror), Place("public", weights.base, (weights.base,))]
     try:
         with closing(Display()) as display:
             found = obtain(entry, tried, into.parent, display)[file.name]
@@ -101,14 +98,12 @@ def fetch(weights: Pretrained, mirror: str | None, into: Path) -> Path:
 
 
 def _mirrors(mirror: str | None) -> list[Place]:
-    """The mirror of the command line, which has to exist, then that of the environment."""
+    """The mirror of the command line, which must exist, then that of the environment."""
     if mirror is not None and not is_address(mirror) and not expanded(mirror).is_dir():
         raise UserError("--mirror", "an existing folder or an http(s) address", mirror)
     places = []
-    for said_by, base in (
-        ("--mirror", mirror),
-        (f"${MIRROR_VARIABLE}", os.environ.get(MIRROR_VARIABLE)),
-    ):
+    given = {"--mirror": mirror, f"${MIRROR_VARIABLE}": os.environ.get(MIRROR_VARIABLE)}
+    for said_by, base in given.items():
         if base:
             base = base.rstrip("/") if is_address(base) else str(expanded(base))
             places.append(Place(said_by, base, (f"{base}/weights", base)))

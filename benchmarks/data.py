@@ -3,9 +3,9 @@
     python -m benchmarks.data            about five minutes; writes benchmarks/data.md
     python -m benchmarks.data --quick    a tenth of the images, prints only
 
-Photographs are made on the spot: soft random colours with noise on them, JPEG of Pillow's default
+Photographs are synthetic: soft random colours with noise on them, JPEG of Pillow's default
 quality, 3.6 KB in the mean (4317 real flowers of this size: 2.8 KB). Each pair of rates is measured
-alternately in one process, so that both see the same machine.
+alternately in one process, so that both run under the same load.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +64,7 @@ def photographs(folder: Path, number: int, side: int = SIDE) -> Path:
 
 
 def packed(folder: Path, into: Path) -> int:
-    """Everything that the stage `prepare` does; returns how many images it packed."""
+    """All of the stage `prepare`; returns how many images it packed."""
     config = DataConfig(
         name="folder", path=str(folder), mirror=None, image_size=SIZE, fit="crop", subset=None,
         classes=None, validation_fraction=0.1, test_fraction=0.2, strict=True, seed=0,
@@ -76,11 +76,7 @@ def packed(folder: Path, into: Path) -> int:
 
 
 def loop(folder: Path, keep: bool) -> int:
-    """What one writes first: decode and resize, image by image, on one core.
-
-    Args:
-        keep: the pixels in one array: the least that preparing has to deliver.
-    """
+    """A simple loop: decode and resize, image by image, on one core; `keep` the pixels or not."""
     images = ImageFolder(folder, transform=Resize((SIZE, SIZE)))
     array = np.empty((len(images) if keep else 1, SIZE, SIZE, 3), dtype=np.uint8)
     for index, (image, _) in enumerate(images):
@@ -90,7 +86,7 @@ def loop(folder: Path, keep: bool) -> int:
 
 
 def feeding(folder: Path, prepared: Path, repeats: int) -> dict[str, float]:
-    """Images a second of a DataLoader with workers and of batches from the packed array."""
+    """Images a second from a DataLoader with workers, and from the packed array."""
     dataset = ImageFolder(folder, transform=Compose([Resize((SIZE, SIZE)), ToTensor()]))
     loader = DataLoader(
         dataset, BATCH, shuffle=True, num_workers=WORKERS, drop_last=True, persistent_workers=True
@@ -102,17 +98,15 @@ def feeding(folder: Path, prepared: Path, repeats: int) -> dict[str, float]:
         return sum(len(images) for images, _ in loader)
 
     def from_feed() -> int:
-        batches = (
-            batch for _ in range(PASSES) for batch in feed.shuffled(BATCH, 0, epoch=next(epochs))
-        )
-        return sum(len(batch.images) for batch in batches)
+        passes = (feed.shuffled(BATCH, 0, epoch) for epoch in islice(epochs, PASSES))
+        return sum(len(batch.images) for batches in passes for batch in batches)
 
     from_loader()  # starts the workers
     return rates({"torchvision": from_loader, "sharpvae": from_feed}, repeats)
 
 
 def peak(folder: Path) -> int:
-    """Peak resident memory, in MiB, of this process once it has prepared what lies there."""
+    """Peak resident memory, in MiB, of this process after preparing the images of `folder`."""
     packed(folder, folder.with_name("peak_out"))
     return memory("VmHWM")
 
@@ -124,29 +118,31 @@ def page(options: argparse.Namespace) -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
         folder, prepared = photographs(top / "photographs", number), top / "prepared"
-        made = rates(
-            {
-                "torchvision": lambda: loop(folder, keep=False),
-                "torchvision, kept": lambda: loop(folder, keep=True),
-                "sharpvae": lambda: packed(folder, prepared),
-            },
-            repeats,
-        )
-        fed = feeding(folder, prepared, repeats)
-        few, most = (
-            apart(peak, photographs(top / str(images), images, SIZE)) for images in (1_000, many)
-        )
+        preparing = {
+            "torchvision": lambda: loop(folder, keep=False),
+            "torchvision, kept": lambda: loop(folder, keep=True),
+            "sharpvae": lambda: packed(folder, prepared),
+        }
+        made, fed = rates(preparing, repeats), feeding(folder, prepared, repeats)
+        folders = (photographs(top / str(images), images, SIZE) for images in (1_000, many))
+        few, most = (apart(peak, images) for images in folders)
     task = f"Prepare {number:,} JPEGs of {SIDE}x{SIDE} to {SIZE}x{SIZE}"
+    feed = f"Feed shuffled float batches of {BATCH} at {SIZE}x{SIZE}x3 to the CPU"
     plain = "loop over ImageFolder + Resize, one core"
-    rows = []
-    for what, other, found, name in (
-        (task, f"{plain}, images thrown away", made, "torchvision"),
-        (task, f"{plain}, pixels kept in an array", made, "torchvision, kept"),
-        (f"Feed shuffled float batches of {BATCH} at {SIZE}x{SIZE}x3 to the CPU",
-         f"DataLoader over ImageFolder + Resize + ToTensor, {WORKERS} workers", fed, "torchvision"),
-    ):  # fmt: skip
-        ours, theirs = found["sharpvae"], found[name]
-        rows.append((what, other, f"{theirs:,.0f}", f"{ours:,.0f}", f"{ours / theirs:.1f}"))
+    loader = f"DataLoader over ImageFolder + Resize + ToTensor, {WORKERS} workers"
+    rows = [
+        (what, other, f"{theirs:,.0f}", f"{ours:,.0f}", f"{ours / theirs:.1f}")
+        for what, other, theirs, ours in (
+            (task, f"{plain}, images thrown away", made["torchvision"], made["sharpvae"]),
+            (
+                task,
+                f"{plain}, pixels kept in an array",
+                made["torchvision, kept"],
+                made["sharpvae"],
+            ),
+            (feed, loader, fed["torchvision"], fed["sharpvae"]),
+        )
+    ]
     return [
         "# Preparing and feeding images", "",
         "Made by `python -m benchmarks.data`; medians of alternating runs in one process.",

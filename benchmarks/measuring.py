@@ -1,4 +1,4 @@
-"""What all benchmarks share: processes of their own, the machine, memory, tables."""
+"""What all benchmarks share: processes, the machine, memory, tables, the command line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from sharpvae.datasets.decode import cores
 
 SPAWN = get_context("spawn")  # a fresh interpreter, with memory, threads and settings of its own
 T = TypeVar("T")
-_SIDES = (512, 1024, 2048)  # of the square matrices whose product shows how fast a machine is
 
 
 def apart(work: Callable[..., T], *inputs: Any) -> T:
@@ -34,14 +33,14 @@ def apart(work: Callable[..., T], *inputs: Any) -> T:
 
 
 def matrix_rate(device: str) -> float:
-    """The most multiply-adds a second seen in a product of float32 matrices, for about a second."""
+    """The most multiply-adds a second in products of square float32 matrices, in one second."""
     from torch.utils.benchmark import Timer  # takes a second to import
 
-    best = 0.0
-    for side in _SIDES:
+    best, sides = 0.0, (512, 1024, 2048)
+    for side in sides:
         factors = dict(zip("ab", torch.rand(2, side, side, device=device), strict=True))
         timer = Timer("a @ b", globals=factors, num_threads=torch.get_num_threads())
-        least = min(timer.blocked_autorange(min_run_time=1 / len(_SIDES)).times)
+        least = min(timer.blocked_autorange(min_run_time=1 / len(sides)).times)
         best = max(best, side**3 / least)
     return best
 
@@ -49,10 +48,8 @@ def matrix_rate(device: str) -> float:
 def memory(entry: str) -> int:
     """MiB of this process: `VmHWM`, its peak resident memory, or `RssAnon`, what no file backs.
 
-    Not getrusage's maximum: that still has the parent's memory from before the exec.
-
-    Raises:
-        UserError: only Linux tells it.
+    Not getrusage's maximum, which includes the parent's memory from before the exec. UserError
+    but on Linux.
     """
     status = Path("/proc/self/status")
     if not status.exists():
@@ -61,7 +58,7 @@ def memory(entry: str) -> int:
 
 
 def machine(device: torch.device | None = None) -> str:
-    """What the numbers are measured on, and how many processes want a core at the start."""
+    """The line on hardware, versions, and the load at the start."""
     cpus = Path("/proc/cpuinfo")
     models = re.findall(r"model name\s*: (.*)", cpus.read_text()) if cpus.exists() else []
     name = models[0] if models else platform.processor()
@@ -73,13 +70,13 @@ def machine(device: torch.device | None = None) -> str:
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """The lines of a Markdown table, with an empty one behind."""
+    """The lines of a Markdown table, then an empty one."""
     lines = [head, ["---"] * len(head), *rows]
     return [*(f"| {' | '.join(map(str, line))} |" for line in lines), ""]
 
 
 def spread(values: Sequence[float]) -> str:
-    """Median with the least and the most."""
+    """Median (least-most)."""
     return f"{statistics.median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
 
 
@@ -87,15 +84,12 @@ def run(
     name: str, about: str | None, page: Callable[[argparse.Namespace], Iterable[str]],
     devices: Sequence[str] = ("cpu",),
 ) -> int:  # fmt: skip
-    """Be the benchmark `name`: print its page, and keep it as <name>.md unless it was --quick.
+    """Print a benchmark's page, and write it to <name>.md unless it was --quick; the exit code.
 
     Args:
         about: the help text.
         page: from the options `quick` and `device` to the lines of the results as Markdown.
-        devices: what --device may be, the default first.
-
-    Returns:
-        The exit code.
+        devices: choices of --device, the default first.
     """
     parser = command.parser(f"benchmarks.{name}", about)
     parser.add_argument("--quick", action="store_true", help="measure less, and print only")
@@ -106,8 +100,8 @@ def run(
         try:
             text = "\n".join(page(options))
         except BrokenProcessPool:
-            told = f"python -m benchmarks.{name}", "results of every process", "the end of one"
-            raise UserError(*told, "see the message above") from None
+            where, expected = f"python -m benchmarks.{name}", "results of every process"
+            raise UserError(where, expected, "the end of one", "see the message above") from None
         print(text)
         if not options.quick:
             Path(__file__).with_name(f"{name}.md").write_text(text, encoding="utf-8")

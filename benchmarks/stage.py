@@ -5,8 +5,8 @@
 
 First it trains `original` and `improved` as configured, in a folder of their own, and times every
 call to the film, the loggers and the checkpoints; then it interrupts a training in the middle and
-times the next one up to its first update. That wants what `dvc repro` leaves behind. The rest is
-the trainer alone, on a packed split of noise on disk, mapped as the stage `train` maps it.
+times the resumed one up to its first update. That needs the outputs of `dvc repro`. The rest is the
+trainer alone, on a packed split of noise on disk, mapped as the stage `train` maps it.
 """
 
 from __future__ import annotations
@@ -54,10 +54,9 @@ def timed(spent: dict[str, float], name: str, owner: type, *methods: str) -> Non
 
 
 def train(began: float, place: Path, variant: str, stop_at: int = 0) -> dict[str, float]:
-    """Run the stage in `place`, in a process that began at that time; seconds by what they went to.
+    """Run the stage in `place`, in a process begun at `began`; seconds of each part of it.
 
-    Args:
-        stop_at: the update at which to interrupt it; 0: not at all.
+    It is interrupted at the update `stop_at`, if that is not 0.
     """
     from sharpvae.training.checkpoints import Checkpoints
     from sharpvae.training.loggers import Film, Loggers
@@ -96,9 +95,8 @@ def beside(place: Path) -> Iterator[str]:
     for variant in ("original", "improved"):
         spent = apart(train, time.monotonic(), place, variant)
         shares = [spent[part] / spent["all"] for part in PARTS]
-        rows.append(
-            [variant, f"{spent['all']:.1f} s", *(f"{s:.2%}" for s in [*shares, sum(shares)])]
-        )
+        percentages = [f"{share:.2%}" for share in (*shares, sum(shares))]
+        rows.append([variant, f"{spent['all']:.1f} s", *percentages])
     yield from markdown(["variant", "stage", *PARTS, "together"], rows)
     apart(train, time.monotonic(), place, "improved", 300)
     resumed = apart(train, time.monotonic(), place, "improved")
@@ -124,7 +122,7 @@ def noise(directory: Path, count: int) -> Path:
 
 
 def updates(directory: Path) -> Iterator[object]:
-    """Train the improved network at laptop width on what lies there, record by record."""
+    """Train the improved network at laptop width on the images there, record by record."""
     from benchmarks.training import Task, trainer
     from sharpvae.core.devices import keep_memory
     from sharpvae.images.packed import load_split
@@ -136,14 +134,14 @@ def updates(directory: Path) -> Iterator[object]:
 
 
 def start(began: float, directory: Path) -> list[float]:
-    """Seconds until torch is there, and until the first update is done, of a process begun then."""
+    """Seconds from `began`, the process's start, to the import of torch and to the first update."""
     imported = time.monotonic() - began
     next(iter(updates(directory)))
     return [imported, time.monotonic() - began]
 
 
 def peaks(directory: Path) -> list[int]:
-    """Peak memory of this process in `UPDATES` updates, MiB: what no file backs, and all."""
+    """Peak MiB of this process in `UPDATES` updates: what no file backs, and all."""
     return [max(memory("RssAnon") for _ in islice(updates(directory), UPDATES)), memory("VmHWM")]
 
 

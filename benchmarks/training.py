@@ -3,13 +3,13 @@
     python -m benchmarks.training            a quarter of an hour; writes benchmarks/training.md
     python -m benchmarks.training --quick    one network, few turns, prints only
 
-Wants pip install -e '.[bench]'. All candidates have the same network, images, batches, objective
-(squared error + KL, summed) and Adam. Each lives in a process of its own and they take turns, an
-epoch each, so that all see the same machine. Other work on the machine shows in the spread.
+Needs pip install -e '.[bench]'. All candidates have the same network, images, batches, objective
+(squared error + KL, summed) and Adam. Each has a process of its own and they take turns, an epoch
+each, so that all run under the same load. Other work on the machine shows in the spread.
 
 With a GPU (--device auto takes it) networks are eight times as wide, batches four times as large,
-and a table says how far the time of an update is above that of its kernels. That part has not been
-run: the machine of training.md has no GPU.
+and a table compares the time of an update with that of its kernels. That part has not been run: the
+machine of training.md has no GPU.
 """
 
 from __future__ import annotations
@@ -39,18 +39,16 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from apps.describe import layers
 from benchmarks.measuring import SPAWN, machine, markdown, matrix_rate, run, spread
-from sharpvae.config.experiment import VariantConfig
 from sharpvae.config.resolve import resolve_file
 from sharpvae.core.devices import keep_memory, select
 from sharpvae.core.errors import UserError
 from sharpvae.core.seeds import global_seed
 from sharpvae.images.feed import Feed
 from sharpvae.images.packed import Split
-from sharpvae.objective.config import LossConfig
+from sharpvae.objective.config import LossWeights
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.schedules import Span
 from sharpvae.objective.terms import squared_error
-from sharpvae.training.config import TrainConfig
 from sharpvae.training.loop import Step, Trainer
 from sharpvae.vae.vae import VAE, kl_per_dimension
 
@@ -91,27 +89,20 @@ class Task:
         """The images as the others want them: float32 (N, C, H, W) in [0, 1]."""
         return (torch.from_numpy(self.images()).permute(0, 3, 1, 2).float() / 255).contiguous()
 
-    def variant(self) -> VariantConfig:
-        """The network's variant of params.yaml."""
-        return resolve_file(PARAMS).experiment.variants[self.network]
-
     def vae(self) -> VAE:
         """The network on the device, in training mode."""
-        model = self.variant().model.model_copy(update={"width_scale": self.width_scale})
+        model = resolve_file(PARAMS).experiment.variants[self.network].model
         with global_seed(0, "weights"):
-            vae = VAE(model, self.channels, self.size)
-        return vae.to(self.device).train()
+            scaled = model.model_copy(update={"width_scale": self.width_scale})
+            return VAE(scaled, self.channels, self.size).to(self.device).train()
 
 
 def plain(
     task: Task, tick: Tick, channels_last: bool = False, fused: bool = False, keep: bool = False
 ) -> Epoch:
-    """The loop that one writes first, over a DataLoader of float images in memory.
+    """A simple loop over a DataLoader of float images in memory.
 
-    Args:
-        channels_last: with weights and images laid out so.
-        fused: with Adam's update in one kernel.
-        keep: in a process that keeps its memory, as the stage `train` does.
+    `fused`: Adam's update is one kernel; `keep`: the process keeps freed memory, as in `train`.
     """
     if keep:
         keep_memory()
@@ -186,7 +177,7 @@ def engine(
     task: Task, tick: Tick, precision: str = "fp32", compiled: bool = False, keep: bool = True,
     huge_pages: bool = False, flush: bool = False,
 ) -> Epoch:  # fmt: skip
-    """This project's loop, through its public interface; `flush`: denormals are taken for 0."""
+    """This project's loop, through its public interface; `flush`: denormals count as 0."""
     if huge_pages:
         os.environ["THP_MEM_ALLOC_ENABLE"] = "1"  # PyTorch reads it at its first large allocation
     if flush:
@@ -209,25 +200,24 @@ def trainer(
     task: Task, images: NDArray[np.uint8], precision: str = "fp32", compiled: bool = False
 ) -> Trainer:
     """The engine on `images`, with squared error + KL from the first update; a batch validates."""
-    device, variant = select(task.device), task.variant()
+    device, variant = select(task.device), resolve_file(PARAMS).experiment.variants[task.network]
     train = Feed(Split(images, None), device)
     validation = Feed(Split(images[: task.batch], None), device)
-    config = TrainConfig.model_validate(variant.train.model_dump() | {
+    config = variant.train.model_copy(update={
         "epochs": FOREVER, "batch_size": task.batch, "lr": LR, "optimizer": "adam",
         "weight_decay": 0.0, "scheduler": "none", "grad_clip": 0.0, "early_stop_patience": 0,
         "keep": "last", "best_by": "loss", "ema": 0.0, "flip": False, "precision": precision,
         "compile": compiled, "accumulate": 1, "devices": 1, "nodes": 1,
     })  # fmt: skip
-    loss = variant.loss.model_dump()
     at_once = {"shape": "constant", "start": 0.0, "length": 0.0, "cycle": 0.0}
-    loss |= {
+    beta = variant.loss.schedules.beta.model_copy(update=at_once)
+    loss = variant.loss.model_copy(update={
         "beta": 1.0, "reduction": "sum", "kl_reduction": "sum", "reconstruction_weight": 1.0,
-        "kl_floor": 0.0, "free_bits": 0.0, "kl_share": 0.0,
-        "weights": dict.fromkeys(loss["weights"], 0.0) | {"mse": 1.0},
-        "schedules": {name: known | at_once for name, known in loss["schedules"].items()},
-    }  # fmt: skip
+        "kl_floor": 0.0, "free_bits": 0.0, "kl_share": 0.0, "weights": LossWeights(mse=1.0),
+        "schedules": variant.loss.schedules.model_copy(update={"beta": beta}),
+    })  # fmt: skip
     vae, span = task.vae(), Span(train.count // task.batch, FOREVER)
-    objective = Objective(LossConfig.model_validate(loss), train.pixels, vae.latent_dim, span, None)
+    objective = Objective(loss, train.pixels, vae.latent_dim, span, None)
     return Trainer(vae, objective.to(device), config, train, validation, 0, "benchmark")
 
 
@@ -252,10 +242,9 @@ SETTINGS: dict[str, Candidate] = {
 
 
 def turns(candidate: Candidate, task: Task) -> Iterator[float]:
-    """Images a second, epoch by epoch.
+    """Images a second, epoch by epoch, from the end of the first update to that of the last.
 
-    From the end of the first update to that of the last: what lies between two epochs, such as
-    validation, counts for nobody.
+    So validation, and whatever else comes between two epochs, does not count.
     """
     ends: list[float] = []
     done = itertools.count()
@@ -275,7 +264,7 @@ def turns(candidate: Candidate, task: Task) -> Iterator[float]:
 
 
 def tasks(device: str, quick: bool) -> list[Task]:
-    """What is trained: laptop width on a CPU, full width on a GPU."""
+    """Networks and images to train: laptop width on a CPU, full width on a GPU."""
     width, batch = (1.0, 256) if device == "cuda" else (0.125, 64)
     return [
         Task(network, size, SHAPES[size], width, batch, 3200 // size // 2, device)
@@ -316,15 +305,15 @@ def take_turn() -> float:
 
 
 def ratio(ours: list[float], theirs: list[float]) -> str:
-    """Median over the turns of the ratio within one, in which the machine was the same."""
+    """Median over the turns of the ratio within one turn, under one load."""
     return f"{statistics.median(one / other for one, other in zip(ours, theirs, strict=True)):.2f}"
 
 
 def limit(task: Task, found: dict[str, list[float]]) -> list[str]:
-    """What the machine can do, what an update wants, and the share of it that the engine gets.
+    """What an update costs, what the machine can do, and the share of it that the engine reaches.
 
-    An update is a forward pass, the gradient of the weights and that of the inputs, but of those
-    not the images, the first layer's, of which nobody wants it.
+    An update is a forward pass, the gradient of the weights and that of each layer's inputs but
+    the images.
     """
     cost = [layer.multiply_adds for layer in layers(task.vae(), task.channels, task.size)]
     work, best = 3 * sum(cost) - next(filter(None, cost)), max(found[MATRIX])
@@ -336,7 +325,7 @@ def limit(task: Task, found: dict[str, list[float]]) -> list[str]:
 
 
 def kernel_share(task: Task, candidate: Candidate) -> float:
-    """Time of an update over the time of its kernels, on a GPU; 1: it never waits for Python."""
+    """Time of an update over that of its kernels, on a GPU; 1: it never waits for Python."""
     rates = turns(candidate, task)
     next(rates)
     wall = task.batch / next(rates)

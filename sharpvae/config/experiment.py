@@ -1,18 +1,17 @@
 """The typed schema of params.yaml: every section, every key, its type and its range.
 
-No key has a hidden default: what a run uses stands in params.yaml, in a preset, in the shared
-section or in the variant. `None` (YAML `null`) is allowed only where the type says so.
+No key has a hidden default: what a run uses is in params.yaml, presets/ or studies/. `None` (YAML
+`null`) is allowed only where the type includes it.
 """
 
 from __future__ import annotations
 
 import re
-from pathlib import PurePath
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from sharpvae.core.config import Section
+from sharpvae.core.config import Section, nested_section
 from sharpvae.datasets.config import DataConfig, Minimum, PrepareStage
 from sharpvae.objective.config import LossConfig
 from sharpvae.perception.config import ClassifierConfig, CriticStage
@@ -22,11 +21,9 @@ from sharpvae.scoring.config import EvaluateStage, MetricsConfig, ReferenceStage
 from sharpvae.training.config import LoggingConfig, TrainConfig, TrainStage
 from sharpvae.vae.config import ModelConfig
 
-DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-
 
 class VariantConfig(Section):
-    """Everything in which one variant may differ from another."""
+    """All that may differ between variants."""
 
     model: ModelConfig
     loss: LossConfig
@@ -35,7 +32,7 @@ class VariantConfig(Section):
 
 
 class Experiment(Section):
-    """params.yaml, resolved: what every stage together will do."""
+    """params.yaml, resolved: the settings of all stages."""
 
     preset: str
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -57,59 +54,31 @@ class Experiment(Section):
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
-        if not DEVICE.fullmatch(value):
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
             raise ValueError("auto, cpu, mps, cuda or cuda:<index>")
         return value
 
 
-SHARED_SECTIONS: dict[str, type[Section]] = {
-    "data": DataConfig,
-    "judge": ClassifierConfig,
-    "critic": ClassifierConfig,
-    "metrics": MetricsConfig,
-    "logging": LoggingConfig,
-}
+def _sections(parent: type[Section]) -> dict[str, type[Section]]:
+    """The keys of `parent` that are sections themselves."""
+    nested = {key: nested_section(parent, key) for key in parent.model_fields}
+    return {key: section for key, section in nested.items() if section is not None}
 
 
-VARIANT_SECTIONS: dict[str, type[Section]] = {
-    "model": ModelConfig,
-    "loss": LossConfig,
-    "train": TrainConfig,
-    "sample": SampleConfig,
-}
-
-
+SHARED_SECTIONS = _sections(Experiment)
+VARIANT_SECTIONS = _sections(VariantConfig)
 SECTIONS = SHARED_SECTIONS | VARIANT_SECTIONS
-
-
 PRESET_SECTIONS = {name: SECTIONS[name] for name in ("data", "model", "loss", "train")}
 
 
-def is_plain_name(name: object) -> bool:
-    """Whether `name` can serve as a variant: part of a path and of a DVC stage's name."""
-    return (
-        isinstance(name, str)
-        and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) is not None
-        and PurePath(name).name == name
-    )
-
-
 def stage_files(experiment: Experiment) -> dict[str, Section]:
-    """Relative file name under configs/ -> what that stage is to do."""
-    device = experiment.device
+    """Path below configs/ -> the settings of that stage."""
+    device, metrics, dumped = experiment.device, experiment.metrics, experiment.model_dump()
     files: dict[str, Section] = {
         "prepare.json": PrepareStage(data=experiment.data, minimum=_minimum(experiment)),
         "critic.json": CriticStage(critic=experiment.critic, device=device),
-        "reference.json": ReferenceStage(
-            judge=experiment.judge, metrics=experiment.metrics, device=device
-        ),
-        "report.json": ReportStage(
-            preset=experiment.preset,
-            seeds=experiment.seeds,
-            data=experiment.data.model_dump(),
-            metrics=experiment.metrics.model_dump(),
-            variants={name: v.model_dump() for name, v in experiment.variants.items()},
-        ),
+        "reference.json": ReferenceStage(judge=experiment.judge, metrics=metrics, device=device),
+        "report.json": ReportStage(**{key: dumped[key] for key in ReportStage.model_fields}),
     }
     for name, variant in experiment.variants.items():
         files[f"{name}/train.json"] = TrainStage(
@@ -123,9 +92,7 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
         files[f"{name}/sample.json"] = SampleStage(
             variant=name, sample=variant.sample, device=device
         )
-        files[f"{name}/evaluate.json"] = EvaluateStage(
-            variant=name, metrics=experiment.metrics, device=device
-        )
+        files[f"{name}/evaluate.json"] = EvaluateStage(variant=name, metrics=metrics, device=device)
     return files
 
 

@@ -13,21 +13,13 @@ _EXPECTED = {
     "bool_type": "true or false",
     "string_type": "text",
     "list_type": "a list",
-    "dict_type": "a mapping",
-    "missing": "a value",
     "finite_number": "a finite number",
 }
-_RANGE = {
-    "greater_than": ">",
-    "greater_than_equal": ">=",
-    "less_than": "<",
-    "less_than_equal": "<=",
-}
-_LIMIT = {
-    "greater_than": "gt",
-    "greater_than_equal": "ge",
-    "less_than": "lt",
-    "less_than_equal": "le",
+_RANGES = {  # type of the finding -> sign, key of the limit in its context
+    "greater_than": (">", "gt"),
+    "greater_than_equal": (">=", "ge"),
+    "less_than": ("<", "lt"),
+    "less_than_equal": ("<=", "le"),
 }
 
 
@@ -41,25 +33,21 @@ def describe(finding: Any, sources: dict[str, str]) -> UserError:
     dotted, index = _known_prefix(finding["loc"], sources)
     where = sources.get(dotted, dotted) + index
     if finding["input"] is None:
-        return UserError(
-            where,
-            "a value",
-            "null in the variant, in the shared section and in the preset",
-            f"set {dotted} or the shared key of the same name",
-        )
+        found = "null in the variant, in the shared section and in the preset"
+        fix = f"set {dotted} or the shared key of the same name"
+        return UserError(where, "a value", found, fix)
     found = f"{finding['input']!r} ({type(finding['input']).__name__})"
-    if finding["type"] in ("value_error", "dict_type") and isinstance(finding["input"], dict):
+    if isinstance(finding["input"], dict) and finding["type"] == "value_error":  # of a section
         plain = {k: v for k, v in finding["input"].items() if not isinstance(v, dict)}
         found = ", ".join(f"{key} {value}" for key, value in plain.items()) or "none"
-        where = _section_source(dotted, sources)
-    return UserError(where, _expected(finding), found, _fix(finding))
-
-
-def _section_source(dotted: str, sources: dict[str, str]) -> str:
-    """Where all keys of a section stand, if they stand together; else its resolved name."""
-    keys = [source for key, source in sources.items() if key.startswith(f"{dotted}.")]
-    places = {source.rpartition(".")[0] for source in keys}
-    return places.pop() if len(places) == 1 else dotted
+        keys = [source for key, source in sources.items() if key.startswith(f"{dotted}.")]
+        places = {source.rpartition(".")[0] for source in keys}
+        where = places.pop() if len(places) == 1 else dotted
+    fix = ""
+    if finding["type"] == "literal_error":
+        valid = re.findall(r"'([^']*)'", finding["ctx"]["expected"])
+        fix = nearest(str(finding["input"]), valid) if valid else ""
+    return UserError(where, _expected(finding), found, fix)
 
 
 def _known_prefix(location: tuple[Any, ...], sources: dict[str, str]) -> tuple[str, str]:
@@ -77,8 +65,9 @@ def _known_prefix(location: tuple[Any, ...], sources: dict[str, str]) -> tuple[s
 
 def _expected(finding: Any) -> str:
     kind, context = finding["type"], finding.get("ctx", {})
-    if kind in _RANGE:
-        return f"a number {_RANGE[kind]} {context[_LIMIT[kind]]:g}"
+    if kind in _RANGES:
+        sign, limit = _RANGES[kind]
+        return f"a number {sign} {context[limit]:g}"
     if kind == "literal_error":
         return f"one of {context['expected']}"
     if kind == "too_short":
@@ -86,10 +75,3 @@ def _expected(finding: Any) -> str:
     if kind == "value_error":
         return str(context["error"])
     return _EXPECTED.get(kind, finding["msg"])
-
-
-def _fix(finding: Any) -> str:
-    if finding["type"] == "literal_error":
-        valid = re.findall(r"'([^']*)'", finding["ctx"]["expected"])
-        return nearest(str(finding["input"]), valid) if valid else ""
-    return ""

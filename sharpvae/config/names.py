@@ -1,31 +1,32 @@
-"""Reading params.yaml as DVC reads it: YAML 1.2 numbers, and no key twice."""
+"""params.yaml read as DVC reads it, and each name in it checked against the schema."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from sharpvae.config.experiment import (
-    PRESET_SECTIONS,
-    SECTIONS,
-    SHARED_SECTIONS,
-    VARIANT_SECTIONS,
-    is_plain_name,
-)
+from sharpvae.config.experiment import PRESET_SECTIONS, SECTIONS, SHARED_SECTIONS, VARIANT_SECTIONS
 from sharpvae.core.config import Section, nested_section
 from sharpvae.core.errors import UserError, nearest
 
 STUDIES = "studies"  # the folder with one file a study, beside params.yaml
 PRESETS = "presets"  # the folder with one file for each of the following, beside params.yaml
 LAYERS = ("defaults", "presets", "section_presets")
+SINGLE = ("preset", "seeds", "device")
+TOP_LEVEL = (*SINGLE, *SECTIONS, "variants", *LAYERS)
+STUDY_TEXT = ("title", "about", "claims")
+_BROUGHT = [  # what a section preset may set in a section that all variants share
+    f"{name}.{key}" for name, section in SHARED_SECTIONS.items() for key in section.model_fields
+]
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    """Read `path` as one YAML mapping, with the parser that DVC reads params.yaml with.
+    """One YAML mapping, read by the parser that DVC uses for params.yaml.
 
     Raises:
         UserError: the file is missing, is not YAML, repeats a key, or is not a mapping.
@@ -33,51 +34,39 @@ def read_params(path: Path) -> dict[str, Any]:
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(
-            str(path),
-            "a file of settings",
-            "no such file",
-            f"run from the top of the repository, or restore it: git checkout {path.name}",
-        ) from None
+        fix = f"run from the top of the repository, or restore it: git checkout {path.name}"
+        raise UserError(str(path), "a file of settings", "no such file", fix) from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(
-            str(path), "valid YAML", " ".join(str(error).split()), "mend that line"
-        ) from None
+        found = " ".join(str(error).split())
+        raise UserError(str(path), "valid YAML", found, "mend that line") from None
     if not isinstance(content, dict):
         raise UserError(str(path), "a mapping of sections", type(content).__name__)
     return content
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """params.yaml at `path`, and beside its sections the layers that lie in presets/.
+    """params.yaml at `path`, and beside its sections the layers of presets/.
 
     Raises:
         UserError: as `read_params`; or params.yaml holds a layer itself.
     """
     params = read_params(path)
-    folder = path.parent / PRESETS
     for name in LAYERS:
         if name in params:
-            where = f"{PRESETS}/{name}.yaml"
-            raise UserError(
-                name, "sections and variants", f"a layer in {path}", f"move it to {where}"
-            )
+            fix = f"move it to {PRESETS}/{name}.yaml"
+            raise UserError(name, "sections and variants", f"a layer in {path}", fix)
+    folder = path.parent / PRESETS
     return params | {name: read_params(folder / f"{name}.yaml") for name in LAYERS}
 
 
 class Studies(Mapping[str, dict[str, Any]]):
-    """The studies of a folder by name, each read when it is asked for.
-
-    Raises:
-        UserError: on reading a file that is no YAML mapping.
-        KeyError: there is no study of that name.
-    """
+    """The studies of a folder by name, each read on access; UserError where it is broken."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __getitem__(self, name: str) -> dict[str, Any]:
-        if name not in set(self):
+        if name not in list(self):
             raise KeyError(name)
         return read_params(self.folder / f"{name}.yaml")
 
@@ -89,192 +78,158 @@ class Studies(Mapping[str, dict[str, Any]]):
 
 
 def place(name: str) -> str:
-    """How messages call the file of a study."""
+    """The file of a study, as messages name it."""
     return f"{STUDIES}/{name}.yaml"
+
+
+def chosen(where: str, name: Any, valid: Mapping[str, Any], expected: str) -> Any:
+    """valid[name]; UserError where it has no such name, which the dotted key `where` gives."""
+    if not isinstance(name, str) or name not in valid:
+        raise UserError(where, expected, repr(name), nearest(str(name), valid))
+    return valid[name]
 
 
 def named_studies(
     params: Mapping[str, Any], studies: Mapping[str, dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """Variant -> the study it names, for the variants that name one.
-
-    Raises:
-        UserError: a variant names a study that does not exist.
-    """
-    found = {}
-    for variant, sections in (params.get("variants") or {}).items():
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Variant -> file and content of the study it names; UserError where there is none such."""
+    variants, expected = params.get("variants"), f"the name of a file in {STUDIES}/"
+    named = {}
+    for variant, sections in variants.items() if isinstance(variants, dict) else ():
         name = sections.get("study") if isinstance(sections, dict) else None
-        if name is None:
-            continue
-        if not isinstance(name, str) or name not in studies:
-            raise UserError(
-                f"variants.{variant}.study",
-                f"the name of a file in {STUDIES}/",
-                repr(name),
-                nearest(str(name), studies),
-            )
-        found[variant] = studies[name]
-    return found
-
-
-SINGLE = ("preset", "seeds", "device")
-TOP_LEVEL = (*SINGLE, *SECTIONS, "variants", *LAYERS)
-STUDY_TEXT = ("title", "about", "claims")
-_BROUGHT = [  # what a section preset may bring along for a section that all variants share
-    f"{name}.{key}" for name, section in SHARED_SECTIONS.items() for key in section.model_fields
-]
+        if name is not None:
+            content = chosen(f"variants.{variant}.study", name, studies, expected)
+            named[variant] = place(name), content
+    return named
 
 
 def unknown_keys(
-    params: Mapping[str, Any], studies: Mapping[str, Mapping[str, Any]]
+    params: Mapping[str, Any], studies: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> list[UserError]:
-    """A finding for each name that the schema does not know.
-
-    Args:
-        params: params.yaml.
-        studies: variant -> the content of the study that it names.
-    """
-    errors = _wrong_names("", params, TOP_LEVEL)
-    errors += _sections("", params, SECTIONS)
-    errors += _defaults(params.get("defaults"))
-    errors += _variants("variants", params.get("variants"), ["study"])
-    errors += _presets(params.get("presets"))
-    errors += _section_presets(params.get("section_presets"))
-    for variant, study in studies.items():
-        known = params.get("presets")
-        file = place(params["variants"][variant]["study"])
-        errors += _study(file, study, known if isinstance(known, dict) else {})
-    return errors
-
-
-def _defaults(defaults: Any) -> list[UserError]:
-    """Sections and nothing else: what stands lowest names no preset, and no single variant."""
-    if defaults is not None and not isinstance(defaults, dict):
-        return [UserError("defaults", "a mapping of sections", _shown(defaults))]
-    errors = _wrong_names("defaults.", defaults or {}, SECTIONS)
+    """A finding for each name in `params`, and in `studies` (file, content), not in the schema."""
+    check = _Names()
+    check.names("", params, TOP_LEVEL)
+    check.sections("", params, SECTIONS)
+    defaults = check.mapping("defaults", params.get("defaults"), "a mapping of sections")
+    check.names("defaults.", defaults, SECTIONS)  # neither presets nor variants
     for name, schema in SECTIONS.items():
-        errors += _section(f"defaults.{name}", (defaults or {}).get(name), schema)
-    return errors
+        check.section(f"defaults.{name}", defaults.get(name), schema)
+    check.variants("variants", params.get("variants"), ["study"])
+    presets = check.presets(params.get("presets"))
+    check.section_presets(params.get("section_presets"))
+    for file, study in studies:
+        check.study(file, study, presets)
+    return check.errors
 
 
-def _presets(presets: Any) -> list[UserError]:
-    if not isinstance(presets, dict):
-        return [UserError("presets", "a mapping of presets", _shown(presets))]
-    return [
-        error for name, preset in presets.items() for error in _layer(f"presets.{name}", preset)
-    ]
+class _Names:
+    """Collects what is wrong with names: `errors`."""
 
+    def __init__(self) -> None:
+        self.errors: list[UserError] = []
 
-def _layer(path: str, layer: Any) -> list[UserError]:
-    """Sections, and a word on single variants."""
-    if layer is not None and not isinstance(layer, dict):
-        return [UserError(path, "a mapping of sections", _shown(layer))]
-    errors = _wrong_names(f"{path}.", layer or {}, [*SECTIONS, "variants"])
-    errors += _sections(f"{path}.", layer or {}, SECTIONS)
-    return errors + _variants(f"{path}.variants", (layer or {}).get("variants") or {})
+    def add(self, where: str, expected: str, found: str, fix: str = "") -> None:
+        """Add a finding."""
+        self.errors.append(UserError(where, expected, found, fix))
 
+    def mapping(
+        self, path: str, values: Any, expected: str, required: bool = False
+    ) -> dict[str, Any]:
+        """`values`, or an empty mapping where they are null or wrong."""
+        if isinstance(values, dict):
+            return values
+        if required or values is not None:
+            self.add(path, expected, _shown(values))
+        return {}
 
-def _section_presets(presets: Any) -> list[UserError]:
-    path = "section_presets"
-    if not isinstance(presets, dict):
-        return [UserError(path, f"a mapping of {', '.join(PRESET_SECTIONS)}", _shown(presets))]
-    errors = _wrong_names(f"{path}.", presets, PRESET_SECTIONS)
-    for section, schema in PRESET_SECTIONS.items():
-        named = presets.get(section) or {}
-        if not isinstance(named, dict):
-            errors.append(UserError(f"{path}.{section}", "a mapping of presets", _shown(named)))
-            continue
-        for name, values in named.items():
-            errors += _section(f"{path}.{section}.{name}", values, schema, _BROUGHT)
-    return errors
+    def names(self, prefix: str, values: Mapping[str, Any], valid: Iterable[str]) -> None:
+        """Each of the keys of `values` is `valid`."""
+        names = list(valid)
+        expected = f"a key of {prefix.rstrip('.: ')}" if prefix else "a section of params.yaml"
+        for key in values:
+            if key not in names:
+                found = f"unknown key '{key}'"
+                self.add(f"{prefix}{key}", expected, found, nearest(str(key), names))
 
+    def section(
+        self, path: str, values: Any, schema: type[Section], extra: Iterable[str] = ()
+    ) -> None:
+        """The keys of a section and of those within it."""
+        section = self.mapping(path, values, "a section of keys")
+        self.names(f"{path}.", section, [*schema.model_fields, *extra])
+        for key in schema.model_fields:
+            nested = nested_section(schema, key)
+            if nested is not None:
+                self.section(f"{path}.{key}", section.get(key), nested)
 
-def _study(path: str, study: Mapping[str, Any], presets: Mapping[str, Any]) -> list[UserError]:
-    errors = _wrong_names(f"{path}: ", study, [*STUDY_TEXT, *VARIANT_SECTIONS, "presets"])
-    errors += _sections(f"{path}: ", study, VARIANT_SECTIONS)
-    for key in STUDY_TEXT:
-        kind = list if key == "claims" else str
-        if not isinstance(study.get(key), kind):
-            expected = "a list of sentences" if kind is list else "text"
-            errors.append(UserError(f"{path}: {key}", expected, _shown(study.get(key))))
-    own = study.get("presets") or {}
-    if not isinstance(own, dict):
-        return [*errors, UserError(f"{path}: presets", "a mapping of presets", _shown(own))]
-    errors += _wrong_names(f"{path}: presets.", own, presets)
-    for name, sections in own.items():
-        if not isinstance(sections, dict):
-            expected, found = "a mapping of sections", _shown(sections)
-            errors.append(UserError(f"{path}: presets.{name}", expected, found))
-            continue
-        errors += _wrong_names(f"{path}: presets.{name}.", sections, VARIANT_SECTIONS)
-        errors += _sections(f"{path}: presets.{name}.", sections, VARIANT_SECTIONS)
-    return errors
+    def sections(
+        self, prefix: str, layer: Mapping[str, Any], schemas: Mapping[str, type[Section]]
+    ) -> None:
+        """The sections of a layer, some of which may name a section preset."""
+        for name, schema in schemas.items():
+            extra = ["preset"] if name in PRESET_SECTIONS else []
+            self.section(f"{prefix}{name}", layer.get(name), schema, extra)
 
+    def variants(self, path: str, variants: Any, extra: Iterable[str] = ()) -> None:
+        """Variants, of which each may have the keys `extra`."""
+        if not isinstance(variants, dict) or not variants:
+            example = "a mapping with at least one variant, such as {original: {}}"
+            self.add(path, example, _shown(variants))
+            return
+        for name, given in variants.items():
+            # It is part of a path, and of the name of a DVC stage.
+            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+                expected = "a name of letters, digits, '-' and '_'"
+                self.add(f"{path}.{name}", expected, repr(name), "rename the variant")
+            prefix = f"{path}.{name}."
+            variant = self.mapping(prefix[:-1], given, "a mapping of sections")
+            self.sections(prefix, variant, VARIANT_SECTIONS)
+            shared = [key for key in variant if key in TOP_LEVEL and key not in VARIANT_SECTIONS]
+            for key in shared:
+                expected = f"one of {', '.join(VARIANT_SECTIONS)}"
+                found = f"'{key}', which all share, or their scores could not be compared"
+                fix = f"set it at the top level: {key}"
+                self.add(f"{prefix}{key}", expected, found, fix)
+            self.names(prefix, variant, [*VARIANT_SECTIONS, *extra, *shared])
 
-def _variants(path: str, variants: Any, extra: Sequence[str] = ()) -> list[UserError]:
-    if not isinstance(variants, dict) or (path == "variants" and not variants):
-        example = "a mapping with at least one variant, such as {original: {}}"
-        return [UserError(path, example, _shown(variants))]
-    errors = []
-    for name, sections in variants.items():
-        if not is_plain_name(name):
-            expected = "a name of letters, digits, '-' and '_'"
-            errors.append(UserError(f"{path}.{name}", expected, repr(name), "rename the variant"))
-        if sections is not None and not isinstance(sections, dict):
-            errors.append(UserError(f"{path}.{name}", "a mapping of sections", _shown(sections)))
-            continue
-        errors += _variant(f"{path}.{name}", sections or {}, extra)
-    return errors
+    def presets(self, values: Any) -> dict[str, Any]:
+        """Presets of sections and of single variants; returns them."""
+        presets = self.mapping("presets", values, "a mapping of presets", required=True)
+        for name, given in presets.items():
+            path = f"presets.{name}"
+            preset = self.mapping(path, given, "a mapping of sections")
+            self.names(f"{path}.", preset, [*SECTIONS, "variants"])
+            self.sections(f"{path}.", preset, SECTIONS)
+            if preset.get("variants"):
+                self.variants(f"{path}.variants", preset["variants"])
+        return presets
 
+    def section_presets(self, values: Any) -> None:
+        """Presets of one section, which may set shared keys besides."""
+        path, expected = "section_presets", f"a mapping of {', '.join(PRESET_SECTIONS)}"
+        presets = self.mapping(path, values, expected, required=True)
+        self.names(f"{path}.", presets, PRESET_SECTIONS)
+        for section, schema in PRESET_SECTIONS.items():
+            given = presets.get(section) or {}
+            named = self.mapping(f"{path}.{section}", given, "a mapping of presets")
+            for name, preset in named.items():
+                self.section(f"{path}.{section}.{name}", preset, schema, _BROUGHT)
 
-def _variant(path: str, sections: Mapping[str, Any], extra: Sequence[str]) -> list[UserError]:
-    errors = _sections(f"{path}.", sections, VARIANT_SECTIONS)
-    shared = [key for key in sections if key in TOP_LEVEL and key not in VARIANT_SECTIONS]
-    for key in shared:
-        errors.append(
-            UserError(
-                f"{path}.{key}",
-                f"one of {', '.join(VARIANT_SECTIONS)}",
-                f"'{key}', which all share, or their scores could not be compared",
-                f"set it at the top level: {key}",
-            )
-        )
-    return errors + _wrong_names(f"{path}.", sections, [*VARIANT_SECTIONS, *extra, *shared])
-
-
-def _sections(
-    prefix: str, layer: Mapping[str, Any], sections: Mapping[str, type[Section]]
-) -> list[UserError]:
-    errors = []
-    for name, schema in sections.items():
-        extra = ["preset"] if name in PRESET_SECTIONS else []
-        errors += _section(f"{prefix}{name}", layer.get(name), schema, extra)
-    return errors
-
-
-def _section(
-    path: str, values: Any, section: type[Section], extra: Iterable[str] = ()
-) -> list[UserError]:
-    if values is None:
-        return []
-    if not isinstance(values, dict):
-        return [UserError(path, "a section of keys", _shown(values))]
-    errors = _wrong_names(f"{path}.", values, [*section.model_fields, *extra])
-    for key in section.model_fields:
-        nested = nested_section(section, key)
-        if nested is not None:
-            errors += _section(f"{path}.{key}", values.get(key), nested)
-    return errors
-
-
-def _wrong_names(prefix: str, values: Mapping[str, Any], valid: Iterable[str]) -> list[UserError]:
-    names = list(valid)
-    where = f"a key of {prefix.rstrip('.: ')}" if prefix else "a section of params.yaml"
-    return [
-        UserError(f"{prefix}{key}", where, f"unknown key '{key}'", nearest(str(key), names))
-        for key in values
-        if key not in names
-    ]
+    def study(self, file: str, study: Mapping[str, Any], presets: Iterable[str]) -> None:
+        """A study: its text, its settings, and those under each of `presets`."""
+        self.names(f"{file}: ", study, [*STUDY_TEXT, *VARIANT_SECTIONS, "presets"])
+        self.sections(f"{file}: ", study, VARIANT_SECTIONS)
+        for key in STUDY_TEXT:
+            kind, expected = (list, "a list of sentences") if key == "claims" else (str, "text")
+            if not isinstance(study.get(key), kind):
+                self.add(f"{file}: {key}", expected, _shown(study.get(key)))
+        path = f"{file}: presets"
+        own = self.mapping(path, study.get("presets") or {}, "a mapping of presets")
+        self.names(f"{path}.", own, presets)
+        for name, given in own.items():
+            sections = self.mapping(f"{path}.{name}", given, "a mapping of sections", required=True)
+            self.names(f"{path}.{name}.", sections, VARIANT_SECTIONS)
+            self.sections(f"{path}.{name}.", sections, VARIANT_SECTIONS)
 
 
 def _shown(value: Any) -> str:

@@ -86,7 +86,7 @@ def _spectral(norm: Norm, conv: nn.Conv2d) -> nn.Module:
 
 
 def deception(kind: Kind, fake: Tensor) -> Tensor:
-    """What the decoder pays for fakes that are seen through, mean over patches.
+    """The decoder's loss on its fakes, mean over patches.
 
     `hinge`: -logit (Lim & Ye 2017). `bce`: -log sigmoid(logit), the non-saturating loss of
     Goodfellow et al. 2014.  (B, P) => (B,)
@@ -95,10 +95,10 @@ def deception(kind: Kind, fake: Tensor) -> Tensor:
 
 
 def discrimination(kind: Kind, real: Tensor, fake: Tensor) -> Tensor:
-    """What the discriminator pays for taking one for the other, mean over images and patches.
+    """The discriminator's loss, mean over images and patches.
 
     `hinge`: (max(0, 1 - real) + max(0, 1 + fake)) / 2. `bce`: the mean cross-entropy of both.
-    One that cannot tell them apart (logit 0) pays 1 or log 2.  (B, P), (B', P) => scalar
+    Where every logit is 0 it is 1 or log 2.  (B, P), (B', P) => scalar
     """
     if kind == "hinge":
         return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
@@ -106,7 +106,7 @@ def discrimination(kind: Kind, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Tensor) -> Tensor:
-    """The weight at which both losses pull equally hard at the layer that draws the pixels.
+    """The weight at which both losses have equal gradients at the layer that draws the pixels.
 
     |grad reconstruction| / (|grad adversarial| + 1e-4), at most 1e4 (Esser et al. 2021, Taming
     transformers, eq. 7).
@@ -126,7 +126,7 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Te
 
 
 class Adversary:
-    """Scores images, and learns to tell reals from fakes.
+    """Scores images, and learns to distinguish reals from fakes.
 
     Args:
         discriminator: on the device of the images.

@@ -27,7 +27,7 @@ def beta_sigma(
         latent_dim: Z; counts where the KL is averaged over dimensions.
         squared_error: SSE of an image as trained, which decides the decoder's variance under
             `weights.gaussian`; None while it is not known.
-        beta: what a controller (`kl_share`) made of it; None without one, or before it is known.
+        beta: as a controller (`kl_share`) set it; None without one, or before it is known.
 
     Returns:
         beta_sigma; None for an objective without a squared error, or before it is known.
@@ -168,7 +168,7 @@ class Objective(nn.Module):
             weight = self.weight(name, step) if name in _RECONSTRUCTION else 0
             if weight > 0:
                 total = weight * terms[name] + (0 if total is None else total)
-        if total is None:  # while the only term waits for its schedule
+        if total is None:  # before the schedule of the only term starts
             return 0 * terms["mse"]
         return total
 

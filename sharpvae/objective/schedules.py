@@ -84,8 +84,7 @@ def late_start(
 
     Args:
         epochs: of the training.
-        epoch_steps: updates an epoch; None while there is no data, and then a start that is
-            counted in updates passes.
+        epoch_steps: updates an epoch; None while that is unknown: then a start in updates passes.
     """
     if weight == 0:
         return None

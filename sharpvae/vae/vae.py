@@ -44,8 +44,8 @@ def kl_per_dimension(mean: Tensor, log_var: Tensor) -> Tensor:
 class Encoder(nn.Module):
     """Images in [0, 1] => posterior.
 
-    A conditional one is told the class (Sohn et al. 2015, Learning structured output
-    representation) by a one-hot channel a class, an MLP by a one-hot input a class.
+    A conditional one gets the class (Sohn et al. 2015, Learning structured output
+    representation) as a one-hot channel a class, an MLP as a one-hot input a class.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Encoder(nn.Module):
         """float32 (B, C, H, W) in [0, 1], int64 (B,) => Posterior of (B, Z); labels as in `VAE`"""
         inputs = images.flatten(1) if self.flat else images
         if self.classes:
-            told = one_hot(labels, self.classes)
+            classes = one_hot(labels, self.classes)
             if not self.flat:
-                told = told[:, :, None, None].expand(-1, -1, *images.shape[2:])
-            inputs = torch.cat([inputs, told], 1)
+                classes = classes[:, :, None, None].expand(-1, -1, *images.shape[2:])
+            inputs = torch.cat([inputs, classes], 1)
         features = self.body(inputs)
         log_var = self.log_var(features).clamp(self.lowest, self.highest)
         return Posterior(self.mean(features), log_var)
@@ -110,7 +110,7 @@ class VAE(nn.Module):
         config: the `model` section.
         image_channels: 1 or 3.
         image_size: height and width in pixels, a multiple of `config.stride`.
-        classes: how many the labels tell apart; counts for a conditional VAE alone.
+        classes: number of classes; only a conditional VAE uses it.
 
     Attributes:
         latent_dim: Z.
