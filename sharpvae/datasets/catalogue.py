@@ -18,13 +18,11 @@ class File:
     """One file of a dataset, as its publishers name it.
 
     Attributes:
-        name: as published. Where `unpacked` holds, a `.gz` may also lie about without that ending.
         digest: `sha256:<hex>`, `md5:<hex>`, the hex digits as far as the publishers state them; or
-            None where they state none: then the reader's own look at the contents is all the
-            proof there is.
+            None where they state none: then only the reader checks the contents.
         size: in bytes; None where unknown.
         unpacked: whether `digest` and `size` are those of what gzip holds, so that a file packed
-            anew still passes; else they are those of the file as published.
+            again still passes; else they are those of the file as published.
     """
 
     name: str
@@ -34,7 +32,7 @@ class File:
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """The names under which a copy may lie about."""
+        """The names that a copy may have: an `unpacked` one may lack the ending `.gz`."""
         short = self.name.removesuffix(".gz")
         return (self.name, short) if self.unpacked and short != self.name else (self.name,)
 
@@ -44,8 +42,8 @@ class Entry:
     """One dataset.
 
     Attributes:
-        name: what `data.name` says.
-        reader: which reader of `readers.py` understands its files.
+        name: the value of `data.name`.
+        reader: how its files are laid out; see `readers.open_pool`.
         native_size: height and width in pixels; None where images differ.
         channels: 1 or 3; None where the images decide.
         class_names: in the order of the labels; None where the images decide, or without labels.
@@ -53,7 +51,7 @@ class Entry:
         images: how many in all; None where unknown.
         own_splits: the splits that its publishers set apart.
         source: where it comes from, in words.
-        files: what has to be at hand; empty where the user brings the files.
+        files: empty where the user brings the files.
         download: bytes of all files as published, about; None where unknown.
         addresses: public base addresses; `<address><file name>` is the file.
         folders: local folders where a system's package installs the files.
@@ -88,8 +86,6 @@ _LECUN = (
 )
 _TRAIN_TEST: Final = ("train", "test")
 _ALL_SPLITS: Final = ("train", "validation", "test")
-
-
 _IDX_NAMES = (
     "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
     "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
@@ -98,7 +94,7 @@ _IDX_SIZES = (47_040_016, 60_008, 7_840_016, 10_008)  # unpacked: 60 000 and 10 
 
 
 def _idx_files(*digests: str) -> tuple[File, ...]:
-    """MNIST's four files, told by the SHA-256 of what they unpack to."""
+    """MNIST's four files, with the SHA-256 of what they unpack to."""
     return tuple(
         File(name, f"sha256:{digest}", size, unpacked=True)
         for name, digest, size in zip(_IDX_NAMES, digests, _IDX_SIZES, strict=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -19,8 +17,20 @@ from sharpvae.core.errors import UserError, UserErrors, nearest
 from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.decode import UnusableImageError
-from sharpvae.datasets.files import Pool, clean, layout, open_files, sort_out
+from sharpvae.datasets.fetch import expanded
+from sharpvae.datasets.files import Pool, clean, layout, open_files
 from sharpvae.images.packed import SPLITS, Skipped, SplitName
+
+Key = TypeVar("Key", bound=Hashable)
+Indices = NDArray[np.int64]
+
+_NEEDED_BY = {
+    "train": "a batch of every network: train.batch_size, twice judge.batch_size and twice "
+    "critic.batch_size, and metrics.kid_subset_size",
+    "validation": "the validation loss",
+    "test": "one KID subset: metrics.kid_subset_size",
+}
+_SHOWN = 5  # skipped files that a message lists
 
 
 def class_count(data: DataConfig) -> int | None:
@@ -33,18 +43,16 @@ def class_count(data: DataConfig) -> int | None:
     dataset = entry(data.name)
     if not dataset.labelled:
         return 0
-    names = dataset.class_names
-    if dataset.reader == "folder":
-        if data.path is None:
-            return None
-        path = Path(data.path).expanduser()
+    names: Sequence[str] | None = dataset.class_names
+    if dataset.reader == "folder" and data.path is not None:
+        path = expanded(data.path)
         with closing(open_files(path)) as files:
-            names = sort_out(layout(files, path), str(path)).class_names
+            names = layout(files, path).class_names
         if names is None:
             return 0
-    return (
-        None if names is None else len(chosen_classes(names, data, f"data.name: {data.name}") or ())
-    )
+    if names is None:
+        return None
+    return len(chosen_classes(names, data, f"data.name: {data.name}") or ())
 
 
 def too_few_classes(where: str, data: DataConfig, count: int) -> UserError:
@@ -59,17 +67,8 @@ def too_few_classes(where: str, data: DataConfig, count: int) -> UserError:
     )  # fmt: skip
 
 
-_NEEDED_BY = {
-    "train": "a batch of every network: train.batch_size, twice judge.batch_size and twice "
-    "critic.batch_size, and metrics.kid_subset_size",
-    "validation": "the validation loss",
-    "test": "one KID subset: metrics.kid_subset_size",
-}
-_SHOWN = 5
-
-
 def chosen_classes(
-    class_names: tuple[str, ...] | None, config: DataConfig, place: str
+    class_names: Sequence[str] | None, config: DataConfig, place: str
 ) -> list[int] | None:
     """Labels that `data.classes` picks, ascending; all where it is null; None without labels.
 
@@ -106,7 +105,7 @@ def require_possible(config: DataConfig, minimum: Minimum) -> None:
 
 
 def require(
-    counts: Mapping[SplitName, int],
+    splits: NDArray[np.str_],
     minimum: Minimum,
     config: DataConfig,
     own_splits: frozenset[SplitName],
@@ -115,13 +114,14 @@ def require(
     """Every split holds enough images for the later stages.
 
     Args:
-        counts: images in each split.
+        splits: str [N], of each image.
         own_splits: the splits that the publishers set apart.
         lost: what became of others, if that is known.
 
     Raises:
         UserErrors: one for each split that does not, naming the keys that would change it.
     """
+    counts = {split: int((splits == split).sum()) for split in SPLITS}
     listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
     listed += f"; {lost}" if lost else ""
     errors = []
@@ -142,22 +142,22 @@ def _change(
     split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]
 ) -> tuple[str, str]:
     """The key to blame for too few images in `split`, and what would mend it."""
-    own_images = config.name in ("folder", "zip")
-    ways = {
-        "data.subset": ("raise data.subset", config.subset is not None),
-        "data.classes": ("name more data.classes", config.classes is not None),
-        f"data.{split}_fraction": (
-            f"raise data.{split}_fraction", split != "train" and split not in own_splits
-        ),
-        "data.path": ("add images to data.path", own_images),
-    }  # fmt: skip
-    keys = [key for key, (_, helps) in ways.items() if helps]
-    remedies = ", ".join(ways[key][0] for key in keys)
-    return keys[0] if keys else "data.name", remedies or "choose a larger dataset as data.name"
+    fraction = f"data.{split}_fraction"
+    ways = {}
+    if config.subset is not None:
+        ways["data.subset"] = "raise data.subset"
+    if config.classes is not None:
+        ways["data.classes"] = "name more data.classes"
+    if split != "train" and split not in own_splits:
+        ways[fraction] = f"raise {fraction}"
+    if config.name in ("folder", "zip"):
+        ways["data.path"] = "add images to data.path"
+    ways = ways or {"data.name": "choose a larger dataset as data.name"}
+    return next(iter(ways)), ", ".join(ways.values())
 
 
 def require_all_usable(place: str, skipped: Sequence[Skipped]) -> None:
-    """Raises: UserError: `data.strict` asks for no file to be passed over, and some were."""
+    """Raises: UserError: `data.strict` asks for no file to be skipped, and some were."""
     if skipped:
         raise UserError(
             place, "nothing but usable images, for data.strict is true",
@@ -166,8 +166,7 @@ def require_all_usable(place: str, skipped: Sequence[Skipped]) -> None:
         )  # fmt: skip
 
 
-def no_usable_image(folder: str, skipped: Sequence[Skipped]) -> UserError:
-    """The error for a folder all of whose files had to be skipped."""
+def _no_usable_image(folder: str, skipped: Sequence[Skipped]) -> UserError:
     return UserError(
         folder, "at least one image", f"none usable of {len(skipped)} files ({_few(skipped)})",
         "put images there, or leave it out: change data.path or data.classes",
@@ -182,7 +181,7 @@ def _few(skipped: Sequence[Skipped]) -> str:
 def identities(found: Sequence[int], content: Callable[[int], bytes]) -> list[int]:
     """[N] fingerprints => [N] the position of the first image that is equal to each.
 
-    `content` gives all there is to an image; it is asked only where fingerprints agree.
+    `content` gives the bytes of an image; it is asked only where fingerprints agree.
     """
     numbers = np.array(found, dtype=np.uint64)
     _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
@@ -194,15 +193,11 @@ def identities(found: Sequence[int], content: Callable[[int], bytes]) -> list[in
     return same
 
 
-Key = TypeVar("Key", bound=Hashable)
-Indices = NDArray[np.int64]
-
-
 def ranking(names: Sequence[str], seed: int) -> Indices:
     """A random order of `names` that depends on the set of names and the seed alone.
 
     Returns:
-        int64 [N]: indices into `names`, first taken first.
+        int64 [N]: indices into `names`, best rank first.
     """
     rank = [hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in names]
     return np.array(sorted(range(len(names)), key=rank.__getitem__), dtype=np.int64)
@@ -232,8 +227,8 @@ def apportion(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
 def quotas(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
     """Share `total` among strata in proportion to their sizes, by the method of Sainte-Lague.
 
-    Unlike the largest remainder, one more in all is never one fewer for any stratum, so that a
-    larger subset contains the smaller ones.
+    Unlike by the largest remainder, a larger total never gives a stratum fewer, so that a larger
+    subset contains the smaller ones.
 
     Raises:
         ValueError: `total` is not in 0..sum of sizes.
@@ -281,12 +276,10 @@ def assign_splits(
     classes = np.asarray(strata, dtype=np.int64)
     own = np.zeros(len(classes), dtype=np.int8) if own_split is None else own_split
     splits = np.array(SPLITS, dtype="<U10")[own]
-    if "test" not in own_splits:
-        rest = np.flatnonzero(splits == "train")
-        splits[rest[_first_of_each(classes[rest], test_fraction)]] = "test"
-    if "validation" not in own_splits:
-        rest = np.flatnonzero(splits == "train")
-        splits[rest[_first_of_each(classes[rest], validation_fraction)]] = "validation"
+    for split, fraction in (("test", test_fraction), ("validation", validation_fraction)):
+        if split not in own_splits:
+            rest = np.flatnonzero(splits == "train")
+            splits[rest[_first_of_each(classes[rest], fraction)]] = split
     return splits
 
 
@@ -303,7 +296,7 @@ def drop_straddling(splits: NDArray[np.str_], identities: Sequence[Hashable]) ->
     """Which images stay so that no two equal ones lie in different splits.
 
     Of equal images those in test stay, then those in validation; equal images within one split
-    stay, for they are part of what the data is.
+    all stay.
 
     Args:
         splits: str [N] as `assign_splits` gives.
@@ -327,22 +320,18 @@ class Plan:
     """Which images are wanted, before any is decoded.
 
     Attributes:
-        order: int64, indices into the pool, of the chosen classes, in random order.
+        order: int64 [n]: indices into the pool, of the chosen classes, in random order.
+        strata: int64 [n]: 3 times the class, plus the publishers' own split, in that order.
         quotas: stratum -> how many images of it are wanted.
         classes: int64 [N of the pool], 0..K-1 among the chosen classes; -1 for others.
         class_names: of the chosen classes, or None.
-        strata: int64 [N of the pool]: thrice the class, plus the publishers' own split.
     """
 
-    order: NDArray[np.int64]
+    order: Indices
+    strata: Indices
     quotas: dict[int, int]
-    classes: NDArray[np.int64]
+    classes: Indices
     class_names: list[str] | None
-    strata: NDArray[np.int64]
-
-    def wanted(self) -> Iterator[tuple[int, int]]:
-        """(index into the pool, its stratum) of each candidate, best first, spares included."""
-        return zip(self.order.tolist(), self.strata[self.order].tolist(), strict=True)
 
 
 def make_plan(pool: Pool, config: DataConfig, progress: Progress) -> Plan:
@@ -357,44 +346,38 @@ def make_plan(pool: Pool, config: DataConfig, progress: Progress) -> Plan:
         position = np.full(len(pool.class_names), -1, dtype=np.int64)
         position[kept] = np.arange(len(kept))
         classes = position[pool.labels]
-    strata = len(SPLITS) * classes + (0 if pool.own_split is None else pool.own_split)
     order = ranking(pool.names, config.seed)
     order = order[classes[order] >= 0]
-    values, sizes = np.unique(strata[order], return_counts=True)
+    strata = (len(SPLITS) * classes + (0 if pool.own_split is None else pool.own_split))[order]
+    values, sizes = np.unique(strata, return_counts=True)
     available = dict(zip(values.tolist(), sizes.tolist(), strict=True))
     if isinstance(config.subset, int) and config.subset > len(order):
         progress.note(f"data.subset asks for {config.subset} images; all {len(order)} are taken")
     return Plan(
-        order=order, quotas=quotas(subset_count(config.subset, len(order)), available),
-        classes=classes,
+        order=order, strata=strata, classes=classes,
+        quotas=quotas(subset_count(config.subset, len(order)), available),
         class_names=None if kept is None else [(pool.class_names or ())[label] for label in kept],
-        strata=strata,
     )  # fmt: skip
 
 
 def require_usable(plan: Plan, pool: Pool) -> None:
-    """Refuse a folder of broken files before decoding: one usable image a class will do."""
-    searched: dict[int, list[Skipped]] = {
-        _class(stratum): [] for stratum in sorted(plan.quotas) if plan.quotas[stratum]
-    }
-    missing = set(searched)
-    for index, stratum in plan.wanted():
-        if _class(stratum) in missing:
+    """Refuse a folder of broken files before decoding: one usable image a class is enough."""
+    wanted = sorted(stratum for stratum, count in plan.quotas.items() if count)
+    broken: dict[int, list[Skipped]] = {stratum // len(SPLITS): [] for stratum in wanted}
+    missing = set(broken)
+    for index, label in zip(plan.order.tolist(), plan.classes[plan.order].tolist(), strict=True):
+        if label in missing:
             try:
                 pool.image(index)
-                missing.remove(_class(stratum))
+                missing.remove(label)
             except UnusableImageError as error:
-                searched[_class(stratum)].append(Skipped(pool.names[index], str(error)))
+                broken[label].append(Skipped(pool.names[index], str(error)))
         if not missing:
             return
-    broken = [skipped for label, skipped in searched.items() if label in missing]
-    if plan.class_names is None or len(missing) == len(searched):
-        raise no_usable_image(pool.place, list(chain.from_iterable(broken)))
+    if plan.class_names is None or len(missing) == len(broken):
+        everything = [skipped for found in broken.values() for skipped in found]
+        raise _no_usable_image(pool.place, everything)
     raise UserErrors([
-        no_usable_image(f"{pool.place}/{plan.class_names[label]}", searched[label])
+        _no_usable_image(f"{pool.place}/{plan.class_names[label]}", broken[label])
         for label in sorted(missing)
     ])  # fmt: skip
-
-
-def _class(stratum: int) -> int:
-    return stratum // len(SPLITS)
