@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
@@ -36,9 +36,7 @@ _SHOWN = 5  # skipped files that a message lists
 def class_count(data: DataConfig) -> int | None:
     """Classes that `prepare` will find: 0 without labels, None where only the files can tell.
 
-    Raises:
-        UserError: `data.classes` names a class that is not there, or `data.path` is no folder or
-            archive of images.
+    UserError where `data.classes` names an unknown class, or `data.path` holds no images.
     """
     dataset = entry(data.name)
     if not dataset.labelled:
@@ -72,8 +70,7 @@ def chosen_classes(
 ) -> list[int] | None:
     """Labels that `data.classes` picks, ascending; all where it is null; None without labels.
 
-    Raises:
-        UserError: an unknown class, or classes asked of data that has none.
+    UserError for an unknown class, or for classes of data that has none.
     """
     if config.classes is None:
         return None if class_names is None else list(range(len(class_names)))
@@ -105,21 +102,11 @@ def require_possible(config: DataConfig, minimum: Minimum) -> None:
 
 
 def require(
-    splits: NDArray[np.str_],
-    minimum: Minimum,
-    config: DataConfig,
-    own_splits: frozenset[SplitName],
-    lost: str = "",
+    splits: NDArray[np.str_], minimum: Minimum, config: DataConfig, pool: Pool, lost: str = ""
 ) -> None:
-    """Every split holds enough images for the later stages.
+    """Refuse splits, str [N of the images], that hold too few images for the later stages.
 
-    Args:
-        splits: str [N], of each image.
-        own_splits: the splits that the publishers set apart.
-        lost: what became of others, if that is known.
-
-    Raises:
-        UserErrors: one for each split that does not, naming the keys that would change it.
+    `lost` tells what became of other images. One UserError a split names the keys to change.
     """
     counts = {split: int((splits == split).sum()) for split in SPLITS}
     listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
@@ -128,7 +115,7 @@ def require(
     for split in SPLITS:
         needed: int = getattr(minimum, split)
         if counts[split] < needed:
-            key, remedy = _change(split, config, own_splits)
+            key, remedy = _change(split, config, pool.own_splits)
             errors.append(UserError(
                 key, f"at least {needed} {split} images, for {_NEEDED_BY[split]}",
                 f"{counts[split]} (the splits hold {listed})",
@@ -141,7 +128,7 @@ def require(
 def _change(
     split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]
 ) -> tuple[str, str]:
-    """The key to blame for too few images in `split`, and what would mend it."""
+    """The key to blame for too few images in `split`, and what would fix it."""
     fraction = f"data.{split}_fraction"
     ways = {}
     if config.subset is not None:
@@ -156,9 +143,9 @@ def _change(
     return next(iter(ways)), ", ".join(ways.values())
 
 
-def require_all_usable(place: str, skipped: Sequence[Skipped]) -> None:
+def require_all_usable(config: DataConfig, place: str, skipped: Sequence[Skipped]) -> None:
     """Raises: UserError: `data.strict` asks for no file to be skipped, and some were."""
-    if skipped:
+    if config.strict and skipped:
         raise UserError(
             place, "nothing but usable images, for data.strict is true",
             f"{len(skipped)} files that are none ({_few(skipped)})",
@@ -178,27 +165,8 @@ def _few(skipped: Sequence[Skipped]) -> str:
     return listed + (f"; and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else "")
 
 
-def identities(found: Sequence[int], content: Callable[[int], bytes]) -> list[int]:
-    """[N] fingerprints => [N] the position of the first image that is equal to each.
-
-    `content` gives the bytes of an image; it is asked only where fingerprints agree.
-    """
-    numbers = np.array(found, dtype=np.uint64)
-    _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
-    first: dict[tuple[int, bytes], int] = {}
-    same = list(range(len(found)))
-    for position in np.flatnonzero(counts[inverse] > 1).tolist():
-        key = (int(inverse[position]), hashlib.sha256(content(position)).digest())
-        same[position] = first.setdefault(key, position)
-    return same
-
-
 def ranking(names: Sequence[str], seed: int) -> Indices:
-    """A random order of `names` that depends on the set of names and the seed alone.
-
-    Returns:
-        int64 [N]: indices into `names`, best rank first.
-    """
+    """Indices into `names`, int64 [N], in a random order that depends on names and seed alone."""
     rank = [hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in names]
     return np.array(sorted(range(len(names)), key=rank.__getitem__), dtype=np.int64)
 
@@ -206,19 +174,14 @@ def ranking(names: Sequence[str], seed: int) -> Indices:
 def apportion(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
     """Share `total` among strata in proportion to their sizes, by largest remainder.
 
-    The shares add up to `total`, each is within 1 of its exact proportion, and none is larger
-    than its stratum. Ties go to the stratum that `sizes` names first.
-
-    Raises:
-        ValueError: `total` is not in 0..sum of sizes.
+    Each share is within 1 of its exact proportion, and none is larger than its stratum. Ties go to
+    the stratum that `sizes` names first. ValueError where `total` is not in 0..sum of sizes.
     """
     whole = sum(sizes.values())
     if not 0 <= total <= whole:
         raise ValueError(f"cannot take {total} of {whole}")
-    if whole == 0:
-        return dict.fromkeys(sizes, 0)
-    shares = {key: total * size // whole for key, size in sizes.items()}
-    by_remainder = sorted(sizes, key=lambda key: -(total * sizes[key] % whole))
+    shares = {key: total * size // max(1, whole) for key, size in sizes.items()}
+    by_remainder = sorted(sizes, key=lambda key: -(total * sizes[key] % max(1, whole)))
     for key in by_remainder[: total - sum(shares.values())]:
         shares[key] += 1
     return shares
@@ -228,10 +191,7 @@ def quotas(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
     """Share `total` among strata in proportion to their sizes, by the method of Sainte-Lague.
 
     Unlike by the largest remainder, a larger total never gives a stratum fewer, so that a larger
-    subset contains the smaller ones.
-
-    Raises:
-        ValueError: `total` is not in 0..sum of sizes.
+    subset contains the smaller ones. ValueError where `total` is not in 0..sum of sizes.
     """
     if not 0 <= total <= sum(sizes.values()):
         raise ValueError(f"cannot take {total} of {sum(sizes.values())}")
@@ -261,7 +221,7 @@ def assign_splits(
     test_fraction: float,
     validation_fraction: float,
 ) -> NDArray[np.str_]:
-    """Split images that stand in random order, stratified.
+    """Split images that stand in random order, stratified; str [N], each of SPLITS.
 
     Args:
         strata: [N] the class of each image (all 0 where there are no labels).
@@ -269,9 +229,6 @@ def assign_splits(
         own_splits: the splits that they set apart; for another one the fraction decides.
         test_fraction: of all images.
         validation_fraction: of the images that are not test.
-
-    Returns:
-        str [N] of "train", "validation" and "test".
     """
     classes = np.asarray(strata, dtype=np.int64)
     own = np.zeros(len(classes), dtype=np.int8) if own_split is None else own_split
@@ -286,24 +243,17 @@ def assign_splits(
 def _first_of_each(classes: Indices, fraction: float) -> Indices:
     """Indices of the leading images of each class that make up `fraction` of all."""
     values, counts = np.unique(classes, return_counts=True)
-    sizes = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    sizes = dict(zip(values.tolist(), counts.tolist(), strict=True))
     shares = apportion(round_half_up(fraction * len(classes)), sizes)
     taken = [np.flatnonzero(classes == value)[:share] for value, share in shares.items()]
     return np.concatenate(taken) if taken else np.zeros(0, dtype=np.int64)
 
 
 def drop_straddling(splits: NDArray[np.str_], identities: Sequence[Hashable]) -> NDArray[np.bool_]:
-    """Which images stay so that no two equal ones lie in different splits.
+    """Which images stay so that no two equal ones lie in different splits: bool [N].
 
     Of equal images those in test stay, then those in validation; equal images within one split
-    all stay.
-
-    Args:
-        splits: str [N] as `assign_splits` gives.
-        identities: [N] equal for equal images, and for no others.
-
-    Returns:
-        bool [N], True for an image that stays.
+    all stay. `splits` is as of `assign_splits`, `identities` [N] are equal for equal images alone.
     """
     stays = np.ones(len(splits), dtype=np.bool_)
     taken: set[Hashable] = set()
@@ -317,29 +267,17 @@ def drop_straddling(splits: NDArray[np.str_], identities: Sequence[Hashable]) ->
 
 @dataclass(frozen=True)
 class Plan:
-    """Which images are wanted, before any is decoded.
+    """Which images are wanted, before any is decoded."""
 
-    Attributes:
-        order: int64 [n]: indices into the pool, of the chosen classes, in random order.
-        strata: int64 [n]: 3 times the class, plus the publishers' own split, in that order.
-        quotas: stratum -> how many images of it are wanted.
-        classes: int64 [N of the pool], 0..K-1 among the chosen classes; -1 for others.
-        class_names: of the chosen classes, or None.
-    """
-
-    order: Indices
-    strata: Indices
-    quotas: dict[int, int]
-    classes: Indices
-    class_names: list[str] | None
+    order: Indices  # [n] indices into the pool, of the chosen classes, in random order
+    strata: Indices  # [n] 3 times the class, plus the publishers' own split, in that order
+    quotas: dict[int, int]  # stratum -> how many images of it are wanted
+    classes: Indices  # [N of the pool], 0..K-1 among the chosen classes; -1 for others
+    class_names: list[str] | None  # of the chosen classes
 
 
 def make_plan(pool: Pool, config: DataConfig, progress: Progress) -> Plan:
-    """Rank the images of the chosen classes, and share the subset out among them.
-
-    Raises:
-        UserError: `data.classes` names a class that is not there.
-    """
+    """Rank the images of the chosen classes, and share the subset out among them."""
     kept = chosen_classes(pool.class_names, config, pool.place)
     classes = np.zeros(len(pool.names), dtype=np.int64)
     if pool.labels is not None and pool.class_names is not None and kept is not None:

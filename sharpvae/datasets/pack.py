@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,35 +14,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sharpvae.core.console import Progress
 from sharpvae.core.files import unwritable
+from sharpvae.datasets import choose
 from sharpvae.datasets.catalogue import Entry, entry
-from sharpvae.datasets.choose import (
-    Plan,
-    assign_splits,
-    chosen_classes,
-    drop_straddling,
-    identities,
-    make_plan,
-    require,
-    require_all_usable,
-    require_possible,
-    require_usable,
-)
 from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.decode import Pixels, decoded
 from sharpvae.datasets.fetch import expanded
 from sharpvae.datasets.files import Pool, clean
 from sharpvae.datasets.readers import open_pool
-from sharpvae.images.packed import (
-    SPLITS,
-    Card,
-    Skipped,
-    Split,
-    load_split,
-    write_card,
-    write_factors,
-    write_images,
-    write_labels,
-)
+from sharpvae.images import packed
+from sharpvae.images.packed import SPLITS, Card, Skipped, Split
 
 _COLUMNS, _MAX_ROWS = 10, 20  # of the contact sheet
 _TILE, _LARGEST, _GAP, _MARGIN, _TITLE = 72, 96, 6, 24, 64  # pixels
@@ -53,59 +33,44 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Scratch:
-    """Square images appended to one file; grey ones take a third of the room of RGB ones.
-
-    Attributes:
-        size: height and width.
-        fingerprints: [N] of the pixels of each image; see `decode.fingerprints`.
-        channels: the most that any image has, 1 or 3; 1 when there is none.
-    """
+    """Square images in one file, removed on `close`; grey ones take a third of the room of RGB."""
 
     def __init__(self, path: Path, size: int) -> None:
-        self._path, self.size, self.channels = path, size, 1
-        self._file = path.open("w+b")
-        self._starts: list[int] = [0]  # of each image, and of the one to come
-        self.fingerprints: list[int] = []
+        self._path, self.size = path, size
+        self._file = path.open("w+b", buffering=_CHUNK)
+        self._starts: list[int] = [0]  # of each image, and of the next one
+        self.digests: list[bytes] = []  # the SHA-256 of each image
+        self.channels = 1  # the most that any image has, 1 or 3
 
     def close(self) -> None:
         """Remove the file."""
         self._path.unlink(missing_ok=True)
         self._file.close()
 
-    def __len__(self) -> int:
-        return len(self.fingerprints)
+    def append(self, image: Pixels, digest: bytes) -> None:
+        """Add a contiguous image of `size`; OSError on a full disk."""
+        self._file.write(image.data)
+        self._starts.append(self._starts[-1] + image.nbytes)
+        self.channels = max(self.channels, image.shape[2])
+        self.digests.append(digest)
 
-    def append(self, images: Sequence[Pixels], fingerprints: Sequence[int]) -> None:
-        """Add contiguous images of `size`, with their fingerprints; OSError on a full disk."""
-        for image in images:
-            self._file.write(image.data)
-            self._starts.append(self._starts[-1] + image.nbytes)
-            self.channels = max(self.channels, image.shape[2])
+    def gather(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """uint8 [len(rows), H, W, C] with `channels` channels; grey fills all of them."""
         self._file.flush()
-        self.fingerprints += fingerprints
-
-    def content(self, row: int) -> bytes:
-        """The bytes of one image."""
-        start, end = self._starts[row : row + 2]
-        data = os.pread(self._file.fileno(), end - start, start)
-        if len(data) < end - start:
-            raise OSError(errno.EIO, "the scratch file was cut short")
-        return data
-
-    def gather(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
-        """uint8 [len(indices), H, W, C] with `channels` channels; grey fills all of them."""
-        images = np.empty((len(indices), self.size, self.size, self.channels), dtype=np.uint8)
-        for image, row in zip(images, indices, strict=True):
-            pixels = np.frombuffer(self.content(row), dtype=np.uint8)
-            image[:] = pixels.reshape(self.size, self.size, -1)
+        images = np.empty((len(rows), self.size, self.size, self.channels), dtype=np.uint8)
+        for image, row in zip(images, rows.tolist(), strict=True):
+            start, end = self._starts[row : row + 2]
+            data = os.pread(self._file.fileno(), end - start, start)
+            if len(data) < end - start:
+                raise OSError(errno.EIO, "the scratch file was cut short")
+            image[:] = np.frombuffer(data, dtype=np.uint8).reshape(self.size, self.size, -1)
         return images
 
 
 def contact_sheet(card: Card, train: Split) -> Image.Image:
-    """The first training images, which stand in random order.
+    """The first training images, which stand in random order, as an RGB image.
 
-    Returns:
-        an RGB image: ten images a row, one row a class (at most 20), ten rows without labels.
+    Ten images a row, one row a class (at most 20), ten rows without labels.
     """
     rows = _rows(card, train)
     title, small = ImageFont.load_default(20), ImageFont.load_default(13)
@@ -119,7 +84,7 @@ def contact_sheet(card: Card, train: Split) -> Image.Image:
     sheet = Image.new("RGB", (width, _TITLE + len(rows) * step - _GAP + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((_MARGIN, 14), card.title, _INK, title)
-    draw.text((_MARGIN, 40), _caption(card, len(rows)), _FAINT, small)
+    draw.text((_MARGIN, 40), _caption(card), _FAINT, small)
     for row, (name, indices) in enumerate(rows):
         top = _TITLE + row * step
         draw.text((left - 2 * _GAP, top + side / 2), name, _INK, small, anchor="rm")
@@ -143,13 +108,12 @@ def _rows(card: Card, train: Split) -> list[tuple[str, NDArray[np.int64]]]:
     ]
 
 
-def _caption(card: Card, rows: int) -> str:
+def _caption(card: Card) -> str:
     kind = "grey" if card.channels == 1 else "RGB"
     counts = ", ".join(f"{count} {split}" for split, count in card.counts.items())
     caption = f"{card.image_size} x {card.image_size} pixels, {kind}  |  {counts}"
-    if card.class_names and len(card.class_names) > rows:
-        caption += f"  |  {rows} of {len(card.class_names)} classes"
-    return caption
+    classes = len(card.class_names or ())
+    return caption + (f"  |  {_MAX_ROWS} of {classes} classes" if classes > _MAX_ROWS else "")
 
 
 def _tile(image: NDArray[np.uint8], side: int) -> Image.Image:
@@ -163,24 +127,20 @@ def _tile(image: NDArray[np.uint8], side: int) -> Image.Image:
 def prepare(
     config: DataConfig, minimum: Minimum, raw: Path, directory: Path, progress: Progress
 ) -> Card:
-    """Write the packed form of the configured dataset into `directory`.
+    """Write the packed form of the configured dataset into `directory`; the card, as written.
 
     Args:
-        config: the `data` section.
         minimum: how few images of each split are enough.
         raw: where downloads are kept.
         directory: an existing folder; docs/architecture.md lists its contents.
-
-    Returns:
-        the card, as written.
 
     Raises:
         UserError: any mistake in the data; see `readers` and `choose`.
     """
     dataset = entry(config.name)
-    require_possible(config, minimum)
+    choose.require_possible(config, minimum)
     if dataset.class_names is not None:
-        chosen_classes(dataset.class_names, config, f"data.name: {dataset.name}")
+        choose.chosen_classes(dataset.class_names, config, f"data.name: {dataset.name}")
     try:
         with (
             closing(Scratch(directory / ".pixels", config.image_size)) as scratch,
@@ -202,20 +162,18 @@ def _pack(
     directory: Path,
     progress: Progress,
 ) -> Card:
-    plan = make_plan(pool, config, progress)
-    if config.strict:
-        require_all_usable(pool.place, pool.skipped)
-    require_usable(plan, pool)
+    plan = choose.make_plan(pool, config, progress)
+    choose.require_all_usable(config, pool.place, pool.skipped)
+    choose.require_usable(plan, pool)
     first, _ = _next_round(np.arange(len(plan.order)), plan.strata, plan.quotas)
     expected = _split(plan.order[first], plan, pool, config)  # if every file were usable
-    require(expected, minimum, config, pool.own_splits)
+    choose.require(expected, minimum, config, pool)
     chosen, rows, skipped = _decode(plan, pool, config, scratch, progress)
     splits = _split(chosen, plan, pool, config)
-    same = identities(scratch.fingerprints, scratch.content)
-    stays = drop_straddling(splits, [same[row] for row in rows])
+    stays = choose.drop_straddling(splits, [scratch.digests[row] for row in rows])
     duplicates = int((~stays).sum())
     lost = f"{len(skipped)} files skipped, {duplicates} duplicates removed"
-    require(splits[stays], minimum, config, pool.own_splits, lost)
+    choose.require(splits[stays], minimum, config, pool, lost)
     shape = (config.image_size, config.image_size, scratch.channels)
     counts: dict[str, int] = {}
     class_counts: dict[str, list[int]] = {}
@@ -224,13 +182,13 @@ def _pack(
         positions = np.flatnonzero((splits == split) & stays)
         counts[split] = len(positions)
         chunks = _chunks(scratch, rows[positions])
-        sha256[split] = write_images(directory, split, (len(positions), *shape), chunks)
+        sha256[split] = packed.write_images(directory, split, (len(positions), *shape), chunks)
         if plan.class_names is not None:
             labels = plan.classes[chosen[positions]]
-            write_labels(directory, split, labels)
+            packed.write_labels(directory, split, labels)
             class_counts[split] = np.bincount(labels, minlength=len(plan.class_names)).tolist()
         if pool.factors is not None:
-            write_factors(directory, split, pool.factors[chosen[positions]])
+            packed.write_factors(directory, split, pool.factors[chosen[positions]])
     own_path = config.path if dataset.reader == "folder" else None
     card = Card(
         name=dataset.name,
@@ -252,8 +210,8 @@ def _pack(
         duplicates_removed=duplicates,
         skipped=[*pool.skipped, *skipped],
     )
-    write_card(directory, card)
-    sheet = contact_sheet(card, load_split(directory, "train"))
+    packed.write_card(directory, card)
+    sheet = contact_sheet(card, packed.load_split(directory, "train"))
     sheet.save(directory / "sheet.png", compress_level=1)
     return card
 
@@ -271,16 +229,15 @@ def _chunks(scratch: Scratch, rows: NDArray[np.int64]) -> Iterator[NDArray[np.ui
 
 
 def _decode(
-    plan: Plan, pool: Pool, config: DataConfig, scratch: Scratch, progress: Progress
+    plan: choose.Plan, pool: Pool, config: DataConfig, scratch: Scratch, progress: Progress
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Skipped]]:
     """Decode and resize until every quota is filled; another image replaces a broken one.
 
     A round decodes as many of each stratum as it lacks, so that nothing is decoded in vain.
 
     Returns:
-        int64 [n]: indices into the pool, best rank first.
-        int64 [n]: the row of each in the scratch file.
-        the files that were no usable image, by name.
+        indices into the pool, best rank first, int64 [n]; the row of each in the scratch file,
+        int64 [n]; and the files that were no usable image, by name.
     """
     left, total = dict(plan.quotas), sum(plan.quotas.values())
     asked, waiting = _next_round(np.arange(len(plan.order)), plan.strata, left)
@@ -290,18 +247,15 @@ def _decode(
         indices = plan.order[asked].tolist()
         rank = iter(asked.tolist())
         for chunk in decoded(pool.image, indices, config.image_size, config.fit):
-            good: list[Pixels] = []
             for item, its_rank in zip(chunk, rank, strict=False):
                 if item.pixels is None:
                     skipped.append(Skipped(pool.names[item.index], item.reason))
                 else:
-                    good.append(item.pixels)
+                    scratch.append(item.pixels, item.digest)
                     ranks.append(its_rank)
                     left[int(plan.strata[its_rank])] -= 1
-            scratch.append(good, [item.fingerprint for item in chunk if item.pixels is not None])
             progress.step("decoding", len(ranks), total)
-        if config.strict:
-            require_all_usable(pool.place, skipped)
+        choose.require_all_usable(config, pool.place, skipped)
         asked, waiting = _next_round(waiting, plan.strata, left)
     taken = np.array(ranks, dtype=np.int64)
     rows = np.argsort(taken)
@@ -311,13 +265,7 @@ def _decode(
 def _next_round(
     waiting: NDArray[np.int64], strata: NDArray[np.int64], left: dict[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The best of each stratum, as many as it lacks, and the rest of those waiting.
-
-    Args:
-        waiting: ranks, best first.
-        strata: rank -> stratum.
-        left: stratum -> how many images it lacks.
-    """
+    """Of `waiting`, ranks: the best of each stratum, as many as are `left` of it, and the rest."""
     asked = np.zeros(len(waiting), dtype=np.bool_)
     for stratum, lacking in left.items():
         asked[np.flatnonzero(strata[waiting] == stratum)[:lacking]] = True
@@ -325,11 +273,11 @@ def _next_round(
 
 
 def _split(
-    indices: NDArray[np.int64], plan: Plan, pool: Pool, config: DataConfig
+    indices: NDArray[np.int64], plan: choose.Plan, pool: Pool, config: DataConfig
 ) -> NDArray[np.str_]:
     """The split of these images of the pool, which stand in random order; str [n]"""
     own_split = None if pool.own_split is None else pool.own_split[indices]
-    return assign_splits(
+    return choose.assign_splits(
         plan.classes[indices], own_split, pool.own_splits,
         config.test_fraction, config.validation_fraction,
     )  # fmt: skip
