@@ -85,9 +85,8 @@ def unpacked(archive: Path, folder: Path, progress: Progress) -> Path:
     A `folder` that is not empty is returned at once. Of several processes one unpacks and the
     others wait. Modes and owners of members are ignored.
 
-    Raises:
-        UserError: the archive is of another kind, damaged, empty, or too large when unpacked; a
-            member is a link, a device or a pipe, or points out of the folder; or the disk is full.
+    UserError where the archive is of another kind, damaged, empty, or too large when unpacked; a
+    member is a link, a device or a pipe, or points out of the folder; or the disk is full.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -95,19 +94,14 @@ def unpacked(archive: Path, folder: Path, progress: Progress) -> Path:
             if not (folder.is_dir() and any(folder.iterdir())):
                 clear_abandoned(folder)
                 _unpack(archive, folder, progress)
-    except _DAMAGED as error:
-        raise _broken(archive, str(error) or type(error).__name__) from None
-    except OSError as error:
-        if error.errno is None:  # not of the system, but of gzip
-            raise _broken(archive, str(error)) from None
+    except (*_DAMAGED, OSError) as error:
+        if not isinstance(error, OSError) or error.errno is None:  # gzip's own have no number
+            why = str(error) or type(error).__name__
+            raise UserError(str(archive), "a whole .tar or .tar.gz file", why, _ANEW) from None
         if error.filename == str(archive):
             raise UserError(str(archive), "a readable file", error.strerror or "") from None
         raise unwritable(folder, f"what {archive.name} holds", 0, error) from None
     return folder
-
-
-def _broken(archive: Path, why: str) -> UserError:
-    return UserError(str(archive), "a whole .tar or .tar.gz file", why, _ANEW)
 
 
 def _unpack(archive: Path, folder: Path, progress: Progress) -> None:
@@ -180,7 +174,6 @@ class _Tape:
         self.tell, self.last = self._stream.tell, b""
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes; never more than the bound."""
         self.last = self._stream.read(min(size, max(self._bound + 1 - self.tell(), 0)))
         self.check_bound(self.tell())
         title = f"unpacking {self._archive.name}"
@@ -188,12 +181,10 @@ class _Tape:
         return self.last
 
     def seek(self, offset: int) -> int:
-        """Go to an offset from the start."""
         self.check_bound(offset)
         return self._stream.seek(offset)
 
     def check_bound(self, count: int) -> None:
-        """Refuse an archive that unpacks to far more than its size."""
         if count > self._bound:
             raise UserError(
                 str(self._archive), f"at most {amount(self._bound)} when unpacked",

@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,8 @@ def csv_pool(entry: Entry) -> Pool:
         )  # fmt: skip
     text = gzip.decompress(path.read_bytes()).decode("ascii")
     values = np.fromstring(text.replace("\n", ","), dtype=np.uint8, sep=",").reshape(-1, 785)
-    return _pool(entry, values[:, :-1].reshape(-1, 28, 28, 1), values[:, -1])
+    images = values[:, :-1].reshape(-1, 28, 28, 1)
+    return _pool(entry, lambda index: images[index], values[:, -1])
 
 
 def idx_pool(entry: Entry, found: Mapping[str, Path]) -> Pool:
@@ -106,7 +108,7 @@ def cifar10_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: P
     try:
         parts = [CIFAR10(root, train=part) for part in (True, False)]
     except RuntimeError as error:
-        raise tampered(root, archive, error) from None
+        raise _tampered(root, archive, error) from None
     return _train_and_test(entry, *((part.data, np.asarray(part.targets)) for part in parts))
 
 
@@ -120,7 +122,7 @@ def svhn_pool(entry: Entry, found: Mapping[str, Path]) -> Pool:
         try:
             data = SVHN(path.parent, split=split)
         except RuntimeError as error:
-            raise tampered(path, path, error) from None
+            raise _tampered(path, path, error) from None
         parts.append((data.data.transpose(0, 2, 3, 1), np.asarray(data.labels)))
     return _train_and_test(entry, *parts)
 
@@ -145,11 +147,12 @@ def dsprites_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: 
             "remove it, so that it is downloaded again",
         ) from None  # fmt: skip
     bits = np.load(bits_file, mmap_mode="r")
-    return _pool(
-        entry, bits, factors[:, 1],
-        image=lambda index: np.unpackbits(bits[index])[:, None].reshape(64, 64, 1) * np.uint8(255),
-        factors=factors, factor_names=("color", "shape", "scale", "orientation", "x", "y"),
-    )  # fmt: skip
+
+    def image(index: int) -> Pixels:
+        return np.unpackbits(bits[index]).reshape(64, 64, 1) * np.uint8(255)
+
+    names = ("color", "shape", "scale", "orientation", "x", "y")
+    return replace(_pool(entry, image, factors[:, 1]), factors=factors, factor_names=names)
 
 
 def _write_bits(archive: Path, target: Path, progress: Progress) -> None:
@@ -190,33 +193,22 @@ def _train_and_test(
             )  # fmt: skip
     first = len(train[0])
     split = np.repeat(np.array([TRAIN, TEST], dtype=np.int8), [first, len(test[0])])
-    return _pool(
-        entry, split, np.concatenate([train[1], test[1]]),
-        image=lambda index: train[0][index] if index < first else test[0][index - first],
-        own_split=split,
-    )  # fmt: skip
+    labels = np.concatenate([train[1], test[1]])
+
+    def image(index: int) -> Pixels:
+        return train[0][index] if index < first else test[0][index - first]
+
+    return replace(_pool(entry, image, labels), own_split=split)
 
 
-def _pool(
-    entry: Entry,
-    images: NDArray[np.generic],
-    labels: NDArray[np.integer],
-    image: Callable[[int], Pixels] | None = None,
-    own_split: NDArray[np.int8] | None = None,
-    factors: NDArray[np.int64] | None = None,
-    factor_names: tuple[str, ...] | None = None,
-) -> Pool:
-    """Without `image`, `images` [N, ...] are the pixels."""
+def _pool(entry: Entry, image: Callable[[int], Pixels], labels: NDArray[np.integer]) -> Pool:
     return Pool(
-        place=f"data.name: {entry.name}", names=[str(index) for index in range(len(images))],
-        image=image or (lambda index: images[index]), labels=labels.astype(np.int64),
-        class_names=entry.class_names, own_split=own_split, factors=factors,
-        factor_names=factor_names,
+        place=f"data.name: {entry.name}", names=[str(index) for index in range(len(labels))],
+        image=image, labels=labels.astype(np.int64), class_names=entry.class_names,
     )  # fmt: skip
 
 
-def tampered(place: Path, archive: Path, error: Exception) -> UserError:
-    """The error for files of an archive at `place` that are not as published."""
+def _tampered(place: Path, archive: Path, error: Exception) -> UserError:
     return UserError(
         str(place), f"the files of {archive.name} as published", str(error),
         f"remove {place}, so that it is made anew",

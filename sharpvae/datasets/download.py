@@ -105,10 +105,9 @@ def retry_after(error: Exception) -> float:
     asked = str(error.headers.get("Retry-After") or "").strip()
     if asked.isdecimal():
         return float(asked)
-    try:
+    with suppress(ValueError):
         return max(0.0, email.utils.parsedate_to_datetime(asked).timestamp() - time.time())
-    except ValueError:
-        return 0.0
+    return 0.0
 
 
 def _cause(error: Exception) -> Exception:
@@ -135,19 +134,15 @@ def _login(proxy: _Proxy | None) -> str:
 
 
 class DownloadError(Exception):
-    """A file could not be had from one address; its text says why.
-
-    Attributes:
-        missing: the address has no such file (HTTP 404).
-        passing: the next try may succeed.
-        wait: seconds that the server asks to wait before it.
-    """
+    """Why one address did not give a file."""
 
     def __init__(
         self, text: str, missing: bool = False, passing: bool = False, wait: float = 0.0
     ) -> None:
         super().__init__(text)
-        self.missing, self.passing, self.wait = missing, passing, wait
+        self.missing = missing  # HTTP 404
+        self.passing = passing  # the next try may succeed
+        self.wait = wait  # seconds that the server asks to wait before it
 
 
 def download(address: str, file: File, folder: Path, progress: Progress) -> Path:
@@ -157,8 +152,8 @@ def download(address: str, file: File, folder: Path, progress: Progress) -> Path
     next call resumes there. `folder` exists, and no other process downloads into it.
 
     Raises:
-        DownloadError: no network, no such host, a refusal, a timeout, a cut connection, or
-            contents that are not those of `file`; a failure that may pass was tried again.
+        DownloadError: no network, no such host, a refusal, a timeout, a cut connection, or other
+            contents than those of `file`; a failure that may pass was tried again.
         UserError: the disk is full, or cannot be written to.
     """
     task = _Download(address, file, folder, progress)
@@ -189,7 +184,7 @@ def download(address: str, file: File, folder: Path, progress: Progress) -> Path
 
 @dataclass(frozen=True)
 class _Origin:
-    """What a server said of a file."""
+    """What a server reported about a file."""
 
     address: str
     validator: str | None  # changes when the file does
@@ -331,7 +326,7 @@ def _opened(address: str, kept: _Origin | None, have: int) -> _Answer:
             headers["If-Range"] = kept.validator  # all of it where it has changed
     try:
         request = urllib.request.Request(address, headers=headers)
-        answer: _Answer = urllib.request.build_opener().open(request, timeout=TIMEOUT)
+        return urllib.request.build_opener().open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and kept is not None:
             return error
@@ -339,7 +334,6 @@ def _opened(address: str, kept: _Origin | None, have: int) -> _Answer:
             raise _failure(error, address) from None
     except _NETWORK as error:
         raise _failure(error, address) from None
-    return answer
 
 
 def _failure(error: Exception, address: str) -> DownloadError:

@@ -22,17 +22,11 @@ _ABSENT = "no such file"
 
 @dataclass(frozen=True)
 class Place:
-    """A folder or an address that may hold the files.
+    """A folder or an address that may hold the files."""
 
-    Attributes:
-        said_by: who named it, for messages.
-        base: a folder, or an http(s) address.
-        bases: what the file's name is appended to, in order.
-    """
-
-    said_by: str
-    base: str
-    bases: tuple[str, ...]
+    said_by: str  # who named it, for messages
+    base: str  # a folder, or an http(s) address
+    bases: tuple[str, ...]  # what the file's name is appended to, in order
 
     @property
     def named(self) -> bool:
@@ -103,13 +97,9 @@ def is_address(base: str) -> bool:
 def places(entry: Entry, path: str | None, mirror: str | None, raw: Path) -> list[Place]:
     """Every place that may hold the files of `entry`, in the order in which they are tried.
 
-    Args:
-        path: `data.path`.
-        mirror: `data.mirror`; the environment variable SHARPVAE_MIRROR comes after it.
-        raw: `data/raw`, where downloads are kept.
-
-    Raises:
-        UserError: a place that the user named does not exist or is of an unknown kind.
+    `path` is `data.path`, `mirror` is `data.mirror`, and `raw` is where downloads are kept. The
+    environment variable SHARPVAE_MIRROR comes after `mirror`. UserError where a place that the
+    user named does not exist or is of an unknown kind.
     """
     kept = str(raw / entry.name)
     found = [Place("kept from before", kept, (kept,))]
@@ -138,20 +128,11 @@ def _check(said_by: str, base: str) -> None:
 
 
 def obtain(entry: Entry, tried: list[Place], raw: Path, progress: Progress) -> dict[str, Path]:
-    """Find every file of `entry`, downloading what no folder holds.
+    """Find every file of `entry`, downloading what no folder holds; name -> a verified local file.
 
     A copy with wrong contents is skipped with a note, never used. Of several processes one
-    downloads; the others wait for it and take what it got.
-
-    Args:
-        tried: as `places` gives.
-        raw: downloads appear below it, verified, by an atomic rename.
-
-    Returns:
-        published file name -> a local file whose contents were verified.
-
-    Raises:
-        UserError: no place has a file (names each and why), or `raw` is full or not writable.
+    downloads, below `raw`; the others wait for it and take what it got. UserError where no place
+    has a file (it names each and why), or `raw` is full or not writable.
     """
     with ExitStack() as lock:
         downloads = _Downloads(raw / entry.name, progress, lock)
@@ -205,7 +186,13 @@ class _Downloads:
         """Download from the first base that has the file; else why it could not be had."""
         path = self.folder / file.name
         if not self._locked:
-            self._wait_for_lock(file)
+            waiting = f"another process downloads into {self.folder}: waiting for it"
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._lock.enter_context(locked(self.folder, lambda: self.progress.note(waiting)))
+            except OSError as error:
+                raise unwritable(self.folder, file.name, file.size or 0, error) from None
+            self._locked = True
             if path.is_file() and fault(path, file) is None:  # another process got it meanwhile
                 return path
         if place.base in self._down:  # a dead mirror costs its waits once, not once a file
@@ -221,15 +208,6 @@ class _Downloads:
                 if not error.missing:
                     break  # only a missing file may lie at the next base
         return failure
-
-    def _wait_for_lock(self, file: File) -> None:
-        waiting = f"another process downloads into {self.folder}: waiting for it"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.enter_context(locked(self.folder, lambda: self.progress.note(waiting)))
-        except OSError as error:
-            raise unwritable(self.folder, file.name, file.size or 0, error) from None
-        self._locked = True
 
 
 def described(file: File) -> str:

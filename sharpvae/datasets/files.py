@@ -44,8 +44,7 @@ def _twice(path: str, name: str) -> UserError:
 def open_files(path: Path) -> Files:
     """List a folder or a zip archive; hidden files and `__MACOSX` are left out.
 
-    Raises:
-        UserError: no such path, neither folder nor zip, not readable, or a zip bomb.
+    UserError where it does not exist, is neither folder nor zip, not readable, or a zip bomb.
     """
     if path.is_dir():
         return FolderFiles(path)
@@ -57,21 +56,15 @@ def open_files(path: Path) -> Files:
 
 
 class FolderFiles:
-    """All files below a folder; links are followed, except those that lead back up.
-
-    Attributes:
-        files: clean names relative to the top, with `/`, sorted by code point.
-        folders: clean names of all folders, the empty ones too, sorted.
-        outside: of a `ZipFiles`: names that point out of the archive; never read.
-    """
+    """All files below a folder; links are followed, except those that lead back up."""
 
     def __init__(self, top: Path) -> None:
         self._paths: dict[str, str] = {}
         self._names: set[str] = set()
-        self.folders: list[str] = []
-        self.outside: list[str] = []
+        self.folders: list[str] = []  # clean names relative to the top, sorted; the empty ones too
+        self.outside: list[str] = []  # of a ZipFiles: names that point out of it; never read
         self._walk(top, "", set())
-        self.files = sorted(self._paths)
+        self.files = sorted(self._paths)  # clean names, with `/`
         self.folders.sort()
 
     def _walk(self, folder: Path, prefix: str, seen: set[str]) -> None:
@@ -214,23 +207,14 @@ def hidden(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Layout:
-    """How image files lie in their folders.
+    """How image files lie in their folders; those that are `stray` lie outside of them."""
 
-    Attributes:
-        prefix: folders that hold everything, with a closing `/`; "" where there is none.
-        files: [N] names below `prefix`, sorted.
-        stray: other files, outside of the folders with the images.
-        class_names: of the class folders, sorted; None where there are none.
-        labels: int64 [N], or None.
-        own_split: int8 [N], positions in SPLITS; None where no folder is named like a split.
-    """
-
-    prefix: str
-    files: list[str]
+    prefix: str  # folders that hold everything, with a closing `/`; "" where there is none
+    files: list[str]  # [N] names below `prefix`, sorted
     stray: list[str]
-    class_names: list[str] | None = None
-    labels: NDArray[np.int64] | None = None
-    own_split: NDArray[np.int8] | None = None
+    class_names: list[str] | None = None  # sorted; None where there are no class folders
+    labels: NDArray[np.int64] | None = None  # [N], positions in `class_names`
+    own_split: NDArray[np.int8] | None = None  # [N], positions in SPLITS
 
 
 def layout(files: Files, path: Path) -> Layout:
@@ -311,28 +295,17 @@ def _few(names: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Pool:
-    """The images of a dataset, read when asked for.
+    """The images of a dataset, read when asked for."""
 
-    Attributes:
-        place: the folder of the images, or of the class folders, for messages.
-        names: [N] one name an image below `place`, the same on every machine.
-        image: index -> its pixels, of any size; raises UnusableImageError; thread-safe.
-        labels: int64 [N], or None.
-        class_names: label -> name, or None.
-        own_split: int8 [N], the publishers' split as a position in SPLITS, or None.
-        factors, factor_names: int64 [N, K], or None, and the names of the K.
-        skipped: files that were not listed.
-    """
-
-    place: str
-    names: Sequence[str]
-    image: Callable[[int], Pixels]
-    labels: NDArray[np.int64] | None = None
-    class_names: Sequence[str] | None = None
-    own_split: NDArray[np.int8] | None = None
-    factors: NDArray[np.int64] | None = None
-    factor_names: tuple[str, ...] | None = None
-    skipped: list[Skipped] = field(default_factory=list)
+    place: str  # the folder of the images, or of the class folders, for messages
+    names: Sequence[str]  # [N], one an image below `place`, the same on every machine
+    image: Callable[[int], Pixels]  # of any size; raises UnusableImageError; thread-safe
+    labels: NDArray[np.int64] | None = None  # [N]
+    class_names: Sequence[str] | None = None  # of each label
+    own_split: NDArray[np.int8] | None = None  # [N], the publishers', as positions in SPLITS
+    factors: NDArray[np.int64] | None = None  # [N, K]
+    factor_names: tuple[str, ...] | None = None  # [K]
+    skipped: list[Skipped] = field(default_factory=list)  # files that were not listed
 
     @property
     def own_splits(self) -> frozenset[SplitName]:

@@ -12,16 +12,8 @@ import numpy as np
 
 from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import copy_file
+from sharpvae.datasets import arrays
 from sharpvae.datasets.archives import unpacked
-from sharpvae.datasets.arrays import (
-    cifar10_pool,
-    csv_pool,
-    dsprites_pool,
-    idx_pool,
-    svhn_pool,
-    tampered,
-)
 from sharpvae.datasets.catalogue import Entry
 from sharpvae.datasets.config import DataConfig
 from sharpvae.datasets.decode import Pixels, UnusableImageError, centre, decode
@@ -194,33 +186,23 @@ def celeba_pool(files: Files, found: Mapping[str, Path], entry: Entry) -> Pool:
 def flowers102_pool(
     found: Mapping[str, Path], config: DataConfig, entry: Entry, raw: Path, progress: Progress
 ) -> Pool:
-    """102 flowers through torchvision, which reads labels and splits by SciPy."""
+    """102 flowers, with the names of their classes from torchvision."""
+    from scipy.io import loadmat
     from torchvision.datasets import Flowers102
 
-    archive, *tables = (found[file.name] for file in entry.files)
-    root = raw / entry.name / "unpacked"
-    images = unpacked(archive, root / "flowers-102", progress)
-    for table, file in zip(tables, entry.files[1:], strict=True):
-        if not (images / file.name).is_file():
-            copy_file(table, images / file.name)
-    chosen: list[Path] = []
-    labels: list[int] = []
-    splits: list[int] = []
-    for code, split in ((TRAIN, "train"), (VALIDATION, "val"), (TEST, "test")):
-        try:
-            # `loader` gets each path: the images are left to our own decoder.
-            listed = Flowers102(root, split=split, loader=lambda path: path)
-        except RuntimeError as error:
-            raise tampered(root, archive, error) from None
-        pairs = [listed[index] for index in range(len(listed))]
-        chosen += [Path(path) for path, _ in pairs]
-        labels += [label for _, label in pairs]
-        splits += [code] * len(pairs)
+    archive, labels_file, splits_file = (found[file.name] for file in entry.files)
+    folder = unpacked(archive, raw / entry.name / "unpacked" / "flowers-102", progress) / "jpg"
+    listed = loadmat(splits_file)
+    parts = [listed[key].ravel() for key in ("trnid", "valid", "tstid")]  # in the order of SPLITS
+    numbers = np.concatenate(parts).astype(np.int64)  # from 1
+    names = [f"image_{number:05d}.jpg" for number in numbers.tolist()]
+    labels = loadmat(labels_file)["labels"].ravel().astype(np.int64) - 1
+    at_least = _KEPT * config.image_size
     return Pool(
-        place=str(images / "jpg"), names=[path.name for path in chosen],
-        image=lambda index: decode(read_image_file(chosen[index]), _KEPT * config.image_size),
-        labels=np.array(labels, dtype=np.int64), class_names=tuple(Flowers102.classes),
-        own_split=np.array(splits, dtype=np.int8),
+        place=str(folder), names=names,
+        image=lambda index: decode(read_image_file(folder / names[index]), at_least),
+        labels=labels[numbers - 1], class_names=tuple(Flowers102.classes),
+        own_split=np.repeat(np.arange(3, dtype=np.int8), [len(part) for part in parts]),
     )  # fmt: skip
 
 
@@ -239,8 +221,7 @@ _IN_FOLDERS = {"folder": folder_pool, "fruits": fruits_pool, "wikiart": wikiart_
 def open_pool(entry: Entry, config: DataConfig, raw: Path, progress: Progress) -> Iterator[Pool]:
     """Obtain the files of `entry` and open its images, for the block.
 
-    Raises:
-        UserError: files missing, wrong or unreadable; each message names the key or the file.
+    UserError for files that are missing, wrong or unreadable; it names the key or the file.
     """
     if entry.reader in _IN_FOLDERS:
         path = _images_or_archive(entry, config, raw, progress)
@@ -253,7 +234,7 @@ def open_pool(entry: Entry, config: DataConfig, raw: Path, progress: Progress) -
                 "data.path", f"null, for {entry.source} is read where it is installed",
                 repr(config.path), "for images of your own set data.name: folder",
             )  # fmt: skip
-        yield csv_pool(entry)
+        yield arrays.csv_pool(entry)
         return
     found = obtain(entry, places(entry, config.path, config.mirror, raw), raw, progress)
     if entry.reader == "celeba":
@@ -262,13 +243,13 @@ def open_pool(entry: Entry, config: DataConfig, raw: Path, progress: Progress) -
     elif entry.reader == "flowers102":
         yield flowers102_pool(found, config, entry, raw, progress)
     elif entry.reader == "cifar10":
-        yield cifar10_pool(entry, found, raw, progress)
+        yield arrays.cifar10_pool(entry, found, raw, progress)
     elif entry.reader == "svhn":
-        yield svhn_pool(entry, found)
+        yield arrays.svhn_pool(entry, found)
     elif entry.reader == "dsprites":
-        yield dsprites_pool(entry, found, raw, progress)
+        yield arrays.dsprites_pool(entry, found, raw, progress)
     else:
-        yield idx_pool(entry, found)
+        yield arrays.idx_pool(entry, found)
 
 
 def _images_or_archive(entry: Entry, config: DataConfig, raw: Path, progress: Progress) -> Path:
@@ -278,7 +259,14 @@ def _images_or_archive(entry: Entry, config: DataConfig, raw: Path, progress: Pr
     in it; and then the archive, which a mirror may serve.
     """
     if entry.reader == "folder":
-        return _own_images(entry, config)
+        kind = "a .zip of images" if entry.name == "zip" else "a folder or .zip of images"
+        wanted = f"{kind}, for data.name: {entry.name}"
+        if config.path is None:
+            raise UserError("data.path", wanted, "null", "set data.path")
+        path = expanded(config.path)
+        if entry.name == "zip" and path.is_dir():
+            raise UserError("data.path", kind, f"a folder: {path}", "set data.name: folder")
+        return path
     if config.path is not None:
         path = expanded(config.path)
         archive = path / entry.files[0].name  # a folder that holds it stands for it
@@ -286,16 +274,3 @@ def _images_or_archive(entry: Entry, config: DataConfig, raw: Path, progress: Pr
     tried = places(entry, None, config.mirror, raw)
     folder = unpacked_by_hand(tried)
     return folder or obtain(entry, tried, raw, progress)[entry.files[0].name]
-
-
-def _own_images(entry: Entry, config: DataConfig) -> Path:
-    """`data.path`, of the kind that `data.name` demands."""
-    kind = "a .zip of images" if entry.name == "zip" else "a folder or .zip of images"
-    if config.path is None:
-        raise UserError(
-            "data.path", f"{kind}, for data.name: {entry.name}", "null", "set data.path"
-        )
-    path = expanded(config.path)
-    if entry.name == "zip" and path.is_dir():
-        raise UserError("data.path", kind, f"a folder: {path}", "set data.name: folder")
-    return path
