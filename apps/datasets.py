@@ -20,7 +20,7 @@ from apps import command
 from sharpvae.core.console import Display, exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import copy_file
-from sharpvae.datasets.catalogue import Entry, entry, names
+from sharpvae.datasets.catalogue import CATALOGUE, Entry, entry
 from sharpvae.datasets.fetch import described, holding, obtain, places
 from stages.prepare import RAW
 
@@ -60,8 +60,7 @@ def list_all(mirror: str | None) -> None:
     table = command.table(
         "data.name", ">images", ">size", ">classes", ">download", "licence", "on disk"
     )
-    for name in names():
-        dataset = entry(name)
+    for name, dataset in CATALOGUE.items():
         table.add_row(
             name, _count(dataset.images), _size(dataset), _classes(dataset), _download(dataset),
             dataset.licence, _on_disk(dataset, mirror),

@@ -13,7 +13,7 @@ from pathlib import Path
 from sharpvae.config.experiment import VariantConfig
 from sharpvae.config.resolve import Resolved
 from sharpvae.core.errors import UserError, UserErrors
-from sharpvae.datasets.catalogue import check_name, entry
+from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.choose import class_count, too_few_classes
 from sharpvae.datasets.config import DataConfig
 from sharpvae.objective.schedules import late_start
@@ -35,7 +35,7 @@ def check(resolved: Resolved) -> None:
     Raises:
         UserErrors: with all that are broken; UserError: `data.name` names no dataset.
     """
-    check_name(resolved.experiment.data.name)
+    entry(resolved.experiment.data.name)
     _raise_all(resolved, (own_images, judge, demands, conditional, arithmetic), VARIANT_RULES)
 
 

@@ -1,4 +1,4 @@
-"""Files from strangers: compared with what is published, unpacked whole or not at all."""
+"""Files from the network: compared with what is published, unpacked whole or not at all."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _MISPLACED = {
 def fault(path: Path, file: File) -> str | None:
     """What is wrong with `path` as a copy of `file`; None where its bytes are right.
 
-    Where the digest is of unpacked bytes, the file may be packed by gzip or not, whatever its name
-    says, and no more is unpacked than the entry's size, so that a gzip bomb costs nothing. Where
-    there is no digest, an empty file or a web page is all that can be told apart.
+    Where the digest is of unpacked bytes, the file may be packed by gzip or not, whatever its name.
+    No more is unpacked than the entry's size, so that a gzip bomb costs nothing. Without a digest,
+    only an empty file or a web page is recognized.
     """
     try:
         with path.open("rb") as opened:
@@ -56,7 +56,7 @@ def fault(path: Path, file: File) -> str | None:
             opened.seek(0)
             packed = file.unpacked and head.startswith(GZIP_MAGIC)
             stream = gzip.GzipFile(fileobj=opened) if packed else opened
-            return _compare(stream, file, *file.digest.split(":"))
+            return _difference(stream, file, *file.digest.split(":"))
     except EOFError:
         return "a truncated gzip file: it ends before its contents do"
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -65,9 +65,7 @@ def fault(path: Path, file: File) -> str | None:
         return f"cannot be read: {error.strerror or error}"
 
 
-def _compare(
-    stream: BinaryIO | gzip.GzipFile, file: File, algorithm: str, digest: str
-) -> str | None:
+def _difference(stream: Any, file: File, algorithm: str, digest: str) -> str | None:
     found, count = hashlib.new(algorithm, usedforsecurity=False), 0
     most = sys.maxsize if file.size is None else file.size
     while count <= most and (chunk := stream.read(min(_CHUNK, most + 1 - count))):
@@ -84,37 +82,26 @@ def _compare(
 def unpacked(archive: Path, folder: Path, progress: Progress) -> Path:
     """Unpack a .tar or .tar.gz (.tgz) file into `folder`, which appears whole or not at all.
 
-    A `folder` that is there and not empty came about so before, and is returned at once. Of
-    several processes one unpacks and the others wait. Modes and owners of members are ignored.
+    A `folder` that is not empty is returned at once. Of several processes one unpacks and the
+    others wait. Modes and owners of members are ignored.
 
-    Raises:
-        UserError: the archive is of another kind, truncated, damaged, or too large when unpacked;
-            a member is a link, a device or a pipe, or points out of the folder; there is none; or
-            the disk is full.
+    UserError where the archive is of another kind, damaged, empty, or too large when unpacked; a
+    member is a link, a device or a pipe, or points out of the folder; or the disk is full.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.parent, lambda: progress.note(f"{folder}: another process is at it")):
-            if not _filled(folder):
+            if not (folder.is_dir() and any(folder.iterdir())):
                 clear_abandoned(folder)
                 _unpack(archive, folder, progress)
-    except _DAMAGED as error:
-        raise _broken(archive, str(error) or type(error).__name__) from None
-    except OSError as error:
-        if error.errno is None:  # not of the system, but of gzip
-            raise _broken(archive, str(error)) from None
+    except (*_DAMAGED, OSError) as error:
+        if not isinstance(error, OSError) or error.errno is None:  # gzip's own have no number
+            why = str(error) or type(error).__name__
+            raise UserError(str(archive), "a whole .tar or .tar.gz file", why, _ANEW) from None
         if error.filename == str(archive):
             raise UserError(str(archive), "a readable file", error.strerror or "") from None
         raise unwritable(folder, f"what {archive.name} holds", 0, error) from None
     return folder
-
-
-def _filled(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
-
-
-def _broken(archive: Path, why: str) -> UserError:
-    return UserError(str(archive), "a whole .tar or .tar.gz file", why, _ANEW)
 
 
 def _unpack(archive: Path, folder: Path, progress: Progress) -> None:
@@ -134,7 +121,7 @@ def _unpack(archive: Path, folder: Path, progress: Progress) -> None:
                     raise EOFError("it ends before its end mark, or is damaged there")
             while tape.read(_CHUNK):
                 pass  # gzip keeps its checksum for last
-            if not _filled(staging):
+            if not any(staging.iterdir()):
                 raise UserError(str(archive), "files to unpack", "none", _ANEW)
             os.replace(staging, folder)
         finally:
@@ -142,7 +129,8 @@ def _unpack(archive: Path, folder: Path, progress: Progress) -> None:
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, staging: Path, archive: Path) -> None:
-    wrong, target = _wrong(member), staging / member.name
+    target = staging / member.name
+    wrong = _wrong(member)
     if not wrong and os.path.lexists(target) and not (member.isdir() and target.is_dir()):
         wrong = "in it twice"
     if not wrong:
@@ -153,7 +141,7 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, staging: Path, archi
         except (FileExistsError, NotADirectoryError):
             wrong = "below a file instead of a folder"
         except OSError as error:
-            if error.errno not in _IMPOSSIBLE:  # a full disk is not the fault of a member
+            if error.errno not in _IMPOSSIBLE:  # as for a full disk
                 raise
             wrong = "of a name that cannot be had on this disk"
     raise UserError(
@@ -164,7 +152,7 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, staging: Path, archi
 
 
 def _wrong(member: tarfile.TarInfo) -> str:
-    """Why a member must not be unpacked, as far as its header tells; "" where it may be."""
+    """Why a member must not be unpacked, by its header; "" where it may be."""
     if member.issym() or member.islnk():
         return "a symbolic link" if member.issym() else "a hard link"
     if not (member.isreg() or member.isdir()):
@@ -174,11 +162,7 @@ def _wrong(member: tarfile.TarInfo) -> str:
 
 
 class _Tape:
-    """What tarfile reads from: it ends with an error where a bomb would go on.
-
-    Attributes:
-        last: what was read last.
-    """
+    """The stream that tarfile reads, bounded against bombs; `last` is what was read last."""
 
     def __init__(self, archive: Path, opened: BinaryIO, progress: Progress) -> None:
         self._archive, self._opened, self._progress = archive, opened, progress
@@ -190,7 +174,6 @@ class _Tape:
         self.tell, self.last = self._stream.tell, b""
 
     def read(self, size: int) -> bytes:
-        """As of a file; never more than the bound."""
         self.last = self._stream.read(min(size, max(self._bound + 1 - self.tell(), 0)))
         self.check_bound(self.tell())
         title = f"unpacking {self._archive.name}"
@@ -198,12 +181,10 @@ class _Tape:
         return self.last
 
     def seek(self, offset: int) -> int:
-        """As of a file, from its start."""
         self.check_bound(offset)
         return self._stream.seek(offset)
 
     def check_bound(self, count: int) -> None:
-        """Refuse an archive that unpacks to more than its size lets one expect."""
         if count > self._bound:
             raise UserError(
                 str(self._archive), f"at most {amount(self._bound)} when unpacked",

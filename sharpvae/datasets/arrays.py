@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import math
-import os
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,37 +17,31 @@ from numpy.typing import NDArray
 
 from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import locked
-from sharpvae.datasets.archives import fault, unpacked
+from sharpvae.core.files import clear_abandoned, locked
+from sharpvae.datasets.archives import GZIP_MAGIC, fault, unpacked
 from sharpvae.datasets.catalogue import Entry
 from sharpvae.datasets.decode import Pixels
 from sharpvae.datasets.fetch import described
 from sharpvae.datasets.files import TEST, TRAIN, Pool
 
 _UINT8 = 0x08
+_CHUNK = 4096  # images unpacked at a time
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Read an idx file of unsigned bytes, gzipped or not.
-
-    Args:
-        path: the file; whether it is gzipped shows in its first bytes, not in its name.
-        dimensions: 3 for images [N, H, W], 1 for labels [N].
-
-    Returns:
-        uint8 array with that many dimensions.
-
-    Raises:
-        UserError: wrong magic number, wrong number of dimensions, or wrong length.
-    """
+    """Read an idx file of unsigned bytes, gzipped or not, whatever its name; as `parse_idx`."""
     data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
+    if data.startswith(GZIP_MAGIC):
         data = gzip.decompress(data)
     return parse_idx(data, dimensions, str(path))
 
 
 def parse_idx(data: bytes, dimensions: int, where: str) -> NDArray[np.uint8]:
-    """The array in the unpacked bytes of an idx file; see `read_idx`."""
+    """The uint8 array in the bytes of an idx file: images [N, H, W] or labels [N].
+
+    Raises:
+        UserError: wrong magic number, wrong number of dimensions, or wrong length.
+    """
     magic = bytes([0, 0, _UINT8, dimensions])
     if data[:4] != magic:
         raise UserError(
@@ -65,9 +59,6 @@ def parse_idx(data: bytes, dimensions: int, where: str) -> NDArray[np.uint8]:
             where, f"{expected} bytes for dimensions {list(shape)}", f"{len(data)} bytes"
         )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
-
-
-_CHUNK = 4096  # images unpacked at a time
 
 
 def csv_pool(entry: Entry) -> Pool:
@@ -91,34 +82,34 @@ def csv_pool(entry: Entry) -> Pool:
         )  # fmt: skip
     text = gzip.decompress(path.read_bytes()).decode("ascii")
     values = np.fromstring(text.replace("\n", ","), dtype=np.uint8, sep=",").reshape(-1, 785)
-    return _pool(entry, values[:, :-1].reshape(-1, 28, 28, 1), values[:, -1])
+    images = values[:, :-1].reshape(-1, 28, 28, 1)
+    return _pool(entry, lambda index: images[index], values[:, -1])
 
 
 def idx_pool(entry: Entry, found: Mapping[str, Path]) -> Pool:
     """MNIST's four files, in the order of the entry: images and labels of train, then of test."""
     arrays = [read_idx(found[file.name], 3 if "images" in file.name else 1) for file in entry.files]
+    images, labels, test_images, test_labels = arrays
     return _train_and_test(
-        entry, (arrays[0][..., None], arrays[1]), (arrays[2][..., None], arrays[3])
+        entry, (images[..., None], labels), (test_images[..., None], test_labels)
     )
 
 
 def cifar10_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: Progress) -> Pool:
     """CIFAR-10 through torchvision.
 
-    Its batches are pickles, which could run code: they are opened only after the archive has the
-    published sum, and torchvision checks that of each file again.
+    Its batches are pickles, which could run code: the archive has the published sum before any is
+    opened, and torchvision checks that of each file again.
     """
     archive = found[entry.files[0].name]
     root = unpacked(archive, raw / entry.name / "unpacked", progress)
     from torchvision.datasets import CIFAR10
 
     try:
-        train, test = (CIFAR10(root, train=part) for part in (True, False))
+        parts = [CIFAR10(root, train=part) for part in (True, False)]
     except RuntimeError as error:
         raise _tampered(root, archive, error) from None
-    return _train_and_test(
-        entry, (train.data, np.asarray(train.targets)), (test.data, np.asarray(test.targets)),
-    )  # fmt: skip
+    return _train_and_test(entry, *((part.data, np.asarray(part.targets)) for part in parts))
 
 
 def svhn_pool(entry: Entry, found: Mapping[str, Path]) -> Pool:
@@ -139,8 +130,7 @@ def svhn_pool(entry: Entry, found: Mapping[str, Path]) -> Pool:
 def dsprites_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: Progress) -> Pool:
     """dSprites with its six factors; the label is the shape.
 
-    The images unpack to 3 GB. They are black and white, so one bit a pixel is kept on disk, an
-    eighth of that, and mapped into memory.
+    The images unpack to 3 GB of black and white: one bit a pixel is kept on disk, and mapped.
     """
     archive = found[entry.files[0].name]
     bits_file = raw / entry.name / "images.bits.npy"
@@ -157,21 +147,21 @@ def dsprites_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: 
             "remove it, so that it is downloaded again",
         ) from None  # fmt: skip
     bits = np.load(bits_file, mmap_mode="r")
-    return _pool(
-        entry, bits, factors[:, 1],
-        image=lambda index: np.unpackbits(bits[index])[:, None].reshape(64, 64, 1) * np.uint8(255),
-        factors=factors, factor_names=("color", "shape", "scale", "orientation", "x", "y"),
-    )  # fmt: skip
+
+    def image(index: int) -> Pixels:
+        return np.unpackbits(bits[index]).reshape(64, 64, 1) * np.uint8(255)
+
+    names = ("color", "shape", "scale", "orientation", "x", "y")
+    return replace(_pool(entry, image, factors[:, 1]), factors=factors, factor_names=names)
 
 
 def _write_bits(archive: Path, target: Path, progress: Progress) -> None:
     """The member imgs.npy, uint8 [N, 64, 64] of 0 and 1 => packed bits [N, 512], a few at a time"""
-    for abandoned in target.parent.glob(f".{target.name}.*"):  # by a process that was killed
-        abandoned.unlink(missing_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
+    clear_abandoned(target)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.new.", dir=target.parent) as folder:
+        bits = Path(folder, target.name)
         with (
-            os.fdopen(handle, "wb") as file,
+            bits.open("wb") as file,
             zipfile.ZipFile(archive) as members,
             members.open("imgs.npy") as images,
         ):
@@ -186,10 +176,7 @@ def _write_bits(archive: Path, target: Path, progress: Progress) -> None:
                 pixels = np.frombuffer(images.read(count * 4096), np.uint8).reshape(count, -1)
                 file.write(np.packbits(pixels, axis=1).tobytes())
                 progress.step("unpacking", start + count, shape[0])
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        bits.replace(target)
 
 
 def _train_and_test(
@@ -206,29 +193,18 @@ def _train_and_test(
             )  # fmt: skip
     first = len(train[0])
     split = np.repeat(np.array([TRAIN, TEST], dtype=np.int8), [first, len(test[0])])
-    return _pool(
-        entry, split, np.concatenate([train[1], test[1]]),
-        image=lambda index: train[0][index] if index < first else test[0][index - first],
-        own_split=split,
-    )  # fmt: skip
+    labels = np.concatenate([train[1], test[1]])
+
+    def image(index: int) -> Pixels:
+        return train[0][index] if index < first else test[0][index - first]
+
+    return replace(_pool(entry, image, labels), own_split=split)
 
 
-def _pool(
-    entry: Entry,
-    images: NDArray[np.generic],
-    labels: NDArray[np.integer],
-    image: Callable[[int], Pixels] | None = None,
-    own_split: NDArray[np.int8] | None = None,
-    factors: NDArray[np.int64] | None = None,
-    factor_names: tuple[str, ...] | None = None,
-) -> Pool:
-    """`images` [N, ...] are what `image` looks up; without it they are the pixels."""
+def _pool(entry: Entry, image: Callable[[int], Pixels], labels: NDArray[np.integer]) -> Pool:
     return Pool(
-        title=entry.title, source=entry.source, place=f"data.name: {entry.name}",
-        names=[str(index) for index in range(len(images))],
-        image=image or (lambda index: images[index]), labels=labels.astype(np.int64),
-        class_names=entry.class_names, own_split=own_split, factors=factors,
-        factor_names=factor_names,
+        place=f"data.name: {entry.name}", names=[str(index) for index in range(len(labels))],
+        image=image, labels=labels.astype(np.int64), class_names=entry.class_names,
     )  # fmt: skip
 
 

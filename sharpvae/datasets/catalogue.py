@@ -17,68 +17,44 @@ Reader = Literal[
 class File:
     """One file of a dataset, as its publishers name it.
 
-    Attributes:
-        name: as published. Where `unpacked` holds, a `.gz` may also lie about without that ending.
-        digest: `sha256:<hex>`, `md5:<hex>`, the hex digits as far as the publishers state them; or
-            None where they state none: then the reader's own look at the contents is all the
-            proof there is.
-        size: in bytes; None where unknown.
-        unpacked: whether `digest` and `size` are those of what gzip holds, so that a file packed
-            anew still passes; else they are those of the file as published.
+    Where `unpacked` holds, `digest` and `size` are those of what gzip holds, so that a file packed
+    again still passes; else they are those of the file as published.
     """
 
     name: str
-    digest: str | None
-    size: int | None
+    digest: str | None  # `sha256:<hex>` or `md5:<hex>`, as many digits as published; or None
+    size: int | None  # in bytes; None where unknown
     unpacked: bool = False
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """The names under which a copy may lie about."""
+        """The names that a copy may have: an `unpacked` one may lack the ending `.gz`."""
         short = self.name.removesuffix(".gz")
         return (self.name, short) if self.unpacked and short != self.name else (self.name,)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One dataset.
+    """One dataset."""
 
-    Attributes:
-        name: what `data.name` says.
-        reader: which reader of `readers.py` understands its files.
-        native_size: height and width in pixels; None where images differ.
-        channels: 1 or 3; None where the images decide.
-        class_names: in the order of the labels; None where the images decide, or without labels.
-        labelled: False where the publishers sort the images into no classes.
-        images: how many in all; None where unknown.
-        own_splits: the splits that its publishers set apart.
-        source: where it comes from, in words.
-        files: what has to be at hand; empty where the user brings the files.
-        download: bytes of all files as published, about; None where unknown.
-        addresses: public base addresses; `<address><file name>` is the file.
-        folders: local folders where a system's package installs the files.
-        by_hand: where no program may download it: what to download, and from where.
-        groups: class name -> the folders of the publishers that make it up.
-    """
-
-    name: str
+    name: str  # the value of `data.name`
     title: str
     licence: str
     citation: str
-    reader: Reader
-    source: str
-    native_size: tuple[int, int] | None = None
-    channels: Literal[1, 3] | None = None
-    class_names: tuple[str, ...] | None = None
-    labelled: bool = True
-    images: int | None = None
-    own_splits: tuple[Literal["train", "validation", "test"], ...] = ()
-    files: tuple[File, ...] = ()
-    download: int | None = None
-    addresses: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()
-    by_hand: str = ""
-    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    reader: Reader  # how its files are laid out; see `readers.open_pool`
+    source: str  # where it comes from, in words
+    native_size: tuple[int, int] | None = None  # height and width; None where images differ
+    channels: Literal[1, 3] | None = None  # None where the images decide
+    class_names: tuple[str, ...] | None = None  # of each label; None where the images decide
+    labelled: bool = True  # False where the publishers sort the images into no classes
+    images: int | None = None  # how many in all; None where unknown
+    own_splits: tuple[Literal["train", "validation", "test"], ...] = ()  # of its publishers
+    files: tuple[File, ...] = ()  # empty where the user brings them
+    download: int | None = None  # bytes of all files as published, about; None where unknown
+    addresses: tuple[str, ...] = ()  # public; `<address><file name>` is the file
+    folders: tuple[str, ...] = ()  # local ones where a system's package installs the files
+    by_hand: str = ""  # where no program may download it: what to download, and from where
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()  # class name, its publishers' folders
 
 
 _DIGITS = tuple("0123456789")
@@ -88,8 +64,6 @@ _LECUN = (
 )
 _TRAIN_TEST: Final = ("train", "test")
 _ALL_SPLITS: Final = ("train", "validation", "test")
-
-
 _IDX_NAMES = (
     "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
     "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
@@ -98,7 +72,7 @@ _IDX_SIZES = (47_040_016, 60_008, 7_840_016, 10_008)  # unpacked: 60 000 and 10 
 
 
 def _idx_files(*digests: str) -> tuple[File, ...]:
-    """MNIST's four files, told by the SHA-256 of what they unpack to."""
+    """MNIST's four files, with the SHA-256 of what they unpack to."""
     return tuple(
         File(name, f"sha256:{digest}", size, unpacked=True)
         for name, digest, size in zip(_IDX_NAMES, digests, _IDX_SIZES, strict=True)
@@ -281,18 +255,8 @@ ENTRIES = (
 CATALOGUE = {entry.name: entry for entry in ENTRIES}
 
 
-def names() -> list[str]:
-    """Every valid `data.name`."""
-    return list(CATALOGUE)
-
-
-def check_name(name: str) -> None:
-    """Raises: UserError: no dataset of that name, with the nearest one that there is."""
-    if name not in CATALOGUE:
-        raise UserError("data.name", "the name of a dataset", repr(name), nearest(name, names()))
-
-
 def entry(name: str) -> Entry:
-    """The entry of `data.name`; UserError as `check_name`."""
-    check_name(name)
+    """The entry of `data.name`; UserError with the nearest name where there is none."""
+    if name not in CATALOGUE:
+        raise UserError("data.name", "the name of a dataset", repr(name), nearest(name, CATALOGUE))
     return CATALOGUE[name]

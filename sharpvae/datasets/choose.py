@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -19,32 +17,40 @@ from sharpvae.core.errors import UserError, UserErrors, nearest
 from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.decode import UnusableImageError
-from sharpvae.datasets.files import Pool, clean, layout, open_files, sort_out
+from sharpvae.datasets.fetch import expanded
+from sharpvae.datasets.files import Pool, clean, layout, open_files
 from sharpvae.images.packed import SPLITS, Skipped, SplitName
+
+Key = TypeVar("Key", bound=Hashable)
+Indices = NDArray[np.int64]
+
+_NEEDED_BY = {
+    "train": "a batch of every network: train.batch_size, twice judge.batch_size and twice "
+    "critic.batch_size, and metrics.kid_subset_size",
+    "validation": "the validation loss",
+    "test": "one KID subset: metrics.kid_subset_size",
+}
+_SHOWN = 5  # skipped files that a message lists
 
 
 def class_count(data: DataConfig) -> int | None:
     """Classes that `prepare` will find: 0 without labels, None where only the files can tell.
 
-    Raises:
-        UserError: `data.classes` names a class that is not there, or `data.path` is no folder or
-            archive of images.
+    UserError where `data.classes` names an unknown class, or `data.path` holds no images.
     """
     dataset = entry(data.name)
     if not dataset.labelled:
         return 0
-    names = dataset.class_names
-    if dataset.reader == "folder":
-        if data.path is None:
-            return None
-        path = Path(data.path).expanduser()
+    names: Sequence[str] | None = dataset.class_names
+    if dataset.reader == "folder" and data.path is not None:
+        path = expanded(data.path)
         with closing(open_files(path)) as files:
-            names = sort_out(layout(files, path), str(path)).class_names
+            names = layout(files, path).class_names
         if names is None:
             return 0
-    return (
-        None if names is None else len(chosen_classes(names, data, f"data.name: {data.name}") or ())
-    )
+    if names is None:
+        return None
+    return len(chosen_classes(names, data, f"data.name: {data.name}") or ())
 
 
 def too_few_classes(where: str, data: DataConfig, count: int) -> UserError:
@@ -59,22 +65,12 @@ def too_few_classes(where: str, data: DataConfig, count: int) -> UserError:
     )  # fmt: skip
 
 
-_NEEDED_BY = {
-    "train": "a batch of every network: train.batch_size, twice judge.batch_size and twice "
-    "critic.batch_size, and metrics.kid_subset_size",
-    "validation": "the validation loss",
-    "test": "one KID subset: metrics.kid_subset_size",
-}
-_SHOWN = 5
-
-
 def chosen_classes(
-    class_names: tuple[str, ...] | None, config: DataConfig, place: str
+    class_names: Sequence[str] | None, config: DataConfig, place: str
 ) -> list[int] | None:
     """Labels that `data.classes` picks, ascending; all where it is null; None without labels.
 
-    Raises:
-        UserError: an unknown class, or classes asked of data that has none.
+    UserError for an unknown class, or for classes of data that has none.
     """
     if config.classes is None:
         return None if class_names is None else list(range(len(class_names)))
@@ -106,29 +102,20 @@ def require_possible(config: DataConfig, minimum: Minimum) -> None:
 
 
 def require(
-    counts: Mapping[SplitName, int],
-    minimum: Minimum,
-    config: DataConfig,
-    own_splits: frozenset[SplitName],
-    lost: str = "",
+    splits: NDArray[np.str_], minimum: Minimum, config: DataConfig, pool: Pool, lost: str = ""
 ) -> None:
-    """Every split holds enough images for the later stages.
+    """Refuse splits, str [N of the images], that hold too few images for the later stages.
 
-    Args:
-        counts: images in each split.
-        own_splits: the splits that the publishers set apart.
-        lost: what became of others, if that is known.
-
-    Raises:
-        UserErrors: one for each split that does not, naming the keys that would change it.
+    `lost` tells what became of other images. One UserError a split names the keys to change.
     """
+    counts = {split: int((splits == split).sum()) for split in SPLITS}
     listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
     listed += f"; {lost}" if lost else ""
     errors = []
     for split in SPLITS:
         needed: int = getattr(minimum, split)
         if counts[split] < needed:
-            key, remedy = _change(split, config, own_splits)
+            key, remedy = _change(split, config, pool.own_splits)
             errors.append(UserError(
                 key, f"at least {needed} {split} images, for {_NEEDED_BY[split]}",
                 f"{counts[split]} (the splits hold {listed})",
@@ -141,24 +128,24 @@ def require(
 def _change(
     split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]
 ) -> tuple[str, str]:
-    """The key to blame for too few images in `split`, and what would mend it."""
-    own_images = config.name in ("folder", "zip")
-    ways = {
-        "data.subset": ("raise data.subset", config.subset is not None),
-        "data.classes": ("name more data.classes", config.classes is not None),
-        f"data.{split}_fraction": (
-            f"raise data.{split}_fraction", split != "train" and split not in own_splits
-        ),
-        "data.path": ("add images to data.path", own_images),
-    }  # fmt: skip
-    keys = [key for key, (_, helps) in ways.items() if helps]
-    remedies = ", ".join(ways[key][0] for key in keys)
-    return keys[0] if keys else "data.name", remedies or "choose a larger dataset as data.name"
+    """The key to blame for too few images in `split`, and what would fix it."""
+    fraction = f"data.{split}_fraction"
+    ways = {}
+    if config.subset is not None:
+        ways["data.subset"] = "raise data.subset"
+    if config.classes is not None:
+        ways["data.classes"] = "name more data.classes"
+    if split != "train" and split not in own_splits:
+        ways[fraction] = f"raise {fraction}"
+    if config.name in ("folder", "zip"):
+        ways["data.path"] = "add images to data.path"
+    ways = ways or {"data.name": "choose a larger dataset as data.name"}
+    return next(iter(ways)), ", ".join(ways.values())
 
 
-def require_all_usable(place: str, skipped: Sequence[Skipped]) -> None:
-    """Raises: UserError: `data.strict` asks for no file to be passed over, and some were."""
-    if skipped:
+def require_all_usable(config: DataConfig, place: str, skipped: Sequence[Skipped]) -> None:
+    """Raises: UserError: `data.strict` asks for no file to be skipped, and some were."""
+    if config.strict and skipped:
         raise UserError(
             place, "nothing but usable images, for data.strict is true",
             f"{len(skipped)} files that are none ({_few(skipped)})",
@@ -166,8 +153,7 @@ def require_all_usable(place: str, skipped: Sequence[Skipped]) -> None:
         )  # fmt: skip
 
 
-def no_usable_image(folder: str, skipped: Sequence[Skipped]) -> UserError:
-    """The error for a folder all of whose files had to be skipped."""
+def _no_usable_image(folder: str, skipped: Sequence[Skipped]) -> UserError:
     return UserError(
         folder, "at least one image", f"none usable of {len(skipped)} files ({_few(skipped)})",
         "put images there, or leave it out: change data.path or data.classes",
@@ -179,31 +165,8 @@ def _few(skipped: Sequence[Skipped]) -> str:
     return listed + (f"; and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else "")
 
 
-def identities(found: Sequence[int], content: Callable[[int], bytes]) -> list[int]:
-    """[N] fingerprints => [N] the position of the first image that is equal to each.
-
-    `content` gives all there is to an image; it is asked only where fingerprints agree.
-    """
-    numbers = np.array(found, dtype=np.uint64)
-    _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
-    first: dict[tuple[int, bytes], int] = {}
-    same = list(range(len(found)))
-    for position in np.flatnonzero(counts[inverse] > 1).tolist():
-        key = (int(inverse[position]), hashlib.sha256(content(position)).digest())
-        same[position] = first.setdefault(key, position)
-    return same
-
-
-Key = TypeVar("Key", bound=Hashable)
-Indices = NDArray[np.int64]
-
-
 def ranking(names: Sequence[str], seed: int) -> Indices:
-    """A random order of `names` that depends on the set of names and the seed alone.
-
-    Returns:
-        int64 [N]: indices into `names`, first taken first.
-    """
+    """Indices into `names`, int64 [N], in a random order that depends on names and seed alone."""
     rank = [hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in names]
     return np.array(sorted(range(len(names)), key=rank.__getitem__), dtype=np.int64)
 
@@ -211,19 +174,14 @@ def ranking(names: Sequence[str], seed: int) -> Indices:
 def apportion(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
     """Share `total` among strata in proportion to their sizes, by largest remainder.
 
-    The shares add up to `total`, each is within 1 of its exact proportion, and none is larger
-    than its stratum. Ties go to the stratum that `sizes` names first.
-
-    Raises:
-        ValueError: `total` is not in 0..sum of sizes.
+    Each share is within 1 of its exact proportion, and none is larger than its stratum. Ties go to
+    the stratum that `sizes` names first. ValueError where `total` is not in 0..sum of sizes.
     """
     whole = sum(sizes.values())
     if not 0 <= total <= whole:
         raise ValueError(f"cannot take {total} of {whole}")
-    if whole == 0:
-        return dict.fromkeys(sizes, 0)
-    shares = {key: total * size // whole for key, size in sizes.items()}
-    by_remainder = sorted(sizes, key=lambda key: -(total * sizes[key] % whole))
+    shares = {key: total * size // max(1, whole) for key, size in sizes.items()}
+    by_remainder = sorted(sizes, key=lambda key: -(total * sizes[key] % max(1, whole)))
     for key in by_remainder[: total - sum(shares.values())]:
         shares[key] += 1
     return shares
@@ -232,11 +190,8 @@ def apportion(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
 def quotas(total: int, sizes: Mapping[Key, int]) -> dict[Key, int]:
     """Share `total` among strata in proportion to their sizes, by the method of Sainte-Lague.
 
-    Unlike the largest remainder, one more in all is never one fewer for any stratum, so that a
-    larger subset contains the smaller ones.
-
-    Raises:
-        ValueError: `total` is not in 0..sum of sizes.
+    Unlike by the largest remainder, a larger total never gives a stratum fewer, so that a larger
+    subset contains the smaller ones. ValueError where `total` is not in 0..sum of sizes.
     """
     if not 0 <= total <= sum(sizes.values()):
         raise ValueError(f"cannot take {total} of {sum(sizes.values())}")
@@ -266,7 +221,7 @@ def assign_splits(
     test_fraction: float,
     validation_fraction: float,
 ) -> NDArray[np.str_]:
-    """Split images that stand in random order, stratified.
+    """Split images that stand in random order, stratified; str [N], each of SPLITS.
 
     Args:
         strata: [N] the class of each image (all 0 where there are no labels).
@@ -274,43 +229,31 @@ def assign_splits(
         own_splits: the splits that they set apart; for another one the fraction decides.
         test_fraction: of all images.
         validation_fraction: of the images that are not test.
-
-    Returns:
-        str [N] of "train", "validation" and "test".
     """
     classes = np.asarray(strata, dtype=np.int64)
     own = np.zeros(len(classes), dtype=np.int8) if own_split is None else own_split
     splits = np.array(SPLITS, dtype="<U10")[own]
-    if "test" not in own_splits:
-        rest = np.flatnonzero(splits == "train")
-        splits[rest[_first_of_each(classes[rest], test_fraction)]] = "test"
-    if "validation" not in own_splits:
-        rest = np.flatnonzero(splits == "train")
-        splits[rest[_first_of_each(classes[rest], validation_fraction)]] = "validation"
+    for split, fraction in (("test", test_fraction), ("validation", validation_fraction)):
+        if split not in own_splits:
+            rest = np.flatnonzero(splits == "train")
+            splits[rest[_first_of_each(classes[rest], fraction)]] = split
     return splits
 
 
 def _first_of_each(classes: Indices, fraction: float) -> Indices:
     """Indices of the leading images of each class that make up `fraction` of all."""
     values, counts = np.unique(classes, return_counts=True)
-    sizes = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    sizes = dict(zip(values.tolist(), counts.tolist(), strict=True))
     shares = apportion(round_half_up(fraction * len(classes)), sizes)
     taken = [np.flatnonzero(classes == value)[:share] for value, share in shares.items()]
     return np.concatenate(taken) if taken else np.zeros(0, dtype=np.int64)
 
 
 def drop_straddling(splits: NDArray[np.str_], identities: Sequence[Hashable]) -> NDArray[np.bool_]:
-    """Which images stay so that no two equal ones lie in different splits.
+    """Which images stay so that no two equal ones lie in different splits: bool [N].
 
     Of equal images those in test stay, then those in validation; equal images within one split
-    stay, for they are part of what the data is.
-
-    Args:
-        splits: str [N] as `assign_splits` gives.
-        identities: [N] equal for equal images, and for no others.
-
-    Returns:
-        bool [N], True for an image that stays.
+    all stay. `splits` is as of `assign_splits`, `identities` [N] are equal for equal images alone.
     """
     stays = np.ones(len(splits), dtype=np.bool_)
     taken: set[Hashable] = set()
@@ -324,77 +267,55 @@ def drop_straddling(splits: NDArray[np.str_], identities: Sequence[Hashable]) ->
 
 @dataclass(frozen=True)
 class Plan:
-    """Which images are wanted, before any is decoded.
+    """Which images are wanted, before any is decoded."""
 
-    Attributes:
-        order: int64, indices into the pool, of the chosen classes, in random order.
-        quotas: stratum -> how many images of it are wanted.
-        classes: int64 [N of the pool], 0..K-1 among the chosen classes; -1 for others.
-        class_names: of the chosen classes, or None.
-        strata: int64 [N of the pool]: thrice the class, plus the publishers' own split.
-    """
-
-    order: NDArray[np.int64]
-    quotas: dict[int, int]
-    classes: NDArray[np.int64]
-    class_names: list[str] | None
-    strata: NDArray[np.int64]
-
-    def wanted(self) -> Iterator[tuple[int, int]]:
-        """(index into the pool, its stratum) of each candidate, best first, spares included."""
-        return zip(self.order.tolist(), self.strata[self.order].tolist(), strict=True)
+    order: Indices  # [n] indices into the pool, of the chosen classes, in random order
+    strata: Indices  # [n] 3 times the class, plus the publishers' own split, in that order
+    quotas: dict[int, int]  # stratum -> how many images of it are wanted
+    classes: Indices  # [N of the pool], 0..K-1 among the chosen classes; -1 for others
+    class_names: list[str] | None  # of the chosen classes
 
 
 def make_plan(pool: Pool, config: DataConfig, progress: Progress) -> Plan:
-    """Rank the images of the chosen classes, and share the subset out among them.
-
-    Raises:
-        UserError: `data.classes` names a class that is not there.
-    """
+    """Rank the images of the chosen classes, and share the subset out among them."""
     kept = chosen_classes(pool.class_names, config, pool.place)
     classes = np.zeros(len(pool.names), dtype=np.int64)
     if pool.labels is not None and pool.class_names is not None and kept is not None:
         position = np.full(len(pool.class_names), -1, dtype=np.int64)
         position[kept] = np.arange(len(kept))
         classes = position[pool.labels]
-    strata = len(SPLITS) * classes + (0 if pool.own_split is None else pool.own_split)
     order = ranking(pool.names, config.seed)
     order = order[classes[order] >= 0]
-    values, sizes = np.unique(strata[order], return_counts=True)
+    strata = (len(SPLITS) * classes + (0 if pool.own_split is None else pool.own_split))[order]
+    values, sizes = np.unique(strata, return_counts=True)
     available = dict(zip(values.tolist(), sizes.tolist(), strict=True))
     if isinstance(config.subset, int) and config.subset > len(order):
         progress.note(f"data.subset asks for {config.subset} images; all {len(order)} are taken")
     return Plan(
-        order=order, quotas=quotas(subset_count(config.subset, len(order)), available),
-        classes=classes,
+        order=order, strata=strata, classes=classes,
+        quotas=quotas(subset_count(config.subset, len(order)), available),
         class_names=None if kept is None else [(pool.class_names or ())[label] for label in kept],
-        strata=strata,
     )  # fmt: skip
 
 
 def require_usable(plan: Plan, pool: Pool) -> None:
-    """Refuse a folder of broken files before decoding: one usable image a class will do."""
-    searched: dict[int, list[Skipped]] = {
-        _class(stratum): [] for stratum in sorted(plan.quotas) if plan.quotas[stratum]
-    }
-    missing = set(searched)
-    for index, stratum in plan.wanted():
-        if _class(stratum) in missing:
+    """Refuse a folder of broken files before decoding: one usable image a class is enough."""
+    wanted = sorted(stratum for stratum, count in plan.quotas.items() if count)
+    broken: dict[int, list[Skipped]] = {stratum // len(SPLITS): [] for stratum in wanted}
+    missing = set(broken)
+    for index, label in zip(plan.order.tolist(), plan.classes[plan.order].tolist(), strict=True):
+        if label in missing:
             try:
                 pool.image(index)
-                missing.remove(_class(stratum))
+                missing.remove(label)
             except UnusableImageError as error:
-                searched[_class(stratum)].append(Skipped(pool.names[index], str(error)))
+                broken[label].append(Skipped(pool.names[index], str(error)))
         if not missing:
             return
-    broken = [skipped for label, skipped in searched.items() if label in missing]
-    if plan.class_names is None or len(missing) == len(searched):
-        raise no_usable_image(pool.place, list(chain.from_iterable(broken)))
+    if plan.class_names is None or len(missing) == len(broken):
+        everything = [skipped for found in broken.values() for skipped in found]
+        raise _no_usable_image(pool.place, everything)
     raise UserErrors([
-        no_usable_image(f"{pool.place}/{plan.class_names[label]}", searched[label])
+        _no_usable_image(f"{pool.place}/{plan.class_names[label]}", broken[label])
         for label in sorted(missing)
     ])  # fmt: skip
-
-
-def _class(stratum: int) -> int:
-    return stratum // len(SPLITS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import sys
@@ -12,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from io import BytesIO
 from typing import Literal, TypeVar
 
@@ -24,75 +24,39 @@ from PIL.ExifTags import Base as Exif
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-_AHEAD = 3  # pieces of work a thread that wait for their turn, so that none runs dry
-
-
-def on_all_cores(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """`work` of each item, in order; few results are held at a time.
-
-    In threads: images are decoded, resized and hashed outside of Python's lock, and threads start
-    at once, share open archives and die with the process. Where the consumer stops, so do they.
-
-    Raises:
-        whatever `work` raises, at the turn of its item.
-    """
-    workers = cores()
-    if workers == 1 or len(items) < 2:
-        yield from map(work, items)
-        return
-    pending: deque[Future[Result]] = deque()
-    threads = ThreadPoolExecutor(workers)
-    try:
-        for item in items:
-            pending.append(threads.submit(work, item))
-            if len(pending) > _AHEAD * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        threads.shutdown(cancel_futures=True)
-
-
-def cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 Pixels = NDArray[np.uint8]  # [H, W, C] with C 1 (grey) or 3 (RGB)
+Images = NDArray[np.uint8]  # [N, H, W, C]
+Fit = Literal["pad", "crop", "stretch"]
 
 # Raster formats that Pillow decodes itself: never EPS or others that start another program.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _ALPHA = {"RGBA", "LA", "PA", "RGBa", "La"}
-_BACKGROUND = (255, 255, 255, 255)
-_SIXTEEN_BIT = 65535
 _JPEG_START = b"\xff\xd8"
 _JPEG_SPACES = {"YCbCr": "RGB", "RGB": "RGB", "Gray": "GRAY"}
-_JPEG_APP1 = b"\xff\xe1"  # starts EXIF and XMP, which may tell an orientation; in no pixel data
+_JPEG_APP1 = b"\xff\xe1"  # starts EXIF and XMP, which may hold an orientation; in no pixel data
+_AHEAD = 3  # results a thread that wait to be consumed, so that no thread is idle
+_CHUNK = 64  # images of one piece of work at most,
+_CHUNK_BYTES = 1 << 21  # and about so much when they are done: memory must not grow with their size
+_TOGETHER = 1 << 22  # bytes of images of one size that are resized in one call
+_INLINE = 256  # so few images are done before the threads have started
 
 
 class UnusableImageError(Exception):
-    """A file that is no image one can train on; its text says why."""
+    """A file that is no image to train on; its text is the reason."""
 
 
 def decode(data: bytes, at_least: int | None = None) -> Pixels:
-    """Decode an image file.
+    """Decode an image file: uint8 [H, W, C].
 
     The EXIF orientation is applied. Transparent images are composited on white, for which most
     cut-out pictures are drawn. 16-bit grey is scaled to 8 bits, CMYK and palettes become RGB or
     grey. Of an animation the first frame counts.
 
-    Args:
-        at_least: a JPEG may be decoded at a half, a quarter or an eighth of its size, which takes
-            a fraction of the time, where that divides both sides and they keep this many pixels.
-
-    Returns:
-        uint8 [H, W, C].
+    A JPEG may be decoded at a half, a quarter or an eighth of its size, in a fraction of the time,
+    where that divides both sides and they keep `at_least` pixels.
 
     Raises:
-        UnusableImageError: not an image, damaged, or of more pixels than Pillow deems safe.
+        UnusableImageError: not an image, damaged, or of more pixels than Pillow's safe limit.
     """
     if not data:
         raise UnusableImageError("an empty file")
@@ -100,7 +64,8 @@ def decode(data: bytes, at_least: int | None = None) -> Pixels:
         pixels = _jpeg(data, at_least) if data.startswith(_JPEG_START) else None
         return _pillow(data) if pixels is None else pixels
     except Image.DecompressionBombError:
-        raise _bomb() from None
+        limit = Image.MAX_IMAGE_PIXELS
+        raise UnusableImageError(f"more than {limit} pixels: a decompression bomb?") from None
     except UnidentifiedImageError:
         raise UnusableImageError("not an image") from None
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError,
@@ -110,10 +75,9 @@ def decode(data: bytes, at_least: int | None = None) -> Pixels:
 
 
 def _jpeg(data: bytes, at_least: int | None) -> Pixels | None:
-    """The pixels of a plain JPEG, by libjpeg-turbo without the detour through Pillow.
+    """The pixels of a plain JPEG by libjpeg-turbo, in little more than half of Pillow's time.
 
-    Little more than half of Pillow's time for the same pixels. None where libjpeg finds anything
-    odd, and for CMYK: there Pillow is the judge.
+    None where libjpeg finds anything odd, and for CMYK: there Pillow decides.
     """
     try:
         height, width, stored, _ = simplejpeg.decode_jpeg_header(data)
@@ -121,7 +85,11 @@ def _jpeg(data: bytes, at_least: int | None) -> Pixels | None:
         space = _JPEG_SPACES.get(stored)
         if space is None:
             return None
-        part = _reduction(height, width, at_least)
+        # Only a factor that divides both sides: libjpeg rounds others up, and the last row or
+        # column would then be pulled into the picture.
+        whole = [factor for factor in (8, 4, 2) if height % factor == width % factor == 0]
+        keep = max(height, width) if at_least is None else at_least
+        part = next((factor for factor in whole if min(height, width) // factor >= keep), 1)
         pixels = simplejpeg.decode_jpeg(
             data, colorspace=space, min_height=height // part, min_width=width // part, min_factor=1
         )
@@ -131,21 +99,6 @@ def _jpeg(data: bytes, at_least: int | None) -> Pixels | None:
         return np.asarray(pixels)
     with _QUIET, Image.open(BytesIO(data), formats=("JPEG",)) as image:
         return _upright(np.asarray(pixels), image.getexif().get(Exif.Orientation))
-
-
-def _reduction(height: int, width: int, at_least: int | None) -> int:
-    """By which factor a JPEG may be decoded smaller: 8, 4, 2 or 1.
-
-    Only one that divides both sides: libjpeg rounds others up, and the last row or column would
-    then be pulled into the picture.
-    """
-    if at_least is None:
-        return 1
-    for factor in (8, 4, 2):
-        whole = height % factor == width % factor == 0
-        if whole and min(height, width) // factor >= at_least:
-            return factor
-    return 1
 
 
 def _pillow(data: bytes) -> Pixels:
@@ -161,16 +114,11 @@ def _pillow(data: bytes) -> Pixels:
 
 def _check_size(height: int, width: int) -> None:
     if Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS:
-        raise _bomb()
-
-
-def _bomb() -> UnusableImageError:
-    limit = Image.MAX_IMAGE_PIXELS or 0
-    return UnusableImageError(f"more than {limit} pixels: a decompression bomb?")
+        raise Image.DecompressionBombError
 
 
 class _Quiet:
-    """Silences Pillow: many files in the wild have sloppy metadata.
+    """Silences Pillow, for many files have odd metadata.
 
     `warnings.catch_warnings` alone is not safe where threads enter and leave it in any order.
     """
@@ -197,25 +145,20 @@ _QUIET = _Quiet()
 
 def _to_8_bit(image: Image.Image) -> Pixels:
     """Any mode => [H, W, 1 or 3]"""
-    if image.mode.startswith("I"):
-        return _from_16_bit(image)
+    if image.mode.startswith("I"):  # Pillow's own conversion clips at 255
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise UnusableImageError("32-bit pixels, which do not say what white is")
+        return ((values + 128) // 257).astype(np.uint8)[:, :, None]
     if image.mode == "F":
         raise UnusableImageError("floating-point pixels, which do not say what white is")
     if image.mode in _ALPHA or "transparency" in image.info:
-        opaque = Image.new("RGBA", image.size, _BACKGROUND)
+        opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))
         return np.asarray(opaque.convert("RGB"))
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))[:, :, None]
     return np.asarray(image.convert("RGB"))
-
-
-def _from_16_bit(image: Image.Image) -> Pixels:
-    """Pillow's own conversion clips at 255; this one scales 65535 to 255."""
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > _SIXTEEN_BIT:
-        raise UnusableImageError("32-bit pixels, which do not say what white is")
-    return ((values + 128) // 257).astype(np.uint8)[:, :, None]
 
 
 def _upright(pixels: Pixels, orientation: int | None) -> Pixels:
@@ -229,19 +172,13 @@ def _upright(pixels: Pixels, orientation: int | None) -> Pixels:
     return pixels
 
 
-_CHUNK = 64  # images of one piece of work at most,
-_CHUNK_BYTES = 1 << 21  # and about so much when they are done: memory must not grow with their size
-_TOGETHER = 1 << 22  # bytes of images of one size that are resized in one call
-_INLINE = 256  # so few images are done before the threads have started
-
-
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What became of one image: its pixels with their fingerprint, or why there are none."""
+    """One image: its pixels with their SHA-256, or why there are none."""
 
     index: int
     pixels: Pixels | None
-    fingerprint: int
+    digest: bytes
     reason: str
 
 
@@ -250,19 +187,12 @@ def decoded(
 ) -> Iterator[list[Decoded]]:
     """Decode and resize the images `indices`, and yield them in this order, a few at a time.
 
-    The result does not depend on the number of cores.
-
-    Args:
-        image: as of a `Pool`.
-        size, fit: as `fit_square`.
-
-    Yields:
-        for each index its pixels, uint8 [size, size, C], or why there are none; C is 1 whenever
-        all three channels are equal.
+    `image` is as of a `Pool`, `size` and `fit` as of `fit_square`. Pixels are uint8
+    [size, size, C]; C is 1 whenever all three channels are equal.
     """
     count = min(_CHUNK, max(1, _CHUNK_BYTES // (3 * size**2)))
     chunks = [indices[start : start + count] for start in range(0, len(indices), count)]
-    # The first ones here: whether they need PyTorch for a resize tells whether to tame its threads.
+    # The first ones here: they import PyTorch if any resize needs it, before its threads are set.
     few = chunks[: _INLINE // _CHUNK]
     yield from (_work(image, chunk, size, fit) for chunk in few)
     with _one_thread_each():
@@ -271,17 +201,16 @@ def decoded(
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """PyTorch, if anybody has asked for it, would start a thread a core for every resize."""
+    """PyTorch, where it is imported, would start a thread a core for every resize."""
     torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    if torch is not None:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        if torch is not None:
+            torch.set_num_threads(before)
 
 
 def _work(
@@ -294,7 +223,7 @@ def _work(
         try:
             pixels = image(index)
         except UnusableImageError as error:
-            done += [*_resized(waiting, size, fit), Decoded(index, None, 0, str(error))]
+            done += [*_resized(waiting, size, fit), Decoded(index, None, b"", str(error))]
             continue
         full = (len(waiting) + 1) * pixels.nbytes > _TOGETHER
         if full or any(other.shape != pixels.shape for other in waiting.values()):
@@ -304,39 +233,57 @@ def _work(
 
 
 def _resized(waiting: dict[int, Pixels], size: int, fit: Fit) -> list[Decoded]:
-    """Bring images of one size to squares, and forget them; grey ones get one channel."""
+    """Bring images of one size to squares, and clear `waiting`; grey ones get one channel."""
     if not waiting:
         return []
     squares = fit_square(np.stack(list(waiting.values())), size, fit)
-    row = squares[:, 0]  # settles it for nearly every photograph
+    row = squares[:, 0]  # enough for nearly every photograph
     coloured = (row != row[..., :1]).any(axis=(1, 2)).tolist()
     done = []
-    found = fingerprints(squares).tolist()
-    for index, pixels, number, colour in zip(waiting, squares, found, coloured, strict=True):
+    for index, pixels, colour in zip(waiting, squares, coloured, strict=True):
         if not (colour or pixels.shape[2] == 1 or (pixels != pixels[..., :1]).any()):
             pixels = np.ascontiguousarray(pixels[..., :1])
-            number = int(fingerprints(pixels[None])[0])
-        done.append(Decoded(index, pixels, number, ""))
+        done.append(Decoded(index, pixels, hashlib.sha256(pixels).digest(), ""))
     waiting.clear()
     return done
 
 
-Fit = Literal["pad", "crop", "stretch"]
-Images = NDArray[np.uint8]  # [N, H, W, C] with C 1 or 3
+def on_all_cores(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """`work` of each item, in order, in threads; few results are held at a time.
+
+    Images are decoded, resized and hashed outside of Python's lock. An error of `work` is raised at
+    the turn of its item. Where the consumer stops, so do the threads.
+    """
+    workers = cores()
+    if workers == 1 or len(items) < 2:
+        yield from map(work, items)
+        return
+    pending: deque[Future[Result]] = deque()
+    threads = ThreadPoolExecutor(workers)
+    try:
+        for item in items:
+            pending.append(threads.submit(work, item))
+            if len(pending) > _AHEAD * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def cores() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def fit_square(images: Images, size: int, fit: Fit) -> Images:
-    """Bring images of one size to `size` x `size`.
+    """Bring images of one size to `size` x `size`: uint8 [N, H, W, C] => [N, size, size, C].
 
-    Args:
-        images: uint8 [N, H, W, C].
-        size: pixels of each side.
-        fit: `pad` keeps the whole image, shrinks it where it is larger, never enlarges it, and
-            centres it on black; `crop` scales the short side to `size`, up or down, and keeps
-            the centre; `stretch` scales each side by its own factor.
-
-    Returns:
-        uint8 [N, size, size, C], contiguous.
+    `pad` keeps the whole image, shrinks it where it is larger, never enlarges it, and centres it on
+    black; `crop` scales the short side to `size`, up or down, and keeps the centre; `stretch`
+    scales each side by its own factor. The result is contiguous.
     """
     height, width = images.shape[1:3]
     if fit == "stretch":
@@ -373,24 +320,3 @@ def _bicubic(images: Images, height: int, width: int) -> Images:
         planes, size=(height, width), mode="bicubic", antialias=True
     )
     return resized.permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def fingerprints(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """uint8 [N, H, W, C], contiguous => uint64 [N]; equal for equal images, else hardly ever.
-
-    A sum of the pixels, four bytes at a time, by fixed random weights, modulo 2^64 (multilinear
-    hashing): half the time of a cryptographic hash, and in one call for many images.
-    """
-    flat = images.reshape(len(images), -1)
-    count = flat.shape[1] // 4
-    words = np.ascontiguousarray(flat[:, : 4 * count]).view(np.uint32).astype(np.uint64)
-    rest = flat[:, 4 * count :].astype(np.uint64)
-    weights = _weights(count + rest.shape[1])
-    return np.asarray(words @ weights[:count] + rest @ weights[count:])
-
-
-@lru_cache(maxsize=4)
-def _weights(count: int) -> NDArray[np.uint64]:
-    """Odd, so that a change of one word always shows."""
-    random = np.random.Generator(np.random.PCG64(0))
-    return random.integers(0, 2**64, count, dtype=np.uint64) | np.uint64(1)

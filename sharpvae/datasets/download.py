@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import errno
 import http.client
 import json
 import os
@@ -24,8 +23,19 @@ from sharpvae.core.files import amount, unwritable, write_json
 from sharpvae.datasets.archives import fault
 from sharpvae.datasets.catalogue import File
 
+_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+TIMEOUT = 10.0  # seconds without a byte
+BACK_OFF = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try
+LONGEST_WAIT = 60.0  # seconds that a server's Retry-After may ask for
+_CHUNK = 1 << 18
+_SLACK = 1 << 20  # bytes by which a file may be larger than its contents
+_NETWORK = (OSError, http.client.HTTPException, ValueError)
+_Answer = http.client.HTTPResponse | urllib.error.HTTPError
 _PASSING_STATUS = {408, 429, 500, 502, 503, 504}
-_PASSING_ERRNO = {errno.ECONNABORTED, errno.EPIPE}
+_PASSING = (
+    TimeoutError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError,
+    http.client.IncompleteRead, ssl.SSLEOFError,
+)  # fmt: skip
 _CUT = (ssl.SSLEOFError, http.client.IncompleteRead, http.client.RemoteDisconnected)
 _WORDS = (  # the first that fits
     (ssl.SSLCertVerificationError, "the server's certificate is not trusted: "
@@ -42,18 +52,16 @@ _TUNNEL = re.compile(r"Tunnel connection failed: (\d+) ?(.*)")
 
 
 class _Proxy(NamedTuple):
-    """The environment variable that names a proxy, its host and port, and whether it has a user."""
-
-    variable: str
-    host: str
-    login: bool
+    variable: str  # of the environment, that names it
+    host: str  # and port
+    login: bool  # whether the variable gives one
 
 
 def _proxy_of(address: str) -> _Proxy | None:
     """The proxy in effect for `address`, as urllib chooses it."""
     try:
         parts = urllib.parse.urlsplit(address)
-    except ValueError:  # no address at all
+    except ValueError:
         return None
     names = (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper())
     variable = next((name for name in names if name in os.environ), "")
@@ -65,7 +73,7 @@ def _proxy_of(address: str) -> _Proxy | None:
 
 
 def reason(error: Exception, address: str, timeout: float) -> str:
-    """Why `address` could not be had, and where a proxy stands in between, which one."""
+    """Why the download of `address` failed, and through which proxy, if any."""
     cause, proxy = _cause(error), _proxy_of(address)
     code, text = _status(cause)
     if code == 407:
@@ -79,42 +87,33 @@ def reason(error: Exception, address: str, timeout: float) -> str:
             tls=getattr(cause, "reason", None) or cause,
             why=getattr(cause, "strerror", None) or cause,
         )  # fmt: skip
-    return text + (
-        f" (through the proxy {proxy.host} that {proxy.variable} names)" if proxy else ""
-    )
+    through = f" (through the proxy {proxy.host} that {proxy.variable} names)" if proxy else ""
+    return text + through
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether the same request may well be answered a little later."""
+    """Whether the same request may succeed a little later."""
     cause = _cause(error)
     code, _ = _status(cause)
-    if code:
-        return code in _PASSING_STATUS
-    if isinstance(cause, ssl.SSLError):
-        return isinstance(cause, ssl.SSLEOFError)  # the connection ended without a farewell
-    if isinstance(cause, TimeoutError | ConnectionResetError | http.client.IncompleteRead):
-        return True
-    return isinstance(cause, OSError) and cause.errno in _PASSING_ERRNO
+    return code in _PASSING_STATUS if code else isinstance(cause, _PASSING)
 
 
 def retry_after(error: Exception) -> float:
-    """The seconds for which a server asks to be left alone; 0 where it does not."""
+    """The seconds that a server asks to wait before the next request; 0 where it does not."""
     if not isinstance(error, urllib.error.HTTPError):
         return 0.0
     asked = str(error.headers.get("Retry-After") or "").strip()
     if asked.isdecimal():
         return float(asked)
-    try:
+    with suppress(ValueError):
         return max(0.0, email.utils.parsedate_to_datetime(asked).timestamp() - time.time())
-    except ValueError:
-        return 0.0
+    return 0.0
 
 
 def _cause(error: Exception) -> Exception:
     """What urllib wrapped, where it did."""
-    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
-        return error.reason
-    return error
+    inner = error.reason if isinstance(error, urllib.error.URLError) else None
+    return inner if isinstance(inner, Exception) else error
 
 
 def _status(cause: Exception) -> tuple[int, str]:
@@ -134,33 +133,96 @@ def _login(proxy: _Proxy | None) -> str:
     return f"the proxy {host} wants a login: set {variable} to http://USER:PASSWORD@{host}"
 
 
-_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+class DownloadError(Exception):
+    """Why one address did not give a file."""
+
+    def __init__(
+        self, text: str, missing: bool = False, passing: bool = False, wait: float = 0.0
+    ) -> None:
+        super().__init__(text)
+        self.missing = missing  # HTTP 404
+        self.passing = passing  # the next try may succeed
+        self.wait = wait  # seconds that the server asks to wait before it
+
+
+def download(address: str, file: File, folder: Path, progress: Progress) -> Path:
+    """Download `address` and return its place in `folder`, verified, under the name of `file`.
+
+    What came before a failure, a Ctrl-C or a kill is kept in `folder` under another name, and the
+    next call resumes there. `folder` exists, and no other process downloads into it.
+
+    Raises:
+        DownloadError: no network, no such host, a refusal, a timeout, a cut connection, or other
+            contents than those of `file`; a failure that may pass was tried again.
+        UserError: the disk is full, or cannot be written to.
+    """
+    task = _Download(address, file, folder, progress)
+    try:
+        resumed = task.run()
+        found = fault(task.part, file)
+        if found is not None and resumed:
+            progress.note(f"{file.name}: put together from two tries it is {found}; starts over")
+            task.remove()
+            task.run()
+            found = fault(task.part, file)
+        if found is not None:
+            task.remove()
+            raise DownloadError(f"{file.name} is {found}")
+        target = task.part.replace(folder / file.name)
+        task.remove()
+        return target
+    except BrokenPipeError:  # the reader of `progress` is gone; a disk knows no such error
+        raise
+    except OSError as error:  # those of the network have become a DownloadError
+        needed = file.size or 0
+        with suppress(OSError):
+            origin = task.origin()
+            needed = (origin.total if origin else 0) or needed
+            task.remove()
+        raise unwritable(folder, file.name, needed, error) from None
 
 
 @dataclass(frozen=True)
 class _Origin:
-    """What a server said of a file.
-
-    Attributes:
-        address: where it was asked for.
-        validator: what tells this version of it from others; or None.
-        total: the bytes of the whole; 0 where unknown.
-    """
+    """What a server reported about a file."""
 
     address: str
-    validator: str | None
-    total: int
+    validator: str | None  # changes when the file does
+    total: int  # bytes of the whole file; 0 where unknown
 
 
-class _Partial:
-    """A file `.<name>.part` and, beside it, its origin; every method may raise OSError."""
+class _Download:
+    """A file that arrives as `part`, with its origin beside it; methods may raise OSError."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.path = folder / f".{name}.part"
-        self._origin = folder / f".{name}.part.json"
+    def __init__(self, address: str, file: File, folder: Path, progress: Progress) -> None:
+        self.address, self.file, self.progress = address, file, progress
+        self.part = folder / f".{file.name}.part"
+        self._origin = folder / f".{file.name}.part.json"
 
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.is_file() else 0
+    def run(self) -> bool:
+        """Try until `part` holds all; returns whether bytes of an earlier try are among them."""
+        failures, most = 0, self._size()
+        while True:
+            try:
+                return self._try()
+            except DownloadError as error:
+                have, kept = self._size(), self._kept()
+                if have >= most + _CHUNK:  # it makes progress, however often it breaks off
+                    failures, most = 0, have
+                if not error.passing or failures == len(BACK_OFF):
+                    if kept:
+                        here = f"{amount(have)} are kept, the next run asks for the rest"
+                        text = f"{error}; {here}"
+                        raise DownloadError(text, error.missing, error.passing) from None
+                    origin = self.origin()
+                    if origin is None or origin.address == self.address:  # of no use
+                        self.remove()
+                    raise
+                wait = max(BACK_OFF[failures], min(error.wait, LONGEST_WAIT))
+                failures += 1
+                there = f"; {amount(have)} are there" if kept else ""
+                self.progress.note(f"{self.file.name}: {error}{there}; tries again in {wait:g} s")
+                time.sleep(wait)
 
     def origin(self) -> _Origin | None:
         """Where the bytes came from; None where there are none, or nothing is known of them."""
@@ -168,153 +230,91 @@ class _Partial:
             origin = _Origin(**json.loads(self._origin.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
-        fits = isinstance(origin.total, int) and self.size() <= (origin.total or self.size())
-        return origin if fits and self.size() > 0 else None
-
-    def start(self, origin: _Origin) -> None:
-        """Empty it for the bytes of `origin`."""
-        self.path.write_bytes(b"")  # first, or bytes of old would pass for some of this origin
-        write_json(self._origin, asdict(origin))
+        size = self._size()
+        fits = isinstance(origin.total, int) and 0 < size <= (origin.total or size)
+        return origin if fits else None
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        """Remove `part` and its origin."""
+        self.part.unlink(missing_ok=True)
         self._origin.unlink(missing_ok=True)
 
-    def finish(self, target: Path) -> Path:
-        """Give it its final place and name."""
-        self.path.replace(target)
-        self._origin.unlink(missing_ok=True)
-        return target
+    def _size(self) -> int:
+        return self.part.stat().st_size if self.part.is_file() else 0
 
+    def _kept(self) -> _Origin | None:
+        """The origin of the bytes that are there, where the rest may be appended.
 
-TIMEOUT = 10.0  # seconds without a byte
-BACK_OFF = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try
-LONGEST_WAIT = 60.0  # seconds that a server's Retry-After may ask for
-_CHUNK = 1 << 18
-_SLACK = 1 << 20  # bytes by which a file may be larger than its contents
+        Without a digest, which finds a mixture of two versions, the server has to name the version.
+        """
+        origin = self.origin()
+        if origin is None or origin.address != self.address:
+            return None
+        return None if self.file.digest is None and origin.validator is None else origin
 
-_NETWORK = (OSError, http.client.HTTPException, ValueError)
-_Answer = http.client.HTTPResponse | urllib.error.HTTPError
+    def _try(self) -> bool:
+        """One request, or two where what is kept turns out to be of no use; returns as `run`."""
+        kept, have = self._kept(), self._size()
+        with _opened(self.address, kept, have) as answer:
+            headers = answer.headers
+            etag = headers.get("ETag")  # a strong one, else the date of the last change
+            version = etag if etag and etag.startswith('"') else headers.get("Last-Modified")
+            found = _RANGE.fullmatch((headers.get("Content-Range") or "").strip())
+            start, total = found.groups() if found else (None, "*")
+            whole = 0 if total == "*" else int(total)
+            if answer.status not in (206, 416):
+                if kept is not None and headers.get_content_type() == "text/html":
+                    raise DownloadError("an HTML page instead of the rest of the file")
+                self._receive_all(answer, version, whole)
+                return False
+            if kept is not None:
+                whole = whole or kept.total
+                if answer.status == 416 and have == whole:
+                    return True
+                same = kept.total in (0, whole) and len({version, kept.validator} - {None}) < 2
+                if answer.status == 206 and start == str(have) and same:
+                    self._receive(answer, have, whole)
+                    return True
+        if kept is None:
+            raise DownloadError("a part of the file, although all of it was asked for")
+        self.remove()
+        return self._try()
 
+    def _receive_all(self, answer: _Answer, version: str | None, whole: int) -> None:
+        length = answer.headers.get("Content-Length") or ""
+        size = 0 if self.file.unpacked else self.file.size or 0
+        size = int(length) if length.isdecimal() else size
+        self._check_size(size, received=False)
+        self.part.write_bytes(b"")  # first, or old bytes would pass for some of this origin
+        write_json(self._origin, asdict(_Origin(self.address, version, size)))
+        self._receive(answer, 0, size or whole)
 
-class DownloadError(Exception):
-    """A file could not be had from one address; its text says why.
+    def _receive(self, answer: _Answer, have: int, total: int) -> None:
+        """Append what comes after the first `have` bytes; `total` is 0 where unknown."""
+        title, shown = f"downloading {self.file.name}", total or self.file.size or 0
+        self.progress.step(title, have, shown, unit="bytes")
+        with self.part.open("ab") as target:
+            while not total or have < total:
+                try:
+                    chunk = answer.read1(min(_CHUNK, total - have) if total else _CHUNK)
+                except _NETWORK as error:
+                    raise _failure(error, self.address) from None
+                if not chunk:
+                    break
+                target.write(chunk)
+                have += len(chunk)
+                self._check_size(have, received=True)
+                self.progress.step(title, have, shown, unit="bytes")
+        if have < total:
+            cut = f"the connection was cut after {have} of {total} bytes"
+            raise DownloadError(cut, passing=True)
 
-    Attributes:
-        missing: the address has no such file (HTTP 404).
-        passing: the next try may succeed.
-        wait: seconds for which the server asks to be left alone.
-    """
-
-    def __init__(
-        self, text: str, missing: bool = False, passing: bool = False, wait: float = 0.0
-    ) -> None:
-        super().__init__(text)
-        self.missing, self.passing, self.wait = missing, passing, wait
-
-
-def download(address: str, file: File, folder: Path, progress: Progress) -> Path:
-    """Download `address` and return its place in `folder`, verified, under the name of `file`.
-
-    What came before a failure, a Ctrl-C or a kill is kept in `folder` under a name of its own, and
-    the next call asks for the rest alone. `folder` exists, and no other process downloads into it.
-
-    Raises:
-        DownloadError: no network, no such host, a refusal, a timeout, a cut connection, or
-            contents that are not those of `file`; a failure that may pass was tried again.
-        UserError: the disk is full, or cannot be written to.
-    """
-    part = _Partial(folder, file.name)
-    try:
-        resumed = _whole(address, file, part, progress)
-        found = fault(part.path, file)
-        if found is not None and resumed:
-            progress.note(f"{file.name}: put together from two tries it is {found}; starts over")
-            part.remove()
-            _whole(address, file, part, progress)
-            found = fault(part.path, file)
-        if found is not None:
-            part.remove()
-            raise DownloadError(f"{file.name} is {found}")
-        return part.finish(folder / file.name)
-    except BrokenPipeError:  # whoever `progress` told is gone; a disk knows no such error
-        raise
-    except OSError as error:  # those of the network have become a DownloadError
-        needed = file.size or 0
-        with suppress(OSError):
-            origin = part.origin()
-            needed = (origin.total if origin else 0) or needed
-            part.remove()
-        raise unwritable(folder, file.name, needed, error) from None
-
-
-def _whole(address: str, file: File, part: _Partial, progress: Progress) -> bool:
-    """Try until `part` holds all; returns whether bytes of an earlier try are among them."""
-    failures, most = 0, part.size()
-    while True:
-        try:
-            return _try(address, file, part, progress)
-        except DownloadError as error:
-            if part.size() >= most + _CHUNK:  # it gets ahead, however often it breaks off
-                failures, most = 0, part.size()
-            kept = _kept(address, file, part)
-            if not error.passing or failures == len(BACK_OFF):
-                origin = part.origin()
-                if kept:
-                    here = f"{amount(part.size())} are kept, the next run asks for the rest"
-                    raise DownloadError(f"{error}; {here}", error.missing, error.passing) from None
-                if origin is None or origin.address == address:  # of no use
-                    part.remove()
-                raise
-            wait = max(BACK_OFF[failures], min(error.wait, LONGEST_WAIT))
-            failures += 1
-            there = f"; {amount(part.size())} are there" if kept else ""
-            progress.note(f"{file.name}: {error}{there}; tries again in {wait:g} s")
-            time.sleep(wait)
-
-
-def _kept(address: str, file: File, part: _Partial) -> _Origin | None:
-    """What is known of the bytes that are there, where the rest may be put behind them.
-
-    Without a hash to tell a patchwork of two versions, the server has to vouch for the version.
-    """
-    origin = part.origin()
-    if origin is None or origin.address != address:
-        return None
-    return None if file.digest is None and origin.validator is None else origin
-
-
-def _try(address: str, file: File, part: _Partial, progress: Progress) -> bool:
-    """One request, or two where what is kept turns out to be of no use; returns as `_whole`."""
-    kept, have = _kept(address, file, part), part.size()
-    with _opened(address, kept, have) as answer:
-        headers = answer.headers
-        etag = headers.get("ETag")  # a strong one, else the date of the last change
-        version = etag if etag and etag.startswith('"') else headers.get("Last-Modified")
-        found = _RANGE.fullmatch((headers.get("Content-Range") or "").strip())
-        start, total = found.groups() if found else (None, "*")
-        whole = 0 if total == "*" else int(total)
-        if answer.status not in (206, 416):
-            if kept is not None and headers.get_content_type() == "text/html":
-                raise DownloadError("an HTML page instead of the rest of the file")
-            said = headers.get("Content-Length") or ""
-            size = int(said) if said.isdecimal() else (0 if file.unpacked else file.size or 0)
-            _check_size(size, file)
-            part.start(_Origin(address, version, size))
-            _receive(answer, 0, size or whole, address, file, part, progress)
-            return False
-        if kept is not None:
-            whole = whole or kept.total
-            if answer.status == 416 and have == whole:
-                return True
-            same = kept.total in (0, whole) and len({version, kept.validator} - {None}) < 2
-            if answer.status == 206 and start == str(have) and same:
-                _receive(answer, have, whole, address, file, part, progress)
-                return True
-    if kept is None:
-        raise DownloadError("a part of the file, although all of it was asked for")
-    part.remove()
-    return _try(address, file, part, progress)
+    def _check_size(self, count: int, received: bool) -> None:
+        """Refuse more bytes than the file can have, and remove them where they were received."""
+        if self.file.size is not None and count > self.file.size + _SLACK:
+            if received:
+                self.remove()
+            raise DownloadError(f"more than the {self.file.size} bytes of the whole file")
 
 
 def _opened(address: str, kept: _Origin | None, have: int) -> _Answer:
@@ -323,10 +323,10 @@ def _opened(address: str, kept: _Origin | None, have: int) -> _Answer:
     if kept is not None:
         headers["Range"] = f"bytes={have}-"
         if kept.validator is not None:
-            headers["If-Range"] = kept.validator  # all of it, please, where it has changed
+            headers["If-Range"] = kept.validator  # all of it where it has changed
     try:
         request = urllib.request.Request(address, headers=headers)
-        answer: _Answer = urllib.request.build_opener().open(request, timeout=TIMEOUT)
+        return urllib.request.build_opener().open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and kept is not None:
             return error
@@ -334,42 +334,9 @@ def _opened(address: str, kept: _Origin | None, have: int) -> _Answer:
             raise _failure(error, address) from None
     except _NETWORK as error:
         raise _failure(error, address) from None
-    return answer
 
 
 def _failure(error: Exception, address: str) -> DownloadError:
     missing = isinstance(error, urllib.error.HTTPError) and error.code == 404
-    return DownloadError(
-        reason(error, address, TIMEOUT), missing, may_pass(error), retry_after(error)
-    )
-
-
-def _receive(
-    answer: _Answer, have: int, total: int, address: str, file: File, part: _Partial,
-    progress: Progress,
-) -> None:  # fmt: skip
-    """Put what comes behind the first `have` bytes of `part`; `total` is 0 where unknown."""
-    title, shown = f"downloading {file.name}", total or file.size or 0
-    progress.step(title, have, shown, unit="bytes")
-    with part.path.open("ab") as target:
-        while not total or have < total:
-            try:
-                chunk = answer.read1(min(_CHUNK, total - have) if total else _CHUNK)
-            except _NETWORK as error:
-                raise _failure(error, address) from None
-            if not chunk:
-                break
-            target.write(chunk)
-            have += len(chunk)
-            _check_size(have, file, part)
-            progress.step(title, have, shown, unit="bytes")
-    if have < total:
-        raise DownloadError(f"the connection was cut after {have} of {total} bytes", passing=True)
-
-
-def _check_size(count: int, file: File, part: _Partial | None = None) -> None:
-    """Refuse more than a file can have, and remove the `part` that has it."""
-    if file.size is not None and count > file.size + _SLACK:
-        if part is not None:
-            part.remove()
-        raise DownloadError(f"more than the {file.size} bytes of the whole file")
+    why = reason(error, address, TIMEOUT)
+    return DownloadError(why, missing, may_pass(error), retry_after(error))

@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,35 +19,19 @@ from sharpvae.datasets.decode import Pixels, UnusableImageError
 from sharpvae.images.packed import SPLITS, Skipped, SplitName
 
 TRAIN, VALIDATION, TEST = range(3)  # positions in SPLITS, as in `Pool.own_split`
-_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
-_FIRST = 1 << 16  # bytes of a file that are read before anything else is asked
+_READ = os.O_RDONLY | os.O_NONBLOCK  # or a pipe would wait for whoever writes into it
+_FIRST = 1 << 16  # bytes of a file that are read before its size is asked
 MAX_FILE = 1 << 28  # bytes; no photograph is larger than 256 MiB
 MAX_RATIO = 100  # an archive of images hardly shrinks; one that grows more than this is a bomb
+FREE_SIZE = 1 << 30  # bytes unpacked below which no archive is suspected
+_MEANING = {
+    "train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION,
+    "validation": VALIDATION, "test": TEST, "testing": TEST,
+}  # fmt: skip
 _SUFFIXES = (
     ".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
     ".tiff", ".webp",
 )  # fmt: skip
-FREE_SIZE = 1 << 30  # bytes unpacked below which no archive is suspected
-
-
-class Files(Protocol):
-    """Image files that lie somewhere.
-
-    Attributes:
-        files: clean names relative to the top, with `/`, sorted by code point.
-        folders: clean names of all folders, the empty ones too, sorted.
-        outside: names that point out of the archive; nothing is read from there.
-    """
-
-    files: list[str]
-    folders: list[str]
-    outside: list[str]
-
-    def read(self, name: str) -> bytes:
-        """The bytes of one file. Raises: UnusableImageError: they cannot be had."""
-
-    def close(self) -> None:
-        """Let go of what is open."""
 
 
 def _twice(path: str, name: str) -> UserError:
@@ -61,8 +44,7 @@ def _twice(path: str, name: str) -> UserError:
 def open_files(path: Path) -> Files:
     """List a folder or a zip archive; hidden files and `__MACOSX` are left out.
 
-    Raises:
-        UserError: no such path, neither folder nor zip, not readable, or a zip bomb.
+    UserError where it does not exist, is neither folder nor zip, not readable, or a zip bomb.
     """
     if path.is_dir():
         return FolderFiles(path)
@@ -74,19 +56,19 @@ def open_files(path: Path) -> Files:
 
 
 class FolderFiles:
-    """All files below a folder; links are followed, but for those that lead back up."""
+    """All files below a folder; links are followed, except those that lead back up."""
 
     def __init__(self, top: Path) -> None:
         self._paths: dict[str, str] = {}
         self._names: set[str] = set()
-        self.folders: list[str] = []
-        self.outside: list[str] = []
+        self.folders: list[str] = []  # clean names relative to the top, sorted; the empty ones too
+        self.outside: list[str] = []  # of a ZipFiles: names that point out of it; never read
         self._walk(top, "", set())
-        self.files = sorted(self._paths)
+        self.files = sorted(self._paths)  # clean names, with `/`
         self.folders.sort()
 
     def _walk(self, folder: Path, prefix: str, seen: set[str]) -> None:
-        seen = seen | {os.path.realpath(folder)}  # of the way down: a link back up is a loop
+        seen = seen | {os.path.realpath(folder)}  # a link back up is a loop
         try:
             entries = list(os.scandir(folder))
         except OSError as error:
@@ -110,25 +92,21 @@ class FolderFiles:
             self._names.add(name)
 
     def read(self, name: str) -> bytes:
+        """As `read_image_file`."""
         return read_image_file(self._paths[name])
 
     def close(self) -> None:
-        pass
+        """Nothing is open."""
 
 
 def read_image_file(path: str | Path) -> bytes:
-    """The bytes of a regular file of at most MAX_FILE bytes.
-
-    Raises:
-        UnusableImageError: it is another thing, larger, or cannot be read.
-    """
+    """The bytes of a regular file of at most MAX_FILE bytes; else UnusableImageError."""
     try:
-        # Non-blocking: a pipe would wait for whoever writes into it.
         opened = os.open(path, _READ)
         try:
             first = min(_FIRST, MAX_FILE)
             data = os.read(opened, first)
-            if 0 < len(data) < first:  # all of a small file, which saves a look at it
+            if 0 < len(data) < first:  # all of a small file, without asking its size
                 return data
             found = os.fstat(opened)
             if not stat.S_ISREG(found.st_mode):
@@ -145,12 +123,12 @@ def read_image_file(path: str | Path) -> bytes:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself; reading it as a file will say so
+    except OSError:  # a link to itself: reported when read as a file
         return False
 
 
 class ZipFiles:
-    """Members of a zip archive, read in memory one at a time; nothing is ever extracted."""
+    """As `FolderFiles`, of a zip archive: read one at a time in memory, never extracted."""
 
     def __init__(self, path: Path) -> None:
         self._members: dict[str, zipfile.ZipInfo] = {}
@@ -194,6 +172,7 @@ class ZipFiles:
             )
 
     def read(self, name: str) -> bytes:
+        """The bytes of one member; UnusableImageError where they cannot be had."""
         member = self._members[name]
         if stat.S_ISLNK(member.external_attr >> 16):
             raise UnusableImageError("a symbolic link")
@@ -207,11 +186,15 @@ class ZipFiles:
             raise UnusableImageError(f"a damaged member of the archive: {error}") from None
 
     def close(self) -> None:
+        """Close the archive."""
         self._archive.close()
 
 
+Files = FolderFiles | ZipFiles
+
+
 def clean(name: str) -> str:
-    """One spelling of a name on every system: composed Unicode that UTF-8 can say."""
+    """One spelling of a name on every system: composed Unicode that UTF-8 can encode."""
     if name.isascii():
         return name
     return unicodedata.normalize("NFC", name).encode("utf-8", "backslashreplace").decode()
@@ -224,30 +207,26 @@ def hidden(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Layout:
-    """How image files lie in their folders.
+    """How image files lie in their folders; those that are `stray` lie outside of them."""
 
-    Attributes:
-        prefix: folders that hold everything, with a closing `/`; "" where there is none.
-        files: names below `prefix`, sorted.
-        class_names: the folders right below `prefix`, sorted; None where files have no classes.
-        stray: files that lie outside of the folders with the images, and are none by their names.
-    """
-
-    prefix: str
-    files: list[str]
-    class_names: list[str] | None
+    prefix: str  # folders that hold everything, with a closing `/`; "" where there is none
+    files: list[str]  # [N] names below `prefix`, sorted
     stray: list[str]
+    class_names: list[str] | None = None  # sorted; None where there are no class folders
+    labels: NDArray[np.int64] | None = None  # [N], positions in `class_names`
+    own_split: NDArray[np.int8] | None = None  # [N], positions in SPLITS
 
 
 def layout(files: Files, path: Path) -> Layout:
-    """Find out whether folders name classes.
+    """Read splits and classes off the folders: `train/cat/1.png`, `train/1.png` or `cat/1.png`.
 
-    They do where at least two folders lie side by side and no image beside them. A folder that
-    merely wraps everything is passed through, so that a zip of a folder means what the folder
-    means.
+    Folders have a meaning where at least two lie side by side and no image beside them: they are
+    splits where all are named like one, and one is for training; else classes. A folder that
+    merely wraps everything is skipped, so that a zip of a folder means what the folder means.
 
     Raises:
-        UserError: nothing there, a class folder without files, or images beside class folders.
+        UserError: nothing there, a class folder without files, images beside class folders, or
+            class folders in some splits only.
     """
     prefix = ""
     while len(folders := _below(files.folders, prefix)) == 1 and not _images(files, prefix):
@@ -257,7 +236,7 @@ def layout(files: Files, path: Path) -> Layout:
         raise UserError(str(path), "images", "no file in it", "put images there, or set data.path")
     stray = [name for name in files.files if not name.startswith(prefix)]
     if not folders:
-        return Layout(prefix, names, None, stray)
+        return Layout(prefix, names, stray)
     top = f"{path}/{prefix}".rstrip("/")
     if loose := _images(files, prefix):
         raise UserError(
@@ -265,24 +244,48 @@ def layout(files: Files, path: Path) -> Layout:
             f"folders ({_few(folders)}) and images beside them ({_few(loose)})",
             "move the images into class folders, or all images into one folder",
         )  # fmt: skip
+    stray += [name for name in names if "/" not in name]
+    names = [name for name in names if "/" in name]
     filled = {name.split("/")[0] for name in names}
     if empty := [folder for folder in folders if folder not in filled]:
         raise UserError(
             f"{top}/{empty[0]}", "images of this class", "an empty folder",
             "put images into it, or remove it",
         )  # fmt: skip
-    stray += [name for name in names if "/" not in name]
-    return Layout(prefix, [name for name in names if "/" in name], folders, stray)
+    own_split, depth = _splits(folders, names, top)
+    if depth is None:
+        return Layout(prefix, names, stray, own_split=own_split)
+    classes, labels = np.unique([name.split("/")[depth] for name in names], return_inverse=True)
+    return Layout(prefix, names, stray, classes.tolist(), labels.astype(np.int64), own_split)
+
+
+def _splits(
+    folders: list[str], names: list[str], top: str
+) -> tuple[NDArray[np.int8] | None, int | None]:
+    """`Layout.own_split`, and how deep the class folders lie; None where there are none."""
+    splits = {folder: _MEANING.get(folder.lower()) for folder in folders}
+    if None in splits.values() or TRAIN not in splits.values():
+        return None, 0
+    parts = [name.split("/") for name in names]
+    deep = [len(folders_and_file) > 2 for folders_and_file in parts]
+    if any(deep) and not all(deep):
+        raise UserError(
+            f"{top}/{names[deep.index(False)]}",
+            "an image in a class folder, as others are", "one beside them",
+            "move it into a class folder, or move all images out of them",
+        )  # fmt: skip
+    own_split = np.array([splits[folder] for folder, *_ in parts], dtype=np.int8)
+    return own_split, 1 if any(deep) else None
 
 
 def _below(names: list[str], prefix: str) -> list[str]:
-    """Those that lie right below `prefix`, without it."""
+    """Those directly below `prefix`, without it."""
     below = (name[len(prefix) :] for name in names if name.startswith(prefix))
     return [name for name in below if "/" not in name]
 
 
 def _images(files: Files, prefix: str) -> list[str]:
-    """Files right below `prefix` that their names call images."""
+    """Files directly below `prefix` with the suffix of an image."""
     return [name for name in _below(files.files, prefix) if name.lower().endswith(_SUFFIXES)]
 
 
@@ -290,83 +293,19 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-_MEANING = {
-    "train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION,
-    "validation": VALIDATION, "test": TEST, "testing": TEST,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Sorted:
-    """How the files of a layout are sorted.
-
-    Attributes:
-        class_names: of the folders within the splits, sorted; None where there are none.
-        labels: int64 [N], or None.
-        own_split: int8 [N], positions in SPLITS; None where no folder is named like a split.
-    """
-
-    class_names: tuple[str, ...] | None
-    labels: NDArray[np.int64] | None
-    own_split: NDArray[np.int8] | None
-
-
-def sort_out(found: Layout, place: str) -> Sorted:
-    """Read splits and classes off the folders: `train/cat/1.png`, `train/1.png` or `cat/1.png`.
-
-    Folders are splits where all of them are named like one, and one is for training.
-
-    Raises:
-        UserError: within splits some images lie in class folders and others do not.
-    """
-    parts = [name.split("/") for name in found.files]
-    splits = [_MEANING.get(name.lower()) for name in found.class_names or ()]
-    if None in splits or TRAIN not in splits or len(splits) < 2:
-        own, depth = None, 0 if found.class_names is not None else None
-    else:
-        own = np.array([_MEANING[folder.lower()] for folder, *_ in parts], dtype=np.int8)
-        deep = [len(names) > 2 for names in parts]
-        depth = 1 if any(deep) else None
-        if depth and not all(deep):
-            raise UserError(
-                f"{place}/{found.files[deep.index(False)]}",
-                "an image in a class folder, as others are", "one beside them",
-                "move it into a class folder, or move all images out of them",
-            )  # fmt: skip
-    if depth is None:
-        return Sorted(None, None, own)
-    folders = [names[depth] for names in parts]
-    classes, labels = np.unique(folders, return_inverse=True)
-    return Sorted(tuple(classes.tolist()), labels.astype(np.int64), own)
-
-
 @dataclass(frozen=True)
 class Pool:
-    """What a reader makes of a dataset's files.
+    """The images of a dataset, read when asked for."""
 
-    Attributes:
-        title, source: for the card.
-        place: the folder of the images, or of the class folders, for messages.
-        names: [N] one name an image below `place`, the same on every machine.
-        image: index -> its pixels, of any size; raises UnusableImageError; thread-safe.
-        labels: int64 [N], or None.
-        class_names: label -> name, or None.
-        own_split: int8 [N], the publishers' split as a position in SPLITS, or None.
-        factors, factor_names: int64 [N, K], or None, and the names of the K.
-        skipped: files that were passed over while listing.
-    """
-
-    title: str
-    source: str
-    place: str
-    names: Sequence[str]
-    image: Callable[[int], Pixels]
-    labels: NDArray[np.int64] | None = None
-    class_names: tuple[str, ...] | None = None
-    own_split: NDArray[np.int8] | None = None
-    factors: NDArray[np.int64] | None = None
-    factor_names: tuple[str, ...] | None = None
-    skipped: list[Skipped] = field(default_factory=list)
+    place: str  # the folder of the images, or of the class folders, for messages
+    names: Sequence[str]  # [N], one an image below `place`, the same on every machine
+    image: Callable[[int], Pixels]  # of any size; raises UnusableImageError; thread-safe
+    labels: NDArray[np.int64] | None = None  # [N]
+    class_names: Sequence[str] | None = None  # of each label
+    own_split: NDArray[np.int8] | None = None  # [N], the publishers', as positions in SPLITS
+    factors: NDArray[np.int64] | None = None  # [N, K]
+    factor_names: tuple[str, ...] | None = None  # [K]
+    skipped: list[Skipped] = field(default_factory=list)  # files that were not listed
 
     @property
     def own_splits(self) -> frozenset[SplitName]:

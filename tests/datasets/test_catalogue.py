@@ -7,17 +7,16 @@ import sys
 import pytest
 
 from sharpvae.core.errors import UserError
-from sharpvae.datasets.catalogue import CATALOGUE, check_name, entry, names
+from sharpvae.datasets.catalogue import CATALOGUE, entry
 from tests.datasets.samples import REPOSITORY
 
 
 def test_the_datasets_are_there() -> None:
-    assert names() == [
+    assert list(CATALOGUE) == [
         "mnist5k", "mnist", "fashion-mnist", "kmnist", "cifar10", "svhn", "celeba", "flowers102",
         "fruits360-apples", "wikiart-impressionism", "dsprites", "folder", "zip",
     ]  # fmt: skip
-    for name in names():
-        check_name(name)
+    for name in CATALOGUE:
         assert entry(name).name == name
 
 
@@ -26,7 +25,7 @@ def test_the_datasets_are_there() -> None:
 )
 def test_an_unknown_name_is_told_the_nearest(wrong: str, right: str) -> None:
     with pytest.raises(UserError) as caught:
-        check_name(wrong)
+        entry(wrong)
     text = str(caught.value)
     assert text.startswith("data.name\n")
     assert repr(wrong) in text
@@ -37,7 +36,7 @@ def test_an_unknown_name_is_told_the_nearest(wrong: str, right: str) -> None:
 def test_names_are_cheap_to_check() -> None:
     """`configure` calls it: no numpy, no Pillow, no torch."""
     code = (
-        "import sys; from sharpvae.datasets.catalogue import check_name; check_name('mnist');"
+        "import sys; from sharpvae.datasets.catalogue import entry; entry('mnist');"
         "print(sorted({'numpy', 'PIL', 'torch', 'mlxtend'} & set(sys.modules)))"
     )
     done = subprocess.run(
