@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sharpvae.core.errors import UserError
@@ -42,15 +43,20 @@ class NotFinite(UserError):
 class FiniteGuard:
     """Remembers on the device at which update each term first stopped being finite.
 
-    `watch` records without waiting for the GPU, and `check` looks. What `watch` returns makes an
+    `watch` records without waiting for the GPU, and `check` raises. What `watch` returns makes an
     optimiser skip its step, so that the weights stay those of the last good update.
+
+    Args:
+        context: names the run in messages.
+        device: of the terms.
     """
 
-    def __init__(self, context: str) -> None:
+    def __init__(self, context: str, device: torch.device) -> None:
         self.context = context
         self.names: list[str] = []
-        self.first: Tensor | None = None  # (terms,) update of the first bad value, -1 for none
-        self.values: Tensor | None = None  # (terms,) that value
+        # (terms,) each: the update of the first bad value, -1 for none; and that value.
+        self.first = torch.empty(0, dtype=torch.int64, device=device)
+        self.values = torch.empty(0, device=device)
 
     @torch.no_grad()
     def watch(self, step: int, terms: dict[str, Tensor]) -> Tensor:
@@ -60,43 +66,38 @@ class FiniteGuard:
             float32 scalar: 1 from the first bad value on, 0 before; as an optimiser's `found_inf`.
         """
         some = {name: term.detach().float().sum() for name, term in terms.items()}
-        device = next(iter(some.values())).device
         new = [name for name in some if name not in self.names]
-        if self.first is None or self.values is None or new:
-            first = torch.full((len(new),), -1, dtype=torch.int64, device=device)
-            values = torch.zeros(len(new), device=device)
-            self.first = first if self.first is None else torch.cat([self.first, first])
-            self.values = values if self.values is None else torch.cat([self.values, values])
+        if new:
             self.names += new
-        absent = torch.zeros((), device=device)
+            self.first = F.pad(self.first, (0, len(new)), value=-1)
+            self.values = F.pad(self.values, (0, len(new)))
+        absent = self.values.new_zeros(())
         now = torch.stack([some.get(name, absent) for name in self.names])
         bad = ~torch.isfinite(now) & (self.first < 0)
         self.values = torch.where(bad, now, self.values)
         self.first = torch.where(bad, step, self.first)
         return (self.first >= 0).any().float()
 
-    def check(self, epoch: int, **settings: float) -> None:
-        """Raise if anything watched so far was not finite.
+    def check(self, epoch: int, settings: dict[str, float]) -> None:
+        """Raise if any process watched a value that was not finite.
 
         Args:
-            epoch: named in the message.
-            settings: learning rate, beta and the like, named in the message.
+            epoch, settings: named in the message; the settings are learning rate and beta.
 
         Raises:
             NotFinite: with the term, the update and the settings.
         """
-        if self.first is None or self.values is None:
+        if not self.names:
             return
+        never = torch.iinfo(torch.int64).max
         # An update that one process stopped at is one that all must stop at.
-        seen = torch.where(self.first < 0, torch.iinfo(torch.int64).max, self.first)
-        first = processes.all_reduce_min(seen).tolist()
+        first = processes.all_reduce_min(torch.where(self.first < 0, never, self.first)).tolist()
         step, index = min((step, index) for index, step in enumerate(first))
-        if step == torch.iinfo(torch.int64).max:
+        if step == never:
             return
         shown = ", ".join(f"{name} {number:.4g}" for name, number in settings.items())
         value = float(processes.all_reduce(self.values)[index])  # 0 where it was another's
-        where = f"epoch {epoch}; {shown}"
-        raise NotFinite(self.context, self.names[index], value, step, where)
+        raise NotFinite(self.context, self.names[index], value, step, f"epoch {epoch}; {shown}")
 
 
 _COPIES = 4  # of every weight: itself, its gradient, and the two moments of Adam

@@ -32,8 +32,8 @@ class Step:
         done, of: updates done in this epoch, and how many it has.
         step: updates done since the start.
         images: of this update, in all processes together.
-        numbers: at every `logging.every`-th update, mean over its images of each term and `loss`,
-            with `beta`, `lr` and `gradient`; None at the others, which do not wait for the device.
+        numbers: mean over its images of each term and `loss`, with `beta`, `lr` and `gradient`;
+            None between the updates of `logging.every`, which does not wait for the device.
     """
 
     epoch: int
@@ -96,7 +96,7 @@ class Best:
     """The lowest value so far, and the weights that had it.
 
     Args:
-        patience: epochs without a better value after which training may stop; 0: never.
+        patience: epochs without a better value after which training stops; 0: never.
     """
 
     def __init__(self, patience: int) -> None:
@@ -169,8 +169,8 @@ class Trainer:
             synchronise(adversary.discriminator)
         self.objective = objective.to(memory_format=torch.channels_last)
         self.config, self.train, self.validation, self.seed = config, train, validation, seed
-        self.look_every, self.fid = look_every, fid if config.best_by == "fid" else None
-        self.guard = FiniteGuard(context)
+        self.look_every, self.fid = look_every, fid
+        self.guard = FiniteGuard(context, train.device)
         self.update = Updater(
             self.vae, self.objective, config, seed, train.device, self.guard, adversary
         )
@@ -186,7 +186,6 @@ class Trainer:
         self.done = 0  # updates of the epoch under way
         self.sums: dict[str, list[Tensor]] = {}  # the terms of each of them, of this process's rows
         self.before: dict[str, Tensor] = {}  # those before a checkpoint, of all processes
-        self._clean = 0, self.update.noise.get_state()
 
     @property
     def epoch(self) -> int:
@@ -224,7 +223,7 @@ class Trainer:
                 self.done += 1
                 numbers = self._look(terms)
                 yield Step(epoch, self.done, self.steps, self.update.step, size, numbers)
-            self._check()
+            self.guard.check(epoch, self._used())
             yield self._conclude()
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
@@ -236,43 +235,30 @@ class Trainer:
         """The numbers of the update just done, where it is time to look."""
         if self.update.step % self.look_every:
             return None
-        self._check()
+        self.guard.check(self.epoch, self._used())
         values = processes.all_reduce_mean(torch.stack(list(terms.values())))
         return dict(zip(terms, values.tolist(), strict=True)) | self._used()
 
     def _used(self) -> dict[str, float]:
         return {name: float(value) for name, value in self.update.used.items()}
 
-    def _check(self) -> None:
-        self.guard.check(self.epoch, **self._used())
-        self._clean = self.update.step, self.update.noise.get_state()
-
     def _conclude(self) -> Epoch:
         """Validate, choose, and close the epoch."""
-        epoch, used = self.epoch, self._used()
+        epoch, used, config = self.epoch, self._used(), self.config
+        end = epoch == config.epochs
         # Some terms begin late: each is averaged over the updates that had it.
         train = {name: float(values.mean()) for name, values in self._terms().items()}
-        found = validate(
-            self.seen, self.objective, self.update.autocast, self.validation,
-            self.config.batch_size, self.seed,
-        )  # fmt: skip
-        end = epoch == self.config.epochs
-        fid = None
-        if self.fid is not None and (end or epoch % self.config.fid_every == 0):
-            fid = processes.broadcast(self.fid(self.seen) if processes.is_first() else 0.0)
+        precision, feed = self.update.autocast, self.validation
+        found = validate(self.seen, self.objective, precision, feed, config.batch_size, self.seed)
         # All ranks must choose alike, whatever the last bit of their sums.
+        fid = None
+        if self.fid is not None and (end or epoch % config.fid_every == 0):
+            fid = processes.broadcast(self.fid(self.seen))
         loss = processes.broadcast(found.terms["loss"])
-        for name, value in {**found.terms, **({} if fid is None else {"fid": fid})}.items():
-            if not math.isfinite(value):  # no epoch could be chosen by it
-                raise UserError(
-                    f"{self.guard.context}: validation, '{name}'",
-                    "a finite number",
-                    f"{value} after epoch {epoch}",
-                    "lower train.lr, set train.grad_clip: 1.0, or train.precision: fp32",
-                )
-        chosen_by = loss if self.config.best_by == "loss" else fid
-        best = chosen_by is not None and self.best.offer(epoch, chosen_by, self.seen)
-        stop = chosen_by is not None and self.best.hopeless(epoch)
+        self._require_finite(found.terms if fid is None else {**found.terms, "fid": fid})
+        value = loss if config.best_by == "loss" else fid
+        best = value is not None and self.best.offer(epoch, value, self.seen)
+        stop = value is not None and self.best.hopeless(epoch)
         if self.plateau is not None:
             self.plateau.step(loss)
         record = Epoch(
@@ -293,6 +279,17 @@ class Trainer:
         self.done, self.sums, self.before = 0, {}, {}
         return record
 
+    def _require_finite(self, found: dict[str, float]) -> None:
+        """Raise where no epoch could be chosen by what its validation found."""
+        for name, value in found.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"{self.guard.context}: validation, '{name}'",
+                    "a finite number",
+                    f"{value} after epoch {self.epoch}",
+                    "lower train.lr, set train.grad_clip: 1.0, or train.precision: fp32",
+                )
+
     def _terms(self) -> dict[str, Tensor]:
         """Of each update of this epoch, mean over the batch of all processes: (updates,) each."""
         found = dict(self.before)
@@ -309,7 +306,7 @@ class Trainer:
         Raises:
             NotFinite: a term or the gradient is not finite.
         """
-        self._check()
+        self.guard.check(self.epoch, self._used())
         return {
             "update": self.update.state_dict(),
             "average": None if self.average is None else self.average.vae.state_dict(),
@@ -332,7 +329,6 @@ class Trainer:
         self.done = state["done"]
         self.sums = {}
         self.before = {name: some.to(self.train.device) for name, some in state["terms"].items()}
-        self._clean = self.update.step, self.update.noise.get_state()
 
     def evidence(self, error: NotFinite) -> dict[str, Any]:
         """What it takes to reproduce `error`.
@@ -344,16 +340,13 @@ class Trainer:
         """
         index = error.update - 1
         epoch, start = index // self.steps + 1, index % self.steps
-        size = self.config.batch_size
-        batch = next(self.train.shuffled(size, self.seed, epoch, self.config.flip, start))
-        random = torch.Generator(self.train.device)
-        before, state = self._clean
-        random.set_state(state)
-        shape = size, self.vae.latent_dim
-        for _ in range(error.update - before):
-            noise = torch.randn(shape, generator=random, device=self.train.device)
+        size, flip = self.config.batch_size, self.config.flip
+        batch = next(self.train.shuffled(size, self.seed, epoch, flip, start))
         return {
-            "images": batch.images, "labels": batch.labels, "noise": noise,
-            "vae": self.vae.state_dict(), "update": error.update, "term": error.term,
+            **batch._asdict(),
+            "noise": self.update.noise_of(error.update),
+            "vae": self.vae.state_dict(),
+            "update": error.update,
+            "term": error.term,
             **self._used(),
-        }  # fmt: skip
+        }
