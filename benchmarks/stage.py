@@ -60,8 +60,9 @@ def train(began: float, place: Path, variant: str, stop_at: int = 0) -> dict[str
         stop_at: the update at which to interrupt it; 0: not at all.
     """
     from sharpvae.training.checkpoints import Checkpoints
-    from sharpvae.training.loggers import Film, Loggers
+    from sharpvae.training.loggers import DvcLiveLogger
     from sharpvae.training.loop import Trainer
+    from sharpvae.training.validate import Film
     from sharpvae.training.watch import Watch
     from stages import train as stage
 
@@ -69,7 +70,7 @@ def train(began: float, place: Path, variant: str, stop_at: int = 0) -> dict[str
     os.environ.pop("DVC_ROOT", None)
     spent: dict[str, float] = {}
     timed(spent, "film", Film, "shoot")
-    timed(spent, "loggers", Loggers, "step", "epoch", "pictures", "replay")
+    timed(spent, "loggers", DvcLiveLogger, "replay")  # by which it logs each epoch
     timed(spent, "checkpoints", Checkpoints, "save")
     timed(spent, "reading the checkpoint", Checkpoints, "newest")
     timed(spent, "reading the checkpoint", Trainer, "load_state_dict")

@@ -15,12 +15,12 @@ from types import FrameType
 import torch
 
 from sharpvae.core.config import flatten, text
-from sharpvae.core.console import INTERRUPTED
+from sharpvae.core.console import INTERRUPTED, bar
 from sharpvae.core.devices import describe
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import force, fresh_directory, unwritable, write_json
 from sharpvae.core.weights import save_weights
-from sharpvae.distributed.processes import broadcast, is_first, launched, world
+from sharpvae.distributed.processes import broadcast, handled, is_first, launched, world
 from sharpvae.images.feed import Feed
 from sharpvae.images.packed import load_split
 from sharpvae.objective.objective import beta_sigma
@@ -36,50 +36,41 @@ from sharpvae.training.checkpoints import (
 )
 from sharpvae.training.config import TrainStage
 from sharpvae.training.faults import NotFinite, is_out_of_memory, out_of_memory
-from sharpvae.training.loggers import Film, LoggedRun, Places, open_loggers
+from sharpvae.training.loggers import LoggedRun, open_loggers
 from sharpvae.training.loop import Epoch, Step, Trainer
-from sharpvae.training.validate import ValidationFID
-from sharpvae.training.watch import watching
+from sharpvae.training.validate import Film, ValidationFID
+from sharpvae.training.watch import Watch
 from sharpvae.vae.vae import VAE, save_vae
 
 # Ctrl-C; what schedulers and `kill` send before they use force; a closed terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_COURTESY = 8.0  # seconds, in which a process that says the same has ended
+_COURTESY = 8.0  # seconds, in which a process that reports the same has ended
 NOTHING, SAVE, STOP = range(3)
 HISTORY = ("epoch", "step", "split", "term", "value")
 FILM = "film"  # in the directory of the checkpoints, until training has come to its end
 
 
-class Interruption:
-    """Whether the process was asked to end."""
-
-    asked = False
-
-
 @contextmanager
-def put_off() -> Iterator[Interruption]:
+def put_off() -> Iterator[list[int]]:
     """Within the block a first signal is only noted; a second one interrupts at once.
 
     Signals that are ignored stay so, as SIGINT in a background job or SIGHUP under nohup. One of
-    several processes only ever notes, ignored signals too: SLURM and the launcher may both tell it
+    several processes only ever notes, ignored signals too: SLURM and the launcher may both ask it
     to end, and the launcher kills what does not. Call it in the main thread.
+
+    Yields:
+        The signals that came.
     """
-    noted = Interruption()
+    noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if noted.asked and not launched():
+        if noted and not launched():
             raise KeyboardInterrupt
-        noted.asked = True
+        noted.append(number)
 
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    used = [n for n, handler in before.items() if launched() or handler is not signal.SIG_IGN]
-    for number in used:
-        signal.signal(number, note)
-    try:
+    used = [n for n in SIGNALS if launched() or signal.getsignal(n) is not signal.SIG_IGN]
+    with handled(dict.fromkeys(used, note)):
         yield noted
-    finally:
-        for number in used:
-            signal.signal(number, before[number])
 
 
 @contextmanager
@@ -111,7 +102,7 @@ def train(config: TrainStage, seed: int, device: torch.device) -> None:
     images = Feed(load_split(PREPARED, "train"), device)
     validation = Feed(load_split(PREPARED, "validation"), device)
     fid: Callable[[VAE], float] | None = None
-    if config.train.best_by == "fid":  # rank 0 measures it, and tells the others
+    if config.train.best_by == "fid":  # rank 0 measures it, and broadcasts it
         options = validation, config.train.batch_size, seed
         fid = ValidationFID(CRITIC, *options) if is_first() else lambda vae: 0.0
     trainer = build(config, seed, images, validation, PREPARED, CRITIC, fid)
@@ -136,30 +127,28 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
     Raises:
         KeyboardInterrupt: a signal asked for it; after a last checkpoint.
     """
-    run = run_place(config, trainer)
     frames, every = checkpoints.directory / FILM, config.train.film_every
-    epochs = None if trainer.update.step == 0 else len(trainer.history)
+    done = trainer.update.step
+    epochs = None if done == 0 else len(trainer.history)
     film = Film(frames, every, trainer.validation, trainer.seed, epochs)
-    live, logs = Path("reports/live") / run, root() / "logs"
+    live = Path("reports/live") / config.variant / str(trainer.seed)
     live.mkdir(parents=True, exist_ok=True)  # an output of the stage, with or without curves
     settings = flatten(config.model_dump(exclude={"logging"}))
-    logged = LoggedRun(config.variant, trainer.seed, run_id, settings, trainer.update.step)
-    places = Places(live, logs / "tensorboard" / run / run_id, logs)
+    run = LoggedRun(config.variant, trainer.seed, run_id, live, root() / "logs", settings, done)
+    total = trainer.config.epochs * trainer.steps
     with (
-        put_off() as interruption,
-        open_loggers(config.logging, logged, places) as loggers,
-        watching(trainer, config, film, loggers) as watch,
+        put_off() as signals,
+        open_loggers(config.logging, run) as loggers,
+        bar("training", total, start=done, left=False) as progress,
     ):
-        if trainer.update.step == 0:
-            watch.begin()
+        watch = Watch(trainer, config, film, loggers, progress)
         for event in trainer.run():
             if isinstance(event, Step):
                 watch.step(event)
             else:
                 watch.epoch(event)
             due = SAVE if trainer.finished or checkpoints.due() else NOTHING
-            stop = interruption.asked and not trainer.finished
-            wish = agreed(event, STOP if stop else due)
+            wish = agreed(event, STOP if signals and not trainer.finished else due)
             if wish != NOTHING:
                 checkpoints.save(trainer.update.step, trainer.state_dict())
             if wish == STOP:
@@ -210,16 +199,11 @@ def announce(config: TrainStage, seed: int, trainer: Trainer) -> None:
     print(end="", flush=True)
 
 
-def run_place(config: TrainStage, trainer: Trainer) -> Path:
-    """<variant>/<seed>, below which everything of this run lies."""
-    return Path(config.variant) / str(trainer.seed)
-
-
 def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
     """Write the outputs: models/<variant>/<seed> and reports/film/<variant>/<seed>."""
     states = trainer.weights()
     other = "last" if config.train.keep == "best" else "best"
-    run = run_place(config, trainer)
+    run = Path(config.variant) / str(trainer.seed)
     films, models = Path("reports/film") / run, Path("models") / run
     with fresh_directory(films) as film, fresh_directory(models) as directory:
         shutil.copytree(frames, film, dirs_exist_ok=True)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from sharpvae.core.errors import UserError
-from sharpvae.training.loggers import Logger, epoch_curves, update_curves
-from sharpvae.training.loop import Epoch, Step
+from sharpvae.training.loggers import Logger, epoch_curves, required, update_curves
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
-    from wandb import Run, Settings
+    from wandb import Run
+
+    from sharpvae.training.loop import Epoch, Step
 
 _FLUSH_SECONDS = 10  # so late may an update be seen; an epoch is seen at once
 
@@ -26,21 +25,22 @@ class TensorBoardLogger(Logger):
     """Logs everything over the number of updates.
 
     Args:
-        directory: of one run; made. A start from nothing replaces the events in it.
+        directory: of one run; made. A fresh start replaces the events in it.
         resumed: updates before the checkpoint; TensorBoard hides what an interrupted process
-            logged of later ones, which are now done again.
+            logged of later ones, which are now repeated.
 
     Raises:
         UserError: TensorBoard is not installed.
     """
 
     def __init__(self, directory: Path, resumed: int) -> None:
-        writer = _writer()
+        with required("tensorboard", "tensorboard, which writes the events", "'.[tensorboard]'"):
+            from torch.utils.tensorboard import SummaryWriter
         if resumed == 0:
             for events in directory.glob("events.out.tfevents.*"):
                 events.unlink()
         purge = resumed + 1 if resumed > 0 else None
-        self.writer = writer(str(directory), purge_step=purge, flush_secs=_FLUSH_SECONDS)
+        self.writer = SummaryWriter(str(directory), purge_step=purge, flush_secs=_FLUSH_SECONDS)
 
     def step(self, record: Step) -> None:
         """Its numbers, as scalars."""
@@ -68,19 +68,6 @@ class TensorBoardLogger(Logger):
     def _scalars(self, curves: dict[str, float], step: int) -> None:
         for name, value in curves.items():
             self.writer.add_scalar(name, value, step)
-
-
-def _writer() -> type[SummaryWriter]:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError(
-            "logging.tensorboard",
-            "the package tensorboard, which writes the events",
-            "it is not installed",
-            "run: pip install -e '.[tensorboard]' -- or set logging.tensorboard: false",
-        ) from None
-    return SummaryWriter
 
 
 PROJECT = "sharpvae"
@@ -112,7 +99,7 @@ class WandbLogger(Logger):
     Args:
         directory: in which W&B makes its folder `wandb`.
         mode: `offline` writes there alone, for `wandb sync` later.
-        id: under which an interrupted run goes on.
+        id: under which an interrupted run continues.
         name: shown for the run.
         settings: of the configuration, shown with the run.
 
@@ -128,13 +115,20 @@ class WandbLogger(Logger):
         name: str,
         settings: Mapping[str, object],
     ) -> None:
-        self.wandb = _package()
+        # It would tell its makers of its own errors, offline too; read when it is first imported.
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        with required("wandb", "wandb", "'.[wandb]'", off="null"):
+            import wandb
+        self.wandb = wandb
         directory.mkdir(parents=True, exist_ok=True)  # or W&B takes a temporary one
-        quiet = self.wandb.Settings(mode=mode, **_QUIET)
+        quiet = wandb.Settings(mode=mode, **_QUIET)
         try:
             if mode == "online":
-                _log_in(self.wandb, quiet)
-            self.run: Run = self.wandb.init(
+                wandb.setup(settings=quiet)
+                # Without asking: nobody may be at the terminal of a training.
+                if not wandb.login(prompt=False):
+                    raise _refused("no key was found")
+            self.run: Run = wandb.init(
                 project=PROJECT,
                 name=name,
                 id=id,
@@ -144,7 +138,7 @@ class WandbLogger(Logger):
                 config=dict(settings),
                 settings=quiet,
             )
-        except self.wandb.errors.Error as error:
+        except wandb.errors.Error as error:
             raise _refused(str(error)) from error
         # What an interrupted run has already sent: it comes again after the checkpoint.
         summary = self.run.summary
@@ -178,28 +172,6 @@ class WandbLogger(Logger):
     def _log(self, axis: str, position: int, values: Mapping[str, Any]) -> None:
         if position > self.sent[axis]:
             self.run.log({axis: position, **values})
-
-
-def _package() -> ModuleType:
-    # It would tell its makers of its own errors, offline too; read when it is first imported.
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    try:
-        import wandb
-    except ImportError:
-        raise UserError(
-            "logging.wandb",
-            "the package wandb",
-            "it is not installed",
-            "run: pip install -e '.[wandb]' -- or set logging.wandb: null",
-        ) from None
-    return wandb
-
-
-def _log_in(wandb: ModuleType, settings: Settings) -> None:
-    """Find a key without asking: nobody may sit at the terminal of a training."""
-    wandb.setup(settings=settings)
-    if not wandb.login(prompt=False):
-        raise _refused("no key was found")
 
 
 def _refused(found: str) -> UserError:

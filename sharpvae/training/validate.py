@@ -1,4 +1,4 @@
-"""What the validation split says of a VAE."""
+"""What is seen of a VAE between updates: losses, FID and pictures of the validation split."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sharpvae.core.errors import UserError
+from sharpvae.core.files import force
 from sharpvae.core.seeds import generator
 from sharpvae.distributed import processes
 from sharpvae.images.feed import Batch, Feed, to_float, to_uint8
+from sharpvae.images.tiles import grid, pairs
 from sharpvae.objective.objective import Objective
 from sharpvae.perception.critic import Critic, load_critic
 from sharpvae.perception.fidelity import fid
-from sharpvae.vae.draw import asked_labels, from_prior
+from sharpvae.vae.draw import asked_labels, encode_images, from_prior, to_packed
 from sharpvae.vae.vae import VAE, Posterior, kl_per_dimension
 
 Terms = dict[str, Tensor]
@@ -159,3 +161,54 @@ def features(critic: Critic, images: Tensor) -> NDArray[np.float64]:
     """float32 (B, C, H, W) in [0, 1] => float64 (B, F), F the channels of all blocks together"""
     pooled = [block.mean((2, 3)) for block in critic.features(images)]
     return np.asarray(torch.cat(pooled, 1).cpu().double().numpy())
+
+
+_COLUMNS, _IMAGES = 8, 32  # of a picture
+
+
+class Film:
+    """Writes `reconstructions/<n>.png` and `samples/<n>.png`, n = 0 before the first update.
+
+    Args:
+        directory: gets the two folders; may have them, with the frames of an interrupted run.
+        every: epochs between frames; 0 films the end alone.
+        validation: its first images are reconstructed in every frame.
+        seed: of the latents that every frame decodes.
+        epochs: done before an interruption; None at a fresh start.
+    """
+
+    def __init__(
+        self, directory: Path, every: int, validation: Feed, seed: int, epochs: int | None = None
+    ) -> None:
+        self.directory, self.every, self.seed = directory, every, seed
+        count = min(_IMAGES, validation.count)
+        count = count // _COLUMNS * _COLUMNS or count  # whole rows, where there is one
+        self.columns = min(_COLUMNS, count)
+        self.batch = validation.take(torch.arange(count))
+        known = validation.labels
+        self.asked = None if known is None else asked_labels(known, _IMAGES, seed)
+        past = range(1, (epochs or 0) + 1)
+        self.frames = 0 if epochs is None else 1 + sum(self.due(n, last=False) for n in past)
+        for name in ("reconstructions", "samples"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+
+    def due(self, epoch: int, last: bool) -> bool:
+        """Whether a frame belongs after `epoch` (0 is before the first)."""
+        return last or (self.every > 0 and epoch % self.every == 0)
+
+    @torch.no_grad()
+    def shoot(self, vae: VAE) -> tuple[Path, Path]:
+        """Write the next frame: reconstructions, samples. The VAE keeps its mode."""
+        training = vae.training
+        vae.eval()
+        reconstructions = encode_images(vae, *self.batch).reconstructions
+        samples = from_prior(vae, _IMAGES, _IMAGES, self.seed, self.asked)
+        vae.train(training)
+        name = f"{self.frames}.png"
+        paths = self.directory / "reconstructions" / name, self.directory / "samples" / name
+        pairs(to_packed(self.batch.images), reconstructions, self.columns).save(paths[0])
+        grid(samples, _COLUMNS).save(paths[1])
+        for path in paths:
+            force(path)  # as the checkpoint that counts it
+        self.frames += 1
+        return paths

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
+from statistics import fmean
 
-from sharpvae.core.console import Bar, bar, clock
+from sharpvae.core.console import Bar, clock
 from sharpvae.core.devices import peak_memory
 from sharpvae.objective.config import LossConfig
 from sharpvae.training.config import TrainStage
-from sharpvae.training.loggers import Film, Loggers
+from sharpvae.training.loggers import Logger
 from sharpvae.training.loop import Epoch, Step, Trainer
+from sharpvae.training.validate import Film
 
 # Nats of an image's KL. The mean KL bounds what the code tells of the image (Hoffman & Johnson
 # 2016, ELBO surgery); under ln 2 it cannot even tell in which half of the images it is.
@@ -30,14 +31,10 @@ class CollapseWatch:
     active. Either alone would miss some: under free bits or a KL floor all images may have the same
     posterior at any KL; and the means of many dimensions may vary over images, yet less than noise.
 
-    It says nothing
-    - where `loss.beta` is 0: without a KL, means may tell images apart at any scale;
-    - while beta is below its full value, in a warm-up, in the rise of a cycle or under a controller
-      (`loss.kl_share`): the KL will be another one there;
+    It gives no warning
+    - where `loss.beta` is 0: without a KL, means may separate images at any scale;
+    - while beta is below its full value (warm-up, cycle, controller): the KL will change;
     - of a small KL where `loss.kl_floor` or `loss.free_bits` make so much free.
-
-    Args:
-        loss: of the variant.
     """
 
     def __init__(self, loss: LossConfig) -> None:
@@ -92,7 +89,7 @@ _SPANS = 20  # between two looks at the numbers; the rate is the mean over so ma
 
 
 class Pace:
-    """Foretells the time left from the mean time of each kind of thing that a training does.
+    """Predicts the time left from the mean time of each kind of thing that a training does.
 
     An epoch is its first update, which waits for the loader and for what came after the last
     epoch's record; its other updates; and its end, which is validation, film and loggers. Only what
@@ -102,7 +99,7 @@ class Pace:
     Args:
         epochs: of the whole training.
         steps_per_epoch: updates an epoch, >= 1.
-        clock: seconds, never going back.
+        clock: seconds, never decreasing.
         kind: of an epoch by its number; ends of one kind, such as those with a FID, cost the same.
     """
 
@@ -131,7 +128,11 @@ class Pace:
                 self.firsts.add(self.kind(record.epoch - 1), now - self.at)
             else:
                 self.updates.append(now - self.at)
-        self._span(record, now)
+        self.unseen += record.images
+        if record.numbers is not None:
+            if self.look is not None and self.look[0] == record.epoch:
+                self.spans.append((now - self.look[1], self.unseen))
+            self.look, self.unseen = (record.epoch, now), 0
         self.at, self.images = now, record.images
         self.epoch_now, self.done, self.validated = record.epoch, record.done, False
 
@@ -149,21 +150,14 @@ class Pace:
 
         The ends of epochs count once one was seen.
         """
-        others = (self.epochs - self.epoch_now + 1) * (self.steps - 1)
-        others -= max(self.done - 1, 0)
-        update = sum(self.updates) / len(self.updates) if self.updates else None
-        if self.at is None or (update is None and others > 0):
-            return None
-        left = others * (update or 0.0)
-        for epoch in range(self.epoch_now + 1, self.epochs + 1):
-            first = self.firsts.mean(self.kind(epoch - 1))
-            first = update if first is None else first
-            if first is None:
-                return None
-            left += first
-        for epoch in range(self.epoch_now + self.validated, self.epochs + 1):
-            left += self.ends.mean(self.kind(epoch)) or 0.0
-        return left
+        now, end = self.epoch_now, self.epochs + 1
+        update = fmean(self.updates) if self.updates else math.nan
+        others = (end - now) * (self.steps - 1) - max(self.done - 1, 0)
+        left = others * update if others > 0 else 0.0
+        left += sum(self.firsts.mean(self.kind(epoch - 1), update) for epoch in range(now + 1, end))
+        epochs = range(now + self.validated, end)
+        left += sum(self.ends.mean(self.kind(epoch), 0.0) for epoch in epochs)
+        return None if self.at is None or math.isnan(left) else left
 
     def rate(self) -> float | None:
         """Images a second while updates are done, all processes together; None at first.
@@ -175,42 +169,43 @@ class Pace:
         if not self.spans:
             seconds, images = sum(self.updates), len(self.updates) * self.images
         if images == 0 and self.steps == 1:
-            seconds, images = self.firsts.total, self.firsts.count * self.images
+            seconds, images = self.firsts.mean(_ALL, 0.0), self.images
         return images / seconds if seconds > 0 else None
 
-    def _span(self, record: Step, now: float) -> None:
-        """Count the images between two looks at the numbers in one epoch."""
-        self.unseen += record.images
-        if record.numbers is None:
-            return
-        if self.look is not None and self.look[0] == record.epoch:
-            self.spans.append((now - self.look[1], self.unseen))
-        self.look, self.unseen = (record.epoch, now), 0
+
+_ALL = object()  # the kind of every value
 
 
 class _Means:
     """The mean of each kind of value."""
 
     def __init__(self) -> None:
-        self.total, self.count = 0.0, 0
-        self.kinds: dict[Hashable, tuple[float, int]] = {}
+        self.sums: dict[Hashable, tuple[float, int]] = {}
 
     def add(self, kind: Hashable, value: float) -> None:
-        total, count = self.kinds.get(kind, (0.0, 0))
-        self.kinds[kind] = total + value, count + 1
-        self.total, self.count = self.total + value, self.count + 1
+        for key in (kind, _ALL):
+            total, count = self.sums.get(key, (0.0, 0))
+            self.sums[key] = total + value, count + 1
 
-    def mean(self, kind: Hashable) -> float | None:
-        """Of this kind, else of all; None before the first."""
-        total, count = self.kinds.get(kind, (self.total, self.count))
-        return total / count if count else None
+    def mean(self, kind: Hashable, default: float) -> float:
+        """Of this kind, else of all, else the default."""
+        total, count = self.sums.get(kind) or self.sums.get(_ALL, (default, 1))
+        return total / count
 
 
 class Watch:
-    """Passes every record of a training on to film, loggers and progress."""
+    """Passes every record of a training on to film, loggers and progress.
+
+    A training from the start is filmed at once: what the random weights draw.
+    """
 
     def __init__(
-        self, trainer: Trainer, config: TrainStage, film: Film, loggers: Loggers, progress: Bar
+        self,
+        trainer: Trainer,
+        config: TrainStage,
+        film: Film,
+        loggers: Sequence[Logger],
+        progress: Bar,
     ) -> None:
         self.trainer, self.film, self.loggers, self.progress = trainer, film, loggers, progress
         train = config.train
@@ -221,24 +216,26 @@ class Watch:
             kind=lambda epoch: (film.due(epoch, epoch == last), fid > 0 and epoch % fid == 0),
         )
         self.collapse = CollapseWatch(config.loss)
-        self.collapse.replay(trainer.history)
-        loggers.replay(trainer.history)
-
-    def begin(self) -> None:
-        """Before the first update: a frame of what the random weights draw."""
-        self._shoot(0)
+        for record in trainer.history:
+            self.collapse.epoch(record)
+        for logger in loggers:
+            logger.replay(trainer.history)
+        if trainer.update.step == 0:
+            self._shoot(0)
 
     def step(self, record: Step) -> None:
         """An update is done."""
         self.pace.step(record)
-        self.loggers.step(record)
+        for logger in self.loggers:
+            logger.step(record)
         history = self.trainer.history
         parts = [f"epoch {record.epoch}/{self.pace.epochs}", losses(history[-1]) if history else ""]
         self.progress.advance(note="  ".join([*filter(None, parts), *self._costs()]))
 
     def epoch(self, record: Epoch) -> None:
         """An epoch is done, and validated."""
-        self.loggers.epoch(record)
+        for logger in self.loggers:
+            logger.epoch(record)
         if self.film.due(record.epoch, record.last):
             self._shoot(record.epoch)
         self.pace.epoch(record)
@@ -250,7 +247,8 @@ class Watch:
 
     def _shoot(self, epoch: int) -> None:
         frame = self.film.shoot(self.trainer.seen)
-        self.loggers.pictures(epoch, self.trainer.update.step, *frame)
+        for logger in self.loggers:
+            logger.pictures(epoch, self.trainer.update.step, *frame)
 
     def _costs(self) -> list[str]:
         rate, left = self.pace.rate(), self.pace.left()
@@ -259,14 +257,6 @@ class Watch:
             *([] if left is None else [f"{clock(left)} left"]),
             peak_memory(self.trainer.train.device),
         ]
-
-
-@contextmanager
-def watching(trainer: Trainer, config: TrainStage, film: Film, loggers: Loggers) -> Iterator[Watch]:
-    """A watch for the block."""
-    total = trainer.config.epochs * trainer.steps
-    with bar("training", total, start=trainer.update.step, left=False) as progress:
-        yield Watch(trainer, config, film, loggers, progress)
 
 
 def losses(event: Epoch) -> str:
