@@ -241,7 +241,7 @@ def _quiet(devices: int, nodes: int) -> Iterator[None]:
     os.environ.setdefault("PYTHONUNBUFFERED", "1")  # or lines would come late and out of order
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     loopback = {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}
-    if nodes == 1 and loopback:  # where no other machine has anything to say
+    if nodes == 1 and loopback:  # where no other machine takes part
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback.pop())
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -166,7 +166,7 @@ def joined(device: torch.device, timeout: float) -> Iterator[torch.device]:
 
     SIGINT and SIGTERM are left to rank 0: the others ignore them, so that they take part in its
     last checkpoint, and end when it has gone. A process that has lost its peers exits with
-    `ABANDONED` and no message, since the one that failed has said why. After any exception the
+    `ABANDONED` and no message, since the one that failed reports why. After any exception the
     group is left to end with the process.
 
     Args:
@@ -194,7 +194,7 @@ def joined(device: torch.device, timeout: float) -> Iterator[torch.device]:
         with handled(dict.fromkeys(names, signal.SIG_IGN)):
             yield device
     except RuntimeError as error:
-        # NCCL, the store and the network have types of errors; Gloo tells by its file names alone.
+        # NCCL, the store and the network have types of errors; Gloo shows only by its file names.
         if not isinstance(error, dist.DistError) and "gloo/" not in str(error):
             raise
         time.sleep(_PATIENCE)

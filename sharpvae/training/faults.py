@@ -16,13 +16,7 @@ from sharpvae.vae.vae import VAE
 
 
 class NotFinite(UserError):
-    """A term of the objective, or the gradient, stopped being a number.
-
-    Attributes:
-        update: at which it did, counted from 1.
-        term: its name.
-        value: nan or an infinity.
-    """
+    """A term of the objective, or the gradient, became nan or infinite at `update`, from 1."""
 
     def __init__(self, context: str, term: str, value: float, update: int, where: str) -> None:
         shown = "nan" if math.isnan(value) else str(value)
@@ -32,10 +26,10 @@ class NotFinite(UserError):
             f"{shown} at update {update} ({where})",
             "lower train.lr, or set train.grad_clip: 1.0",
         )
-        self.update, self.term, self.value = update, term, value
+        self.update, self.term = update, term
 
     def add(self, note: str) -> None:
-        """Say more at the end of the message."""
+        """Append to the message."""
         self.fix = f"{self.fix}; {note}"
         self.args = (self.text(),)
 
@@ -46,9 +40,7 @@ class FiniteGuard:
     `watch` records without waiting for the GPU, and `check` raises. What `watch` returns makes an
     optimiser skip its step, so that the weights stay those of the last good update.
 
-    Args:
-        context: names the run in messages.
-        device: of the terms.
+    `context` names the run in messages; terms are on `device`.
     """
 
     def __init__(self, context: str, device: torch.device) -> None:
@@ -81,11 +73,8 @@ class FiniteGuard:
     def check(self, epoch: int, settings: dict[str, float]) -> None:
         """Raise if any process watched a value that was not finite.
 
-        Args:
-            epoch, settings: named in the message; the settings are learning rate and beta.
-
         Raises:
-            NotFinite: with the term, the update and the settings.
+            NotFinite: with the term, the update, the epoch and the settings, lr and beta.
         """
         if not self.names:
             return
@@ -111,42 +100,33 @@ def activations(
     The pass runs on PyTorch's meta device, which allocates nothing.
 
     Args:
-        channels, size: of the images.
+        channels, size: of the `images` in the batch.
         classes: of the labels; 0 without.
-        images: in the batch.
     """
     least = max(images, 2)  # batch norm refuses a single one
-    kept: dict[int, int] = {}
+    kept: list[Tensor] = []  # all of them, or another might get the place of one in memory
 
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage.nbytes()
-        alive.append(tensor)  # or another one might get its place in memory
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
         return tensor
 
-    alive: list[Tensor] = []
     with torch.device("meta"):
         vae = VAE(model, channels, size, classes)
         labels = torch.zeros(least, dtype=torch.int64) if vae.classes else None
         batch = torch.zeros(least, channels, size, size)
         noise = torch.zeros(least, vae.latent_dim)
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            outputs = vae(batch, noise, labels)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            vae(batch, noise, labels)
+    storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage() for tensor in kept}
     weights = {weight.untyped_storage()._cdata: weight.nbytes for weight in vae.parameters()}
-    del outputs
-    passing = sum(size for key, size in kept.items() if key not in weights)
+    passing = sum(storage.nbytes() for key, storage in storages.items() if key not in weights)
     return passing * images // least, sum(weights.values())
 
 
 def out_of_memory(
     config: TrainStage, shape: tuple[int, int], classes: int, error: BaseException
 ) -> UserError:
-    """The message where the device has too little memory.
-
-    Args:
-        shape: channels and side of the images.
-        classes: of the labels; 0 without.
-    """
+    """The message where memory is too small for images of `shape`, channels and side."""
     train = config.train
     piece = train.batch_size // train.accumulate // train.processes
     passing, weights = activations(config.model, *shape, classes, piece)

@@ -7,7 +7,7 @@ import errno
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -21,26 +21,16 @@ from sharpvae.core.errors import UserError
 from sharpvae.core.files import force, fresh_directory, unwritable, write_json
 from sharpvae.core.weights import save_weights
 from sharpvae.distributed.processes import broadcast, handled, is_first, launched, world
-from sharpvae.images.feed import Feed
-from sharpvae.images.packed import load_split
 from sharpvae.objective.objective import beta_sigma
-from sharpvae.training.build import build, classes, summary
-from sharpvae.training.checkpoints import (
-    CRITIC,
-    PREPARED,
-    Checkpoints,
-    open_checkpoints,
-    register,
-    resume,
-    root,
-)
+from sharpvae.training.build import build, summary
+from sharpvae.training.checkpoints import Checkpoints, open_checkpoints, register, resume, root
 from sharpvae.training.config import TrainStage
 from sharpvae.training.faults import NotFinite, is_out_of_memory, out_of_memory
 from sharpvae.training.loggers import LoggedRun, open_loggers
 from sharpvae.training.loop import Epoch, Step, Trainer
-from sharpvae.training.validate import Film, ValidationFID
+from sharpvae.training.validate import Film
 from sharpvae.training.watch import Watch
-from sharpvae.vae.vae import VAE, save_vae
+from sharpvae.vae.vae import save_vae
 
 # Ctrl-C; what schedulers and `kill` send before they use force; a closed terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -99,13 +89,7 @@ def errors_once(config: TrainStage) -> Iterator[None]:
 
 def train(config: TrainStage, seed: int, device: torch.device) -> None:
     """Train in this process, which may be one of several."""
-    images = Feed(load_split(PREPARED, "train"), device)
-    validation = Feed(load_split(PREPARED, "validation"), device)
-    fid: Callable[[VAE], float] | None = None
-    if config.train.best_by == "fid":  # rank 0 measures it, and broadcasts it
-        options = validation, config.train.batch_size, seed
-        fid = ValidationFID(CRITIC, *options) if is_first() else lambda vae: 0.0
-    trainer = build(config, seed, images, validation, PREPARED, CRITIC, fid)
+    trainer = build(config, seed, device)
     checkpoints, ticket = open_checkpoints(config, seed, device)
     with mishaps(config, trainer, checkpoints):
         if not is_first():
@@ -141,7 +125,7 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
         open_loggers(config.logging, run) as loggers,
         bar("training", total, start=done, left=False) as progress,
     ):
-        watch = Watch(trainer, config, film, loggers, progress)
+        watch = Watch(trainer, film, loggers, progress)
         for event in trainer.run():
             if isinstance(event, Step):
                 watch.step(event)
@@ -225,7 +209,7 @@ def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
 
 @contextmanager
 def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> Iterator[None]:
-    """Give what may go wrong in training a message that helps, and evidence."""
+    """Word the errors that are not the program's fault; keep evidence of what is not finite."""
     try:
         yield
     except NotFinite as error:
@@ -236,28 +220,18 @@ def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> I
                 error.add(f"its batch, noise and weights are in {path} (docs/training.md)")
         raise
     except Exception as error:
-        known = explained(error, config, trainer, checkpoints)
-        if known is None:
-            raise
-        raise known from error
-
-
-def explained(
-    error: Exception, config: TrainStage, trainer: Trainer, checkpoints: Checkpoints
-) -> UserError | None:
-    """The message for an error that is not the program's fault; None for any other."""
-    if is_out_of_memory(error):
-        shape = trainer.train.channels, trainer.train.image_size
-        return out_of_memory(config, shape, classes(config, PREPARED), error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        full = Path(error.filename or checkpoints.directory).parent
-        return unwritable(full, "what training writes", 0, error)
-    origin = {base.__module__.partition(".")[2].split(".")[0] for base in type(error).__mro__}
-    if config.train.compile and origin & {"_dynamo", "_inductor"}:
-        return UserError(
-            f"variants.{config.variant}.train.compile",
-            "what torch.compile needs, on a CPU a C++ compiler",
-            " ".join(str(error).split())[:200],
-            "install it, or set train.compile: false",
-        )
-    return None
+        if is_out_of_memory(error):
+            shape = trainer.train.channels, trainer.train.image_size
+            raise out_of_memory(config, shape, trainer.vae.classes, error) from error
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            full = Path(error.filename or checkpoints.directory).parent
+            raise unwritable(full, "what training writes", 0, error) from error
+        origin = {base.__module__.partition(".")[2].split(".")[0] for base in type(error).__mro__}
+        if config.train.compile and origin & {"_dynamo", "_inductor"}:
+            raise UserError(
+                f"variants.{config.variant}.train.compile",
+                "what torch.compile needs, on a CPU a C++ compiler",
+                " ".join(str(error).split())[:200],
+                "install it, or set train.compile: false",
+            ) from error
+        raise

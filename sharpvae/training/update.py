@@ -29,12 +29,8 @@ _NOISE = "posterior"  # purpose of the seed
 class Average:
     """An exponential moving average of the VAE that learns, and of its statistics of batch norm.
 
-    After update t: average = d * average + (1 - d) * weights, d the smaller of the decay and
-    (1 + t) / (10 + t), which soon forgets the random first weights (as TensorFlow does).
-
-    Args:
-        vae: the one that learns; its copy starts equal to it.
-        decay: in (0, 1).
+    After update t: average = d * average + (1 - d) * weights, d the smaller of `decay` in (0, 1)
+    and (1 + t) / (10 + t), which soon forgets the random first weights (as TensorFlow does).
     """
 
     def __init__(self, vae: VAE, decay: float) -> None:
@@ -61,17 +57,10 @@ class Updater:
     that of the whole batch.
 
     Args:
-        vae, objective: on `device`.
-        config: the `train` section.
+        vae, objective: on `device`, as the batches.
         seed: of every draw made here.
-        device: of the batches.
         guard: checks every term and the norm of every gradient.
         adversary: needed where `loss.weights.adversarial` is above 0.
-
-    Attributes:
-        rows: of each batch, those that this process takes.
-        step: updates done.
-        used: learning rate and beta of the last one.
     """
 
     def __init__(
@@ -104,18 +93,19 @@ class Updater:
         )
         self.scheduler = None  # of each update; the plateau's is of each epoch, in `Trainer`
         if config.scheduler in ("cosine", "step"):
-            options = config.lr_warmup, config.lr_factor, config.lr_every
+            options = objective.span, config.lr_warmup, config.lr_factor, config.lr_every
             self.scheduler = torch.optim.lr_scheduler.LambdaLR(
-                self.optimizer,
-                lambda step: lr_factor(config.scheduler, step, objective.span, *options),
+                self.optimizer, lambda step: lr_factor(config.scheduler, step, *options)
             )
         self.noise = generator(seed, _NOISE, device)
         self.prior = generator(seed, "adversary", device)
+        # Of each batch, those that this process takes.
         self.rows = processes.rows(config.batch_size, config.accumulate, self.rank, self.world)
         self._rows_there = self.rows.to(device)
         self.drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in vae.modules())
-        self.step = 0
+        self.step = 0  # updates done
         self.controlled = torch.tensor(LEAST * objective.beta(), device=device)
+        # Of the last update.
         self.used: dict[str, float | Tensor] = {"lr": config.lr, "beta": 0.0}
 
     def __call__(self, batch: Batch) -> Terms:
@@ -252,7 +242,7 @@ class Updater:
         return {name: part for name, part in parts.items() if part is not None}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs; nothing but tensors and plain values."""
+        """All that `load_state_dict` needs, as tensors and plain values."""
         return {
             **{name: part.state_dict() for name, part in self._stateful().items()},
             "noise": self.noise.get_state(),

@@ -24,7 +24,9 @@ from sharpvae.vae.draw import asked_labels, encode_images, from_prior, to_packed
 from sharpvae.vae.vae import VAE, Posterior, kl_per_dimension
 
 Terms = dict[str, Tensor]
-ACTIVE = 0.01  # variance of a posterior mean above which its unit is active (Burda et al. 2016)
+# Variance of a posterior mean above which its unit is active (Burda et al. 2016, Importance
+# weighted autoencoders, section 5).
+ACTIVE = 0.01
 
 
 def measure(
@@ -34,11 +36,7 @@ def measure(
     batch: Batch,
     noise: Tensor,
 ) -> tuple[Terms, Tensor, Posterior]:
-    """Pass a batch through the VAE under one draw of the posterior.
-
-    Args:
-        vae: a `VAE`, bare or wrapped.
-        noise: standard normal (B, Z).
+    """Pass a batch through a VAE, bare or wrapped, with standard normal noise (B, Z).
 
     Returns:
         Terms of each image, (B,) each; reconstructions (B, C, H, W) and posterior in float32.
@@ -52,18 +50,11 @@ def measure(
 
 @dataclass(frozen=True)
 class Validation:
-    """Of one VAE, on the validation split.
+    """Of one VAE, on the validation split."""
 
-    Attributes:
-        terms: mean over images of each term, and `loss` at the final weights and beta.
-        kl_per_dimension: nats of each latent dimension, mean over images.
-        active_units: latent dimensions whose posterior mean varies by more than `ACTIVE` over the
-            images (Burda et al. 2016, Importance weighted autoencoders, section 5).
-    """
-
-    terms: dict[str, float]
-    kl_per_dimension: list[float]
-    active_units: int
+    terms: dict[str, float]  # mean over images of each, and `loss` at the final weights and beta
+    kl_per_dimension: list[float]  # nats, mean over images
+    active_units: int  # dimensions whose posterior mean varies by more than `ACTIVE` over images
 
 
 @torch.no_grad()
@@ -77,9 +68,9 @@ def validate(
 ) -> Validation:
     """Measure `vae`, in evaluation mode, on all images of `feed`.
 
-    The noise is the same at every call, so that early stopping compares like with like; for the
-    same reason the adversarial term, whose scale moves with the discriminator, has no part in it.
-    Of several processes each takes some batches.
+    The noise is the same at every call, so that epochs can be compared; for the same reason the
+    adversarial term, whose scale moves with the discriminator, has no part in it. Of several
+    processes each takes some batches.
     """
     vae.eval()
     noise = generator(seed, "validation", feed.device)
@@ -113,13 +104,13 @@ def validate(
 
 
 class ValidationFID:
-    """Measures a VAE in the features of the critic, never of the judge that scores in the end.
+    """The FID in the features of the critic, never of the judge that scores in the end.
 
     As many samples as validation images, of the same noise (and classes) each time.
 
     Args:
         critic: directory that the stage `critic` wrote.
-        validation: all of its images are the reference; labels ask for the classes.
+        validation: the reference, and the classes asked for.
         batch_size: images at a time.
         seed: of the samples.
 
@@ -147,12 +138,9 @@ class ValidationFID:
     def __call__(self, vae: VAE) -> float:
         """The FID of `vae`, which is in evaluation mode."""
         drawn = from_prior(vae, self.count, self.batch_size, self.seed, self.asked)
-        fakes = [
-            features(
-                self.critic, to_float(torch.from_numpy(part).permute(0, 3, 1, 2)).to(self.device)
-            )
-            for part in np.array_split(drawn, -(-self.count // self.batch_size))
-        ]
+        images = torch.from_numpy(drawn).permute(0, 3, 1, 2)
+        parts = images.tensor_split(-(-self.count // self.batch_size))
+        fakes = [features(self.critic, to_float(part).to(self.device)) for part in parts]
         return fid(self.reals, np.concatenate(fakes))
 
 
@@ -170,7 +158,7 @@ class Film:
     """Writes `reconstructions/<n>.png` and `samples/<n>.png`, n = 0 before the first update.
 
     Args:
-        directory: gets the two folders; may have them, with the frames of an interrupted run.
+        directory: gets the two folders; may have the frames of an interrupted run.
         every: epochs between frames; 0 films the end alone.
         validation: its first images are reconstructed in every frame.
         seed: of the latents that every frame decodes.

@@ -11,13 +11,12 @@ from statistics import fmean
 from sharpvae.core.console import Bar, clock
 from sharpvae.core.devices import peak_memory
 from sharpvae.objective.config import LossConfig
-from sharpvae.training.config import TrainStage
 from sharpvae.training.loggers import Logger
 from sharpvae.training.loop import Epoch, Step, Trainer
 from sharpvae.training.validate import Film
 
-# Nats of an image's KL. The mean KL bounds what the code tells of the image (Hoffman & Johnson
-# 2016, ELBO surgery); under ln 2 it cannot even tell in which half of the images it is.
+# Nats of an image's KL. The mean KL bounds the information of the code on the image (Hoffman &
+# Johnson 2016, ELBO surgery); under ln 2 it cannot even distinguish two halves of the images.
 NOTHING = math.log(2)
 _RECOVERED = 2 * NOTHING  # above it a collapse is over: a KL that hovers must not warn every epoch
 _PATIENCE = 2  # epochs in which it must be seen: the first finds a code not learned yet
@@ -43,7 +42,7 @@ class CollapseWatch:
         self.warned = False
 
     def epoch(self, record: Epoch) -> str | None:
-        """A warning of the next epoch, once; again only if the code came back in between."""
+        """A warning, once; again only if the code recovered in between."""
         if self.loss.beta == 0:
             return None
         kl, active = record.validation["kl"], record.active_units
@@ -59,11 +58,6 @@ class CollapseWatch:
             return None
         self.warned = True
         return self._warning(record)
-
-    def replay(self, history: Sequence[Epoch]) -> None:
-        """Take in the epochs before an interruption."""
-        for record in history:
-            self.epoch(record)
 
     def _warning(self, record: Epoch) -> str:
         loss, schedule = self.loss, self.loss.schedules.beta
@@ -84,12 +78,13 @@ class CollapseWatch:
         )
 
 
-_UPDATES = 1000  # of which the mean is taken: an adversary that sets in makes them dearer for good
+_UPDATES = 1000  # of which the mean is taken: later ones cost more, once an adversary begins
 _SPANS = 20  # between two looks at the numbers; the rate is the mean over so many
+_ALL = object()  # the kind of every value
 
 
 class Pace:
-    """Predicts the time left from the mean time of each kind of thing that a training does.
+    """Predicts the time left from the mean time of each part of a training.
 
     An epoch is its first update, which waits for the loader and for what came after the last
     epoch's record; its other updates; and its end, which is validation, film and loggers. Only what
@@ -97,8 +92,7 @@ class Pace:
     `step` and `epoch` for every record, at the same point each time.
 
     Args:
-        epochs: of the whole training.
-        steps_per_epoch: updates an epoch, >= 1.
+        epochs, steps: of the whole training, and updates an epoch, >= 1.
         clock: seconds, never decreasing.
         kind: of an epoch by its number; ends of one kind, such as those with a FID, cost the same.
     """
@@ -106,11 +100,11 @@ class Pace:
     def __init__(
         self,
         epochs: int,
-        steps_per_epoch: int,
+        steps: int,
         clock: Callable[[], float] = time.monotonic,
         kind: Callable[[int], Hashable] = lambda epoch: None,
     ) -> None:
-        self.epochs, self.steps, self.clock, self.kind = epochs, steps_per_epoch, clock, kind
+        self.epochs, self.steps, self.clock, self.kind = epochs, steps, clock, kind
         self.at: float | None = None  # the last record, and where in the training that was:
         self.epoch_now, self.done, self.validated = 1, 0, False
         self.updates: deque[float] = deque(maxlen=_UPDATES)
@@ -123,11 +117,10 @@ class Pace:
     def step(self, record: Step) -> None:
         """An update is done."""
         now = self.clock()
-        if self.at is not None:
-            if record.done == 1:
-                self.firsts.add(self.kind(record.epoch - 1), now - self.at)
-            else:
-                self.updates.append(now - self.at)
+        if self.at is not None and record.done == 1:
+            self.firsts.add(self.kind(record.epoch - 1), now - self.at)
+        elif self.at is not None:
+            self.updates.append(now - self.at)
         self.unseen += record.images
         if record.numbers is not None:
             if self.look is not None and self.look[0] == record.epoch:
@@ -146,7 +139,7 @@ class Pace:
             self.epochs = record.epoch
 
     def left(self) -> float | None:
-        """Seconds until training ends, as of the last record; None while too little is known.
+        """Seconds until training ends; None while too little is known.
 
         The ends of epochs count once one was seen.
         """
@@ -162,8 +155,8 @@ class Pace:
     def rate(self) -> float | None:
         """Images a second while updates are done, all processes together; None at first.
 
-        Taken between two looks at the numbers in one epoch, where there are: in between, a GPU's
-        updates are only queued.
+        Taken between two looks at the numbers in one epoch: in between, a GPU's updates are only
+        queued.
         """
         seconds, images = sum(t for t, _ in self.spans), sum(n for _, n in self.spans)
         if not self.spans:
@@ -171,9 +164,6 @@ class Pace:
         if images == 0 and self.steps == 1:
             seconds, images = self.firsts.mean(_ALL, 0.0), self.images
         return images / seconds if seconds > 0 else None
-
-
-_ALL = object()  # the kind of every value
 
 
 class _Means:
@@ -194,28 +184,20 @@ class _Means:
 
 
 class Watch:
-    """Passes every record of a training on to film, loggers and progress.
-
-    A training from the start is filmed at once: what the random weights draw.
-    """
+    """Passes every record to film, loggers and progress; films random weights at the start."""
 
     def __init__(
-        self,
-        trainer: Trainer,
-        config: TrainStage,
-        film: Film,
-        loggers: Sequence[Logger],
-        progress: Bar,
+        self, trainer: Trainer, film: Film, loggers: Sequence[Logger], progress: Bar
     ) -> None:
         self.trainer, self.film, self.loggers, self.progress = trainer, film, loggers, progress
-        train = config.train
+        train = trainer.config
         last, fid = train.epochs, train.fid_every if train.best_by == "fid" else 0
         self.pace = Pace(
             last,
             trainer.steps,
             kind=lambda epoch: (film.due(epoch, epoch == last), fid > 0 and epoch % fid == 0),
         )
-        self.collapse = CollapseWatch(config.loss)
+        self.collapse = CollapseWatch(trainer.objective.loss)
         for record in trainer.history:
             self.collapse.epoch(record)
         for logger in loggers:
@@ -252,11 +234,10 @@ class Watch:
 
     def _costs(self) -> list[str]:
         rate, left = self.pace.rate(), self.pace.left()
-        return [
-            *([] if rate is None else [f"{rate:.0f} images/s"]),
-            *([] if left is None else [f"{clock(left)} left"]),
-            peak_memory(self.trainer.train.device),
-        ]
+        shown = [peak_memory(self.trainer.train.device)]
+        if left is not None:
+            shown.insert(0, f"{clock(left)} left")
+        return shown if rate is None else [f"{rate:.0f} images/s", *shown]
 
 
 def losses(event: Epoch) -> str:

@@ -16,9 +16,15 @@ from PIL import Image
 
 from sharpvae.core.errors import UserError
 from sharpvae.training.config import LoggingConfig
-from sharpvae.training.loggers import DvcLiveLogger, LoggedRun, Logger, open_loggers
+from sharpvae.training.loggers import (
+    DvcLiveLogger,
+    LoggedRun,
+    Logger,
+    TensorBoardLogger,
+    WandbLogger,
+    open_loggers,
+)
 from sharpvae.training.loop import Epoch
-from sharpvae.training.services import TensorBoardLogger, WandbLogger
 from tests.training.records import epoch_record, training
 from tests.training.wandb_file import records
 
@@ -201,10 +207,11 @@ def test_tensorboard_starts_anew_without_the_curves_of_the_last_training(tmp_pat
 _OFFLINE = """
 import sys
 from pathlib import Path
-from sharpvae.training.services import WandbLogger
+from sharpvae.training.loggers import LoggedRun, WandbLogger
 from sharpvae.training.loop import Epoch, Step
 place, picture = Path(sys.argv[1]), Path(sys.argv[2])
-logger = WandbLogger(place, "offline", "an-id", "improved-0", {"loss.beta": 0.5, "widths": [1, 2]})
+settings = {"loss.beta": 0.5, "widths": [1, 2]}
+logger = WandbLogger(LoggedRun("improved", 0, "an-id", place, place, settings), "offline")
 logger.pictures(0, 0, picture, picture)
 logger.step(Step(1, 2, 2, 2, 8, {"loss": 0.5, "lr": 0.001}))
 logger.epoch(Epoch(1, 2, {"mse": 2.0}, {"kl": 3.0}, [0.0, 1.0, 1.0], 2, 31.25, 1.0, 0.001, 0.5,
@@ -311,7 +318,7 @@ def test_wandb_is_not_told_again_what_it_knew_before_an_interruption(
 ) -> None:
     fake = FakeWandb({"update": 10, "epoch": 2})
     monkeypatch.setitem(sys.modules, "wandb", fake)  # type: ignore[arg-type]
-    logger = WandbLogger(tmp_path, "online", "an-id", "improved-0", {})
+    logger = WandbLogger(LoggedRun("improved", 0, "an-id", tmp_path, tmp_path), "online")
     tell(logger, epochs=3, steps=4, done=6)
     assert [row["update"] for row in fake.logged if "update" in row] == [12]
     assert [row["epoch"] for row in fake.logged if "epoch" in row] == [3]
@@ -325,7 +332,7 @@ def test_wandb_that_cannot_be_reached_is_a_mistake_of_the_settings(
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", FakeWandb({}, "timed out"))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"logging\.wandb[\s\S]*timed out[\s\S]*offline"):
-        WandbLogger(tmp_path, "online", "an-id", "improved-0", {})
+        WandbLogger(LoggedRun("improved", 0, "an-id", tmp_path, tmp_path), "online")
 
 
 # All of them
