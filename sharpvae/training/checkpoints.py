@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import platform
-import re
 import secrets
 import shutil
 import time
@@ -35,7 +34,7 @@ _NO_PART: Any = {"logging": True, "train": {"checkpoint_every"}}
 FOLDER = ".checkpoints"  # of a repository; a directory of it for each interrupted training
 _TICKET = "training.json"
 _KEPT = 2  # the newest, and the one before it in case that is damaged
-_NAME = re.compile(r"\d{12}-[0-9a-f]{64}\.pt")  # of the update and the digest
+_NAMES = "[0-9]" * 12 + "-*.pt"  # the update and the digest
 _UNFINISHED = ".unfinished"
 _PATIENCE = 50  # times the cost of the last one
 
@@ -205,8 +204,7 @@ class Checkpoints:
 
     def _all(self) -> list[Path]:
         """The newest first."""
-        found = [path for path in self.directory.glob("*.pt") if _NAME.fullmatch(path.name)]
-        return sorted(found, reverse=True)
+        return sorted(self.directory.glob(_NAMES), reverse=True)
 
 
 class _Hashing:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,11 +17,10 @@ class NotFinite(UserError):
     """A term of the objective, or the gradient, became nan or infinite at `update`, from 1."""
 
     def __init__(self, context: str, term: str, value: float, update: int, where: str) -> None:
-        shown = "nan" if math.isnan(value) else str(value)
         super().__init__(
             f"{context}: term '{term}' of the objective",
             "a finite number",
-            f"{shown} at update {update} ({where})",
+            f"{value} at update {update} ({where})",
             "lower train.lr, or set train.grad_clip: 1.0",
         )
         self.update, self.term = update, term

@@ -247,7 +247,5 @@ def losses(event: Epoch) -> str:
 
 def terms(event: Epoch) -> str:
     """Each term of the validation loss, unweighted, per image; the FID where measured."""
-    shown = [f"{name} {v:.4g}" for name, v in event.validation.items() if name != "loss"]
-    if event.fid is not None:
-        shown.append(f"fid {event.fid:.4g}")
-    return f"({'  '.join(shown)})"
+    values = event.validation if event.fid is None else {**event.validation, "fid": event.fid}
+    return f"({'  '.join(f'{name} {v:.4g}' for name, v in values.items() if name != 'loss')})"
