@@ -59,8 +59,9 @@ def train(began: float, place: Path, variant: str, stop_at: int = 0) -> dict[str
     It is interrupted at the update `stop_at`, if that is not 0.
     """
     from sharpvae.training.checkpoints import Checkpoints
-    from sharpvae.training.loggers import Film, Loggers
+    from sharpvae.training.loggers import DvcLiveLogger
     from sharpvae.training.loop import Trainer
+    from sharpvae.training.validate import Film
     from sharpvae.training.watch import Watch
     from stages import train as stage
 
@@ -68,7 +69,7 @@ def train(began: float, place: Path, variant: str, stop_at: int = 0) -> dict[str
     os.environ.pop("DVC_ROOT", None)
     spent: dict[str, float] = {}
     timed(spent, "film", Film, "shoot")
-    timed(spent, "loggers", Loggers, "step", "epoch", "pictures", "replay")
+    timed(spent, "loggers", DvcLiveLogger, "replay")  # by which it logs each epoch
     timed(spent, "checkpoints", Checkpoints, "save")
     timed(spent, "reading the checkpoint", Checkpoints, "newest")
     timed(spent, "reading the checkpoint", Trainer, "load_state_dict")

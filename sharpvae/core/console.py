@@ -160,7 +160,7 @@ def exit_code(work: Callable[[], None], interrupted: str = "") -> int:
 
     Args:
         work: what it raises besides is a fault of the program and keeps its traceback.
-        interrupted: what to say on Ctrl-C where the exception itself says nothing.
+        interrupted: what to print on Ctrl-C where the exception has no message.
     """
     try:
         work()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in parameters, data or files, told in four parts.
+    """A mistake in parameters, data or files, reported in four parts.
 
     Args:
         where: dotted key (`loss.beta`) or file that is at fault.

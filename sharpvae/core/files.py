@@ -16,17 +16,17 @@ from typing import Any
 
 from sharpvae.core.errors import UserError
 
-# What a file system says that cannot lock a directory, as some network file systems.
+# Errors of a file system that cannot lock a directory, as some network file systems.
 _NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @contextmanager
 def locked(directory: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold `directory` for the block; nobody else gets into a block of the same directory.
+    """Hold `directory` for the block; nobody else enters a block of the same directory.
 
     The lock is on the directory itself, so no file is left behind. It is not re-entrant: a second
-    `locked` of the same directory inside the block would wait for ever. Where the file system
-    knows no locks the block runs without one.
+    `locked` of the same directory inside the block would wait forever. Where the file system has
+    no locks the block runs without one.
 
     Args:
         on_wait: called once, where somebody else holds it, before waiting.

@@ -19,9 +19,11 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import torch
+
 from sharpvae.core.console import INTERRUPTED
 from sharpvae.core.errors import UserError
-from sharpvae.distributed.processes import ABANDONED
+from sharpvae.distributed.processes import ABANDONED, handled
 
 if TYPE_CHECKING:
     from torch.distributed.launcher.api import LaunchConfig
@@ -61,8 +63,6 @@ def launch(command: list[str], devices: int, nodes: int, place: str) -> None:
 
 def _check_devices(devices: int, place: str) -> None:
     """Raise unless each process can have a device of its own; the CPU can be shared."""
-    import torch
-
     kind, _, index = place.partition(":")
     cuda = kind == "cuda" or (kind == "auto" and torch.cuda.is_available())
     if devices > 1 and (index or kind == "mps"):
@@ -223,13 +223,9 @@ def _first_signal_raises(exception: Callable[[], BaseException]) -> Iterator[Non
             signal.signal(name, signal.SIG_IGN)
         raise exception()
 
-    before = {name: signal.signal(name, handle) for name in names}
-    quit_before = signal.getsignal(signal.SIGQUIT)  # PyTorch's launcher sets it
-    try:
+    kept = {signal.SIGQUIT: signal.getsignal(signal.SIGQUIT)}  # PyTorch's launcher sets it
+    with handled({**dict.fromkeys(names, handle), **kept}):
         yield
-    finally:
-        for name, handler in (before | {signal.SIGQUIT: quit_before}).items():
-            signal.signal(name, handler)
 
 
 @contextmanager
@@ -245,7 +241,7 @@ def _quiet(devices: int, nodes: int) -> Iterator[None]:
     os.environ.setdefault("PYTHONUNBUFFERED", "1")  # or lines would come late and out of order
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     loopback = {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}
-    if nodes == 1 and loopback:  # where no other machine has anything to say
+    if nodes == 1 and loopback:  # where no other machine takes part
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback.pop())
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -10,9 +10,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from types import FrameType
+from typing import TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -144,13 +146,27 @@ def rows(batch_size: int, accumulate: int, rank: int, world: int) -> Tensor:
     return torch.arange(batch_size).view(accumulate, world, -1)[:, rank].flatten()
 
 
+Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
+
+
+@contextmanager
+def handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
+    """Handle each signal so within the block, and as before after it; in the main thread."""
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @contextmanager
 def joined(device: torch.device, timeout: float) -> Iterator[torch.device]:
     """Belong to the processes that torchrun started; one process alone gets its device back.
 
     SIGINT and SIGTERM are left to rank 0: the others ignore them, so that they take part in its
     last checkpoint, and end when it has gone. A process that has lost its peers exits with
-    `ABANDONED` and no message, since the one that failed has said why. After any exception the
+    `ABANDONED` and no message, since the one that failed reports why. After any exception the
     group is left to end with the process.
 
     Args:
@@ -175,14 +191,10 @@ def joined(device: torch.device, timeout: float) -> Iterator[torch.device]:
         )
         main = threading.current_thread() is threading.main_thread()
         names = (signal.SIGINT, signal.SIGTERM) if main and not is_first() else ()
-        before = {name: signal.signal(name, signal.SIG_IGN) for name in names}
-        try:
+        with handled(dict.fromkeys(names, signal.SIG_IGN)):
             yield device
-        finally:
-            for name, handler in before.items():
-                signal.signal(name, handler)
     except RuntimeError as error:
-        # NCCL, the store and the network have types of errors; Gloo tells by its file names alone.
+        # NCCL, the store and the network have types of errors; Gloo shows only by its file names.
         if not isinstance(error, dist.DistError) and "gloo/" not in str(error):
             raise
         time.sleep(_PATIENCE)

@@ -13,8 +13,9 @@ from sharpvae.core.devices import resolved
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
 from sharpvae.core.seeds import global_seed
+from sharpvae.distributed.processes import is_first
 from sharpvae.images.feed import Feed
-from sharpvae.images.packed import load_card
+from sharpvae.images.packed import load_card, load_split
 from sharpvae.objective.adversary import Adversary, configured
 from sharpvae.objective.config import LossConfig
 from sharpvae.objective.objective import Objective, beta_sigma
@@ -31,8 +32,10 @@ from sharpvae.perception.distances import (
 from sharpvae.perception.pretrained import LPIPS_TRUNKS, find
 from sharpvae.training.config import TrainStage
 from sharpvae.training.loop import Trainer
+from sharpvae.training.validate import ValidationFID
 from sharpvae.vae.vae import VAE
 
+PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
 _LPIPS_KEY = "loss.lpips.weights"
 VARIANCE_IMAGES = 64  # images from which the scale of each layer of VGG is measured
 
@@ -44,8 +47,8 @@ def perceptual_distance(
 
     Args:
         critic: directory that the stage `critic` wrote.
-        images: float32 (B, C, H, W) in [0, 1], real ones: `VARIANCE_IMAGES` are plenty. The
-            distance is built on their device.
+        images: real ones, float32 (B, C, H, W) in [0, 1], on the device of the distance; B of
+            `VARIANCE_IMAGES` is plenty.
 
     Raises:
         UserError: weights are missing, damaged, or of another network.
@@ -81,7 +84,7 @@ def lpips_distance(loss: LossConfig, device: torch.device) -> NormalisedDistance
 
 
 def weight_files(loss: LossConfig) -> list[Path]:
-    """Files of pretrained weights that this objective computes with.
+    """Files of pretrained weights that this objective needs.
 
     Raises:
         UserError: one is missing.
@@ -95,9 +98,8 @@ def weight_files(loss: LossConfig) -> list[Path]:
 
 
 def _perceptual_weights(loss: LossConfig) -> Path:
-    section = loss.perceptual
     key, instead = "loss.perceptual.weights", "set loss.perceptual.network: critic"
-    return find(section.network, section.weights, key, instead)
+    return find(loss.perceptual.network, loss.perceptual.weights, key, instead)
 
 
 def _lpips_weights(loss: LossConfig) -> Path:
@@ -105,27 +107,39 @@ def _lpips_weights(loss: LossConfig) -> Path:
     return find(trunk, loss.lpips.weights, _LPIPS_KEY, "set loss.weights.lpips: 0")
 
 
-def build(
-    config: TrainStage,
-    seed: int,
-    train: Feed,
-    validation: Feed,
-    prepared: Path,
-    critic: Path,
-    fid: Callable[[VAE], float] | None = None,
-) -> Trainer:
-    """Networks, objective and optimisers, as configured.
-
-    Args:
-        train, validation: feeds to the device that computes.
-        prepared: directory of the packed data.
-        critic: directory of the critic.
-        fid: as of `Trainer`.
+def build(config: TrainStage, seed: int, device: torch.device) -> Trainer:
+    """Feeds, networks, objective and optimisers, as configured.
 
     Raises:
         UserError: the configuration does not fit the data; weights are missing.
     """
+    train = Feed(load_split(PREPARED, "train"), device)
+    validation = Feed(load_split(PREPARED, "validation"), device)
+    fid: Callable[[VAE], float] | None = None
+    if config.train.best_by == "fid":  # rank 0 measures it, and broadcasts it
+        options = validation, config.train.batch_size, seed
+        fid = ValidationFID(CRITIC, *options) if is_first() else lambda vae: 0.0
     span = Span(train.count // config.train.batch_size, config.train.epochs)
+    _require_starts(config, span)
+    adversary, section = None, config.loss.adversarial
+    if config.loss.weights.adversarial > 0:
+        with global_seed(seed, "discriminator"):
+            discriminator = configured(section, config.model, train.channels)
+        adversary = Adversary(discriminator.to(device), section, train.pixels)
+    with global_seed(seed, "weights"):
+        vae = VAE(config.model, train.channels, train.image_size, _classes(config)).to(device)
+    images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
+    perceptual = perceptual_distance(config.loss, CRITIC, images)
+    distances = perceptual, lpips_distance(config.loss, device)
+    objective = Objective(config.loss, train.pixels, config.model.latent_dim, span, *distances)
+    objective = objective.to(device)
+    name = f"variant {config.variant}, seed {seed} (configs/{config.variant}/train.json)"
+    feeds, every = (train, validation), config.logging.every
+    return Trainer(vae, objective, config.train, *feeds, seed, name, every, adversary, fid)
+
+
+def _require_starts(config: TrainStage, span: Span) -> None:
+    """Raise where a term would wait for its schedule to the end."""
     for term in ("perceptual", "adversarial"):
         schedule = getattr(config.loss.schedules, term)
         weight = getattr(config.loss.weights, term)
@@ -137,43 +151,11 @@ def build(
                 f"{schedule.start:g} {schedule.unit}",
                 f"start earlier, train longer, or set loss.weights.{term}: 0",
             )
-    adversary, section = None, config.loss.adversarial
-    if config.loss.weights.adversarial > 0:
-        with global_seed(seed, "discriminator"):
-            discriminator = configured(section, config.model, train.channels)
-        adversary = Adversary(discriminator.to(train.device), section, train.pixels)
-    with global_seed(seed, "weights"):
-        vae = VAE(config.model, train.channels, train.image_size, classes(config, prepared))
-    images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
-    objective = Objective(
-        config.loss,
-        train.pixels,
-        config.model.latent_dim,
-        span,
-        perceptual_distance(config.loss, critic, images),
-        lpips_distance(config.loss, train.device),
-    )
-    return Trainer(
-        vae.to(train.device),
-        objective.to(train.device),
-        config.train,
-        train,
-        validation,
-        seed,
-        f"variant {config.variant}, seed {seed} (configs/{config.variant}/train.json)",
-        config.logging.every,
-        adversary,
-        fid,
-    )
 
 
-def classes(config: TrainStage, prepared: Path) -> int:
-    """How many classes the labels tell apart; 0 without labels.
-
-    Raises:
-        UserError: fewer than two, for a conditional variant.
-    """
-    names = load_card(prepared).class_names
+def _classes(config: TrainStage) -> int:
+    """How many classes the labels have, 0 without; two or more for a conditional variant."""
+    names = load_card(PREPARED).class_names
     if config.model.conditional and len(names or ()) < 2:
         raise UserError(
             f"variants.{config.variant}.model.conditional",

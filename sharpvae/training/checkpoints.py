@@ -7,12 +7,11 @@ import json
 import os
 import pickle
 import platform
-import re
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -23,7 +22,7 @@ from sharpvae.core.devices import describe, resolved
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import force, locked, read_json, try_lock, unlock, write_json
 from sharpvae.distributed.processes import broadcast, is_first
-from sharpvae.training.build import weight_files
+from sharpvae.training.build import CRITIC, PREPARED, weight_files
 from sharpvae.training.config import TrainStage
 from sharpvae.training.loop import Trainer
 
@@ -32,11 +31,10 @@ CODE = ("core", "images", "vae", "perception", "distributed", "objective", "trai
 _LIBRARY = Path(__file__).parents[1]
 # What shows a training but does not make it.
 _NO_PART: Any = {"logging": True, "train": {"checkpoint_every"}}
-PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
 FOLDER = ".checkpoints"  # of a repository; a directory of it for each interrupted training
 _TICKET = "training.json"
 _KEPT = 2  # the newest, and the one before it in case that is damaged
-_NAME = re.compile(r"(?P<step>\d{12})-(?P<digest>[0-9a-f]{64})\.pt")
+_NAMES = "[0-9]" * 12 + "-*.pt"  # the update and the digest
 _UNFINISHED = ".unfinished"
 _PATIENCE = 50  # times the cost of the last one
 
@@ -44,15 +42,12 @@ _PATIENCE = 50  # times the cost of the last one
 def identity(
     config: TrainStage, seed: int, device: torch.device, data: Iterable[Path], library: Path
 ) -> dict[str, str]:
-    """Everything that the weights depend on.
+    """Everything that the weights depend on, as one word each.
 
     Args:
         device: its kind counts, not its number.
         data: files and directories that are read; their contents count, not their places.
         library: the package sharpvae, of which the folders in `CODE` count.
-
-    Returns:
-        A word for each of config, seed, data, code, torch, device and precision.
     """
     settings = config.model_dump(mode="json", exclude=_NO_PART)
     code = (path for folder in CODE for path in sorted((library / folder).rglob("*.py")))
@@ -89,7 +84,7 @@ def contents(paths: Iterable[Path]) -> str:
 
 
 def _digest(parts: Iterable[bytes]) -> str:
-    """Each part goes with its length, so that no two lists of parts read alike."""
+    """Each part with its length, so that no two lists of parts give the same bytes."""
     whole = hashlib.sha256()
     for part in parts:
         whole.update(f"{len(part)}:".encode() + part)
@@ -98,20 +93,13 @@ def _digest(parts: Iterable[bytes]) -> str:
 
 @dataclass(frozen=True)
 class Ticket:
-    """Which training it is.
+    """Which training it is."""
 
-    Attributes:
-        variant, seed: as in params.yaml.
-        machine: device and threads that it began on; elsewhere, sums are rounded otherwise.
-        identity: of `identity`.
-        id: another for each training from the start; by it loggers know a run again.
-    """
-
-    variant: str
+    variant: str  # as in params.yaml
     seed: int
-    machine: str
+    machine: str  # device and threads that it began on; elsewhere, sums are rounded otherwise
     identity: dict[str, str]
-    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    id: str = field(default_factory=lambda: secrets.token_hex(8))  # by it loggers know a run again
 
     def write(self, directory: Path) -> None:
         """Write it into the directory of the checkpoints."""
@@ -119,7 +107,7 @@ class Ticket:
 
 
 def read_ticket(directory: Path) -> Ticket | None:
-    """What `Ticket.write` wrote; None where there is none, or where it is damaged."""
+    """What `Ticket.write` wrote; None where it is missing or damaged."""
     try:
         return Ticket(**read_json(directory / _TICKET))
     except (UserError, TypeError):
@@ -129,14 +117,14 @@ def read_ticket(directory: Path) -> Ticket | None:
 class Checkpoints:
     """The checkpoints in one directory, which belongs to one training.
 
-    A checkpoint is a file whose name tells the update and the SHA-256 of its content. It is written
-    under another name, forced to disk and renamed; the digest tells whether it is still whole.
+    A checkpoint is a file named by its update and the SHA-256 of its content, written atomically;
+    the digest shows whether it is still whole.
 
     Args:
-        directory: may not be there yet.
-        say: is told, in one line, of what went wrong and could be helped.
+        directory: may not exist yet.
+        say: prints one line on what went wrong and was recovered from.
         every: seconds from one checkpoint to the next; more where it takes long to write one.
-        clock: seconds, never going back.
+        clock: seconds, never decreasing.
     """
 
     def __init__(
@@ -156,19 +144,18 @@ class Checkpoints:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Lock the directory against other processes that train the same, or wait for them."""
+        """Lock the directory, or wait for another process that trains the same."""
+
+        def wait() -> None:
+            self.say("another process trains just this: waiting for its end")
+
         with ExitStack() as stack:
             while True:
                 self.directory.mkdir(parents=True, exist_ok=True)
-                try:
-                    stack.enter_context(locked(self.directory, self._wait))
+                with suppress(FileNotFoundError):  # the other one has ended, and removed it
+                    stack.enter_context(locked(self.directory, wait))
                     break
-                except FileNotFoundError:  # the other one has ended, and removed it
-                    continue
             yield
-
-    def _wait(self) -> None:
-        self.say("another process trains just this: waiting for its end")
 
     def save(self, step: int, state: dict[str, Any]) -> bool:
         """Write a checkpoint and remove all but the newest two; whether there was room for it.
@@ -198,9 +185,9 @@ class Checkpoints:
         return True
 
     def newest(self) -> dict[str, Any] | None:
-        """The state of the newest checkpoint that is whole; None where there is none.
+        """The newest whole state, on the CPU, or None; reading runs no code.
 
-        Damaged ones are removed, with a message. Tensors come on the CPU. Reading runs no code.
+        Damaged ones are removed, with a message.
         """
         (self.directory / _UNFINISHED).unlink(missing_ok=True)
         for path in self._all():
@@ -217,14 +204,13 @@ class Checkpoints:
 
     def _all(self) -> list[Path]:
         """The newest first."""
-        found = [path for path in self.directory.glob("*.pt") if _NAME.fullmatch(path.name)]
-        return sorted(found, reverse=True)
+        return sorted(self.directory.glob(_NAMES), reverse=True)
 
 
 class _Hashing:
-    """A file that knows the digest of what was written to it, and keeps its first error to itself.
+    """A file with a digest of what was written to it, and its first error.
 
-    PyTorch's writer ends the process where a write fails in its destructor.
+    It does not raise: PyTorch's writer ends the process where a write fails in its destructor.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -257,12 +243,11 @@ def _write(path: Path, state: dict[str, Any]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """The state, or None where the file is not what its name says."""
-    match = _NAME.fullmatch(path.name)
+    """The state, or None where the content does not fit the digest in the name."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if match is None or digest != match["digest"]:
+            if digest != path.stem.partition("-")[2]:
                 return None
             file.seek(0)
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
@@ -276,14 +261,14 @@ def _step(path: Path) -> int:
 
 
 def root() -> Path:
-    """Of the repository that DVC was called in; what lies there outlives `dvc exp run --temp`."""
+    """The repository that DVC was called in, which remains after `dvc exp run --temp`."""
     return Path(os.environ.get("DVC_ROOT", "."))
 
 
 def open_checkpoints(
     config: TrainStage, seed: int, device: torch.device
 ) -> tuple[Checkpoints, Ticket]:
-    """The checkpoints of this very training, and what it is."""
+    """The checkpoints of this training, and its ticket."""
     # The card has the digests of the images, which may be many gigabytes.
     labels = list(PREPARED.glob("*_labels.npy"))
     read = sorted([PREPARED / "card.json", CRITIC, *labels, *weight_files(config.loss)])
@@ -295,11 +280,7 @@ def open_checkpoints(
 
 
 def register(checkpoints: Checkpoints, trainer: Trainer, ticket: Ticket) -> Ticket:
-    """Write the ticket of a new training, and print how it relates to interrupted ones.
-
-    Returns:
-        The ticket with which the training began.
-    """
+    """The ticket that a training began with, written if it is new; print why none is resumed."""
     directory = checkpoints.directory
     if trainer.update.step > 0:
         begun = read_ticket(directory) or ticket
@@ -324,7 +305,7 @@ def register(checkpoints: Checkpoints, trainer: Trainer, ticket: Ticket) -> Tick
 
 
 def _interrupted(directory: Path) -> bool:
-    """Whether there is a checkpoint, and nobody who is training."""
+    """Whether there is a checkpoint, and no process that trains."""
     if not any(directory.glob("*.pt")):
         return False
     lock = try_lock(directory)
@@ -334,7 +315,7 @@ def _interrupted(directory: Path) -> bool:
 
 
 def resume(trainer: Trainer, checkpoints: Checkpoints) -> None:
-    """Load the newest checkpoint, where there is one; the same in all processes.
+    """Load the newest checkpoint, if any; the same in all processes.
 
     Raises:
         UserError: this process reads another one than rank 0 did.

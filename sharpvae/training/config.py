@@ -55,9 +55,7 @@ def indivisible(
 ) -> UserError | None:
     """The mistake of a batch without a whole number of rows for each piece and process.
 
-    Args:
-        where: the key of the batch size.
-        factors: the keys that make the number of parts, in words.
+    `where` is the key of the batch size, `factors` names the keys that divide it.
     """
     parts = accumulate * processes
     if batch_size % parts == 0:
@@ -65,12 +63,8 @@ def indivisible(
     if factors is None:
         factors = f"train.accumulate {accumulate} x {processes} processes"
         factors += " (train.devices x train.nodes)"
-    return UserError(
-        where,
-        f"a multiple of {parts}: {factors}",
-        str(batch_size),
-        f"set it to {max(1, round(batch_size / parts)) * parts}",
-    )
+    remedy = f"set it to {max(1, round(batch_size / parts)) * parts}"
+    return UserError(where, f"a multiple of {parts}: {factors}", str(batch_size), remedy)
 
 
 class LoggingConfig(Section):

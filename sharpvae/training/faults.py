@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sharpvae.core.errors import UserError
@@ -15,26 +14,19 @@ from sharpvae.vae.vae import VAE
 
 
 class NotFinite(UserError):
-    """A term of the objective, or the gradient, stopped being a number.
-
-    Attributes:
-        update: at which it did, counted from 1.
-        term: its name.
-        value: nan or an infinity.
-    """
+    """A term of the objective, or the gradient, became nan or infinite at `update`, from 1."""
 
     def __init__(self, context: str, term: str, value: float, update: int, where: str) -> None:
-        shown = "nan" if math.isnan(value) else str(value)
         super().__init__(
             f"{context}: term '{term}' of the objective",
             "a finite number",
-            f"{shown} at update {update} ({where})",
+            f"{value} at update {update} ({where})",
             "lower train.lr, or set train.grad_clip: 1.0",
         )
-        self.update, self.term, self.value = update, term, value
+        self.update, self.term = update, term
 
     def add(self, note: str) -> None:
-        """Say more at the end of the message."""
+        """Append to the message."""
         self.fix = f"{self.fix}; {note}"
         self.args = (self.text(),)
 
@@ -42,15 +34,18 @@ class NotFinite(UserError):
 class FiniteGuard:
     """Remembers on the device at which update each term first stopped being finite.
 
-    `watch` records without waiting for the GPU, and `check` looks. What `watch` returns makes an
+    `watch` records without waiting for the GPU, and `check` raises. What `watch` returns makes an
     optimiser skip its step, so that the weights stay those of the last good update.
+
+    `context` names the run in messages; terms are on `device`.
     """
 
-    def __init__(self, context: str) -> None:
+    def __init__(self, context: str, device: torch.device) -> None:
         self.context = context
         self.names: list[str] = []
-        self.first: Tensor | None = None  # (terms,) update of the first bad value, -1 for none
-        self.values: Tensor | None = None  # (terms,) that value
+        # (terms,) each: the update of the first bad value, -1 for none; and that value.
+        self.first = torch.empty(0, dtype=torch.int64, device=device)
+        self.values = torch.empty(0, device=device)
 
     @torch.no_grad()
     def watch(self, step: int, terms: dict[str, Tensor]) -> Tensor:
@@ -60,43 +55,35 @@ class FiniteGuard:
             float32 scalar: 1 from the first bad value on, 0 before; as an optimiser's `found_inf`.
         """
         some = {name: term.detach().float().sum() for name, term in terms.items()}
-        device = next(iter(some.values())).device
         new = [name for name in some if name not in self.names]
-        if self.first is None or self.values is None or new:
-            first = torch.full((len(new),), -1, dtype=torch.int64, device=device)
-            values = torch.zeros(len(new), device=device)
-            self.first = first if self.first is None else torch.cat([self.first, first])
-            self.values = values if self.values is None else torch.cat([self.values, values])
+        if new:
             self.names += new
-        absent = torch.zeros((), device=device)
+            self.first = F.pad(self.first, (0, len(new)), value=-1)
+            self.values = F.pad(self.values, (0, len(new)))
+        absent = self.values.new_zeros(())
         now = torch.stack([some.get(name, absent) for name in self.names])
         bad = ~torch.isfinite(now) & (self.first < 0)
         self.values = torch.where(bad, now, self.values)
         self.first = torch.where(bad, step, self.first)
         return (self.first >= 0).any().float()
 
-    def check(self, epoch: int, **settings: float) -> None:
-        """Raise if anything watched so far was not finite.
-
-        Args:
-            epoch: named in the message.
-            settings: learning rate, beta and the like, named in the message.
+    def check(self, epoch: int, settings: dict[str, float]) -> None:
+        """Raise if any process watched a value that was not finite.
 
         Raises:
-            NotFinite: with the term, the update and the settings.
+            NotFinite: with the term, the update, the epoch and the settings, lr and beta.
         """
-        if self.first is None or self.values is None:
+        if not self.names:
             return
+        never = torch.iinfo(torch.int64).max
         # An update that one process stopped at is one that all must stop at.
-        seen = torch.where(self.first < 0, torch.iinfo(torch.int64).max, self.first)
-        first = processes.all_reduce_min(seen).tolist()
+        first = processes.all_reduce_min(torch.where(self.first < 0, never, self.first)).tolist()
         step, index = min((step, index) for index, step in enumerate(first))
-        if step == torch.iinfo(torch.int64).max:
+        if step == never:
             return
         shown = ", ".join(f"{name} {number:.4g}" for name, number in settings.items())
         value = float(processes.all_reduce(self.values)[index])  # 0 where it was another's
-        where = f"epoch {epoch}; {shown}"
-        raise NotFinite(self.context, self.names[index], value, step, where)
+        raise NotFinite(self.context, self.names[index], value, step, f"epoch {epoch}; {shown}")
 
 
 _COPIES = 4  # of every weight: itself, its gradient, and the two moments of Adam
@@ -110,42 +97,33 @@ def activations(
     The pass runs on PyTorch's meta device, which allocates nothing.
 
     Args:
-        channels, size: of the images.
+        channels, size: of the `images` in the batch.
         classes: of the labels; 0 without.
-        images: in the batch.
     """
     least = max(images, 2)  # batch norm refuses a single one
-    kept: dict[int, int] = {}
+    kept: list[Tensor] = []  # all of them, or another might get the place of one in memory
 
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage.nbytes()
-        alive.append(tensor)  # or another one might get its place in memory
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
         return tensor
 
-    alive: list[Tensor] = []
     with torch.device("meta"):
         vae = VAE(model, channels, size, classes)
         labels = torch.zeros(least, dtype=torch.int64) if vae.classes else None
         batch = torch.zeros(least, channels, size, size)
         noise = torch.zeros(least, vae.latent_dim)
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            outputs = vae(batch, noise, labels)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            vae(batch, noise, labels)
+    storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage() for tensor in kept}
     weights = {weight.untyped_storage()._cdata: weight.nbytes for weight in vae.parameters()}
-    del outputs
-    passing = sum(size for key, size in kept.items() if key not in weights)
+    passing = sum(storage.nbytes() for key, storage in storages.items() if key not in weights)
     return passing * images // least, sum(weights.values())
 
 
 def out_of_memory(
     config: TrainStage, shape: tuple[int, int], classes: int, error: BaseException
 ) -> UserError:
-    """The message where the device has too little memory.
-
-    Args:
-        shape: channels and side of the images.
-        classes: of the labels; 0 without.
-    """
+    """The message where memory is too small for images of `shape`, channels and side."""
     train = config.train
     piece = train.batch_size // train.accumulate // train.processes
     passing, weights = activations(config.model, *shape, classes, piece)

@@ -1,31 +1,27 @@
-"""The film and the curves of a training."""
+"""The loggers of a training: DVCLive, TensorBoard, Weights & Biases."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
+import numpy as np
+from PIL import Image
 
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import force, write_text
-from sharpvae.images.feed import Feed
-from sharpvae.images.tiles import grid, pairs
+from sharpvae.core.files import write_text
 from sharpvae.training.config import LoggingConfig
-from sharpvae.training.loop import Epoch, Step
-from sharpvae.vae.draw import asked_labels, encode_images, from_prior, to_packed
-from sharpvae.vae.vae import VAE
 
 if TYPE_CHECKING:
-    from dvclive.live import Live
+    from wandb import Run
 
+    from sharpvae.training.loop import Epoch, Step  # which need torch
 
-_COLUMNS = 8
-_IMAGES = 32
 DIMENSIONS = "kl_per_dimension.csv"
 
 
@@ -39,58 +35,21 @@ def epoch_curves(record: Epoch) -> dict[str, float]:
     return {f"{split}/{term}": float(f"{value:.8g}") for _, _, split, term, value in record.rows()}
 
 
-class Film:
-    """Writes `reconstructions/<n>.png` and `samples/<n>.png`, n = 0 before the first update.
+@dataclass(frozen=True)
+class LoggedRun:
+    """Which training this is, and where its loggers write."""
 
-    Args:
-        directory: gets the two folders; may have them, with the frames of an interrupted run.
-        every: epochs between frames; 0 films the end alone.
-        validation: its first images are reconstructed in every frame.
-        seed: of the latents that every frame decodes.
-        epochs: done before an interruption; None at a fresh start.
-    """
-
-    def __init__(
-        self, directory: Path, every: int, validation: Feed, seed: int, epochs: int | None = None
-    ) -> None:
-        self.directory, self.every, self.seed = directory, every, seed
-        count = min(_IMAGES, validation.count)
-        count = count // _COLUMNS * _COLUMNS or count  # whole rows, where there is one
-        self.columns = min(_COLUMNS, count)
-        self.batch = validation.take(torch.arange(count))
-        known = validation.labels
-        self.asked = None if known is None else asked_labels(known, 4 * _COLUMNS, seed)
-        past = range(1, (epochs or 0) + 1)
-        self.frames = 0 if epochs is None else 1 + sum(self.due(n, last=False) for n in past)
-        for name in ("reconstructions", "samples"):
-            (directory / name).mkdir(parents=True, exist_ok=True)
-
-    def due(self, epoch: int, last: bool) -> bool:
-        """Whether a frame belongs after `epoch` (0 is before the first)."""
-        return last or (self.every > 0 and epoch % self.every == 0)
-
-    @torch.no_grad()
-    def shoot(self, vae: VAE) -> tuple[Path, Path]:
-        """Write the next frame: reconstructions, samples. The VAE is left in the mode it was in."""
-        training = vae.training
-        vae.eval()
-        encoded = encode_images(vae, *self.batch)
-        real = to_packed(self.batch.images)
-        reconstructions = pairs(real, encoded.reconstructions, self.columns)
-        drawn = from_prior(vae, 4 * _COLUMNS, 4 * _COLUMNS, self.seed, self.asked)
-        samples = grid(drawn, _COLUMNS)
-        name = f"{self.frames}.png"
-        paths = self.directory / "reconstructions" / name, self.directory / "samples" / name
-        for path, picture in zip(paths, (reconstructions, samples), strict=True):
-            picture.save(path)
-            force(path)  # as the checkpoint that counts it
-        self.frames += 1
-        vae.train(training)
-        return paths
+    variant: str  # as in params.yaml
+    seed: int
+    id: str  # letters, digits, dashes; new for each training from the start, not for a resumed one
+    live: Path  # DVCLive's directory, an output of the stage
+    logs: Path  # of tensorboard/<variant>/<seed>/<id>, and of W&B's folder
+    settings: dict[str, object] = field(default_factory=dict)  # dotted key -> value
+    resumed: int = 0  # updates before the checkpoint from which this process resumes
 
 
 class Logger:
-    """Does nothing with what it is told; a subclass writes at once what it overrides."""
+    """Ignores everything; a subclass writes at once what it overrides."""
 
     def step(self, record: Step) -> None:
         """One update; its `numbers` may be None."""
@@ -105,7 +64,25 @@ class Logger:
         """Two PNG files, drawn after `epoch` epochs and `step` updates; 0 before the first."""
 
     def close(self, failed: bool) -> None:
-        """Write what is left; nothing is told afterwards."""
+        """Write what is left; nothing follows."""
+
+
+@contextmanager
+def required(key: str, package: str, install: str, off: str = "false") -> Iterator[None]:
+    """Import a package within the block.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        yield
+    except ImportError:
+        raise UserError(
+            f"logging.{key}",
+            f"the package {package}",
+            "it is not installed",
+            f"run: pip install -e {install} -- or set logging.{key}: {off}",
+        ) from None
 
 
 class DvcLiveLogger(Logger):
@@ -115,130 +92,201 @@ class DvcLiveLogger(Logger):
     was there before an interruption. Updates are not written: they are in no checkpoint.
 
     Args:
-        directory: made; one that is there is replaced.
+        directory: made; an existing one is replaced.
 
     Raises:
         UserError: DVCLive is not installed.
     """
 
     def __init__(self, directory: Path) -> None:
+        with required("dvclive", "dvclive, which writes the curves", "."):
+            from dvclive.live import Live
+
+        class QuietLive(Live):
+            def _init_dvc(self) -> None:
+                """Not opened: in a git repository without DVC, it would be given one."""
+
+            def _init_studio(self) -> None:
+                """Not opened, although a token may be in the environment."""
+
         self.directory = directory
-        live = _quiet_live()
-        shutil.rmtree(directory, ignore_errors=True)  # DVCLIVE_RESUME would make DVCLive go on
+        shutil.rmtree(directory, ignore_errors=True)  # DVCLIVE_RESUME would make DVCLive resume
         # Never ended: Live.end would add to git and report to DVC Studio.
-        self.live = live(str(directory), report=None, save_dvc_exp=False, dvcyaml=None)
+        self.live = QuietLive(str(directory), report=None, save_dvc_exp=False, dvcyaml=None)
 
     def epoch(self, record: Epoch) -> None:
         """Append to plots/metrics/<split>/<term>.tsv; rewrite metrics.json and the dimensions."""
-        self._append(record)
-        self._conclude(record)
+        self.replay([record])
 
     def replay(self, history: Sequence[Epoch]) -> None:
-        """The curves of `history` anew."""
+        """As `epoch`, for each of `history`."""
         for record in history:
-            self._append(record)
+            self.live.step = record.epoch
+            for name, value in epoch_curves(record).items():
+                self.live.log_metric(name, value)
         if history:
-            self._conclude(history[-1])
-
-    def _append(self, record: Epoch) -> None:
-        self.live.step = record.epoch
-        for name, value in epoch_curves(record).items():
-            self.live.log_metric(name, value)
-
-    def _conclude(self, record: Epoch) -> None:
-        # Not next_step: it reads all curves again, and signals to an editor through .dvc/tmp.
-        self.live.make_summary()
-        write_text(self.directory / DIMENSIONS, _ranked(record.kl_per_dimension))
+            # Not next_step: it reads all curves again, and signals to an editor through .dvc/tmp.
+            self.live.make_summary()
+            write_text(self.directory / DIMENSIONS, _ranked(history[-1].kl_per_dimension))
 
 
 def _ranked(kl: list[float]) -> str:
     """CSV of nats, largest first, with the dimension's index."""
-    order = sorted(range(len(kl)), key=lambda dimension: (-kl[dimension], dimension))
+    order = sorted(range(len(kl)), key=lambda dimension: -kl[dimension])
     rows = (f"{rank},{dimension},{kl[dimension]:.8g}" for rank, dimension in enumerate(order, 1))
     return "\n".join(("rank,dimension,nats", *rows)) + "\n"
 
 
-def _quiet_live() -> type[Live]:
-    """DVCLive without what it does to the repository and over the network when it is made."""
-    try:
-        from dvclive.live import Live
-    except ImportError:
-        raise UserError(
-            "logging.dvclive",
-            "the package dvclive, which writes the curves",
-            "it is not installed",
-            "run: pip install -e . -- or set logging.dvclive: false",
-        ) from None
-
-    class QuietLive(Live):
-        def _init_dvc(self) -> None:
-            """Not opened: in a git repository without DVC, it would be given one."""
-
-        def _init_studio(self) -> None:
-            """Not told, although a token may lie in the environment."""
-
-    return QuietLive
+_FLUSH_SECONDS = 10  # so late may an update be seen; an epoch is seen at once
 
 
-@dataclass(frozen=True)
-class LoggedRun:
-    """Which training this is.
+class TensorBoardLogger(Logger):
+    """Logs everything over the number of updates.
 
-    Attributes:
-        variant, seed: as in params.yaml.
-        id: letters, digits and dashes; another for each training from the start, the same after an
-            interruption.
-        settings: dotted key of the configuration -> value.
-        resumed: updates before the checkpoint from which this process resumes; 0 without one.
+    Args:
+        directory: of one run; made. A fresh start replaces the events in it.
+        resumed: updates before the checkpoint; TensorBoard hides what an interrupted process
+            logged of later ones, which are now repeated.
+
+    Raises:
+        UserError: TensorBoard is not installed.
     """
 
-    variant: str
-    seed: int
-    id: str
-    settings: dict[str, object] = field(default_factory=dict)
-    resumed: int = 0
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where each logger writes.
-
-    Attributes:
-        live: DVCLive's directory, such as reports/live/<variant>/<seed>; an output of the stage.
-        tensorboard: of this run alone, such as logs/tensorboard/<variant>/<seed>/<id>.
-        wandb: in which W&B makes its folder `wandb`, such as logs.
-    """
-
-    live: Path
-    tensorboard: Path
-    wandb: Path
-
-
-class Loggers(Logger):
-    """Tells each of several."""
-
-    def __init__(self, each: Sequence[Logger]) -> None:
-        self.each = each
+    def __init__(self, directory: Path, resumed: int) -> None:
+        with required("tensorboard", "tensorboard, which writes the events", "'.[tensorboard]'"):
+            from torch.utils.tensorboard import SummaryWriter
+        if resumed == 0:
+            for events in directory.glob("events.out.tfevents.*"):
+                events.unlink()
+        purge = resumed + 1 if resumed > 0 else None
+        self.writer = SummaryWriter(str(directory), purge_step=purge, flush_secs=_FLUSH_SECONDS)
 
     def step(self, record: Step) -> None:
-        for logger in self.each:
-            logger.step(record)
+        self._scalars(update_curves(record), record.step)
 
     def epoch(self, record: Epoch) -> None:
-        for logger in self.each:
-            logger.epoch(record)
-
-    def replay(self, history: Sequence[Epoch]) -> None:
-        for logger in self.each:
-            logger.replay(history)
+        self._scalars(epoch_curves(record), record.step)
+        kl = np.array(record.kl_per_dimension)
+        self.writer.add_histogram("latent/kl_per_dimension", kl, record.step)
+        self.writer.flush()
 
     def pictures(self, epoch: int, step: int, reconstructions: Path, samples: Path) -> None:
-        for logger in self.each:
-            logger.pictures(epoch, step, reconstructions, samples)
+        """Both pictures, under a slider over the updates."""
+        for name, path in (("reconstructions", reconstructions), ("samples", samples)):
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+            self.writer.add_image(f"pictures/{name}", pixels, step, dataformats="HWC")
+        self.writer.flush()
+
+    def close(self, failed: bool) -> None:
+        self.writer.close()
+
+    def _scalars(self, curves: dict[str, float], step: int) -> None:
+        for name, value in curves.items():
+            self.writer.add_scalar(name, value, step)
+
+
+PROJECT = "sharpvae"
+_AXES = {
+    "update": ["updates/*"],
+    "epoch": ["train/*", "validation/*", "schedule/*", "latent/*"],
+    "film": ["pictures/*"],
+}
+# What W&B would show and collect besides what it is given: output, code, git, machine, packages.
+_QUIET: dict[str, Any] = {
+    "silent": True,
+    "console": "off",
+    "save_code": False,
+    "disable_code": True,
+    "disable_git": True,
+    "symlink": False,
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+}
+
+
+class WandbLogger(Logger):
+    """Logs updates over their number and epochs over theirs, in the project `sharpvae`.
+
+    Over W&B's own counter it would refuse what an interrupted training repeats.
+
+    Args:
+        mode: `offline` writes to `run.logs` alone, for `wandb sync` later.
+
+    Raises:
+        UserError: W&B is not installed; or `online`, without a login or a server.
+    """
+
+    def __init__(self, run: LoggedRun, mode: Literal["offline", "online"]) -> None:
+        # It would report its own errors to its makers, offline too; read at its first import.
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        with required("wandb", "wandb", "'.[wandb]'", off="null"):
+            import wandb
+        self.wandb = wandb
+        run.logs.mkdir(parents=True, exist_ok=True)  # or W&B takes a temporary folder
+        quiet = wandb.Settings(mode=mode, **_QUIET)
+        try:
+            if mode == "online":
+                wandb.setup(settings=quiet)
+                # Without asking: nobody may be at the terminal of a training.
+                if not wandb.login(prompt=False):
+                    raise _refused("no key was found")
+            self.run: Run = wandb.init(
+                project=PROJECT,
+                name=f"{run.variant}-{run.seed}",
+                id=run.id,
+                resume="allow" if mode == "online" else None,  # offline, there is none to ask
+                mode=mode,
+                dir=str(run.logs),
+                config=run.settings,
+                settings=quiet,
+            )
+        except wandb.errors.Error as error:
+            raise _refused(str(error)) from error
+        # What an interrupted run has already sent: it comes again after the checkpoint.
+        summary = self.run.summary
+        self.sent = {axis: int(summary.get(axis, -1)) for axis in ("update", "epoch", "film")}
+        for axis, names in _AXES.items():
+            self.run.define_metric(axis, hidden=True)
+            for pattern in names:
+                self.run.define_metric(pattern, step_metric=axis)
+
+    def step(self, record: Step) -> None:
+        if record.numbers is not None:
+            self._log("update", record.step, update_curves(record))
+
+    def epoch(self, record: Epoch) -> None:
+        histogram = self.wandb.Histogram(record.kl_per_dimension)
+        curves = {**epoch_curves(record), "latent/kl_per_dimension": histogram}
+        self._log("epoch", record.epoch, curves)
+
+    def pictures(self, epoch: int, step: int, reconstructions: Path, samples: Path) -> None:
+        paths = {"pictures/reconstructions": reconstructions, "pictures/samples": samples}
+        images = {name: self.wandb.Image(str(path)) for name, path in paths.items()}
+        self._log("film", epoch, images)
+
+    def close(self, failed: bool) -> None:
+        """Wait until everything is written, and sent where W&B is online."""
+        self.run.finish(exit_code=int(failed))
+
+    def _log(self, axis: str, position: int, values: Mapping[str, Any]) -> None:
+        if position > self.sent[axis]:
+            self.run.log({axis: position, **values})
+
+
+def _refused(found: str) -> UserError:
+    return UserError(
+        "logging.wandb",
+        "a login at Weights & Biases, as logging.wandb: online needs it",
+        found,
+        "run: wandb login -- or set logging.wandb: offline, and run wandb sync afterwards",
+    )
 
 
 @contextmanager
-def open_loggers(config: LoggingConfig, run: LoggedRun, places: Places) -> Iterator[Loggers]:
+def open_loggers(config: LoggingConfig, run: LoggedRun) -> Iterator[list[Logger]]:
     """The loggers of the section `logging`, closed after the block, whatever ended it.
 
     A package is imported only where it is asked for. Of several processes, rank 0 alone logs.
@@ -247,22 +295,17 @@ def open_loggers(config: LoggingConfig, run: LoggedRun, places: Places) -> Itera
         UserError: a package is missing, or W&B refused the login.
     """
     with ExitStack() as stack:
-        each: list[Logger] = []
-        for logger in _opened(config, run, places):
-            stack.push(lambda error, *_, logger=logger: logger.close(failed=error is not None))
-            each.append(logger)
-        yield Loggers(each)
+        loggers: list[Logger] = []
 
+        def add(logger: Logger) -> None:
+            stack.push(lambda error, *_: logger.close(failed=error is not None))
+            loggers.append(logger)
 
-def _opened(config: LoggingConfig, run: LoggedRun, places: Places) -> Iterator[Logger]:
-    if config.dvclive:
-        yield DvcLiveLogger(places.live)
-    if config.tensorboard:
-        from sharpvae.training.services import TensorBoardLogger
-
-        yield TensorBoardLogger(places.tensorboard, run.resumed)
-    if config.wandb is not None:
-        from sharpvae.training.services import WandbLogger
-
-        name = f"{run.variant}-{run.seed}"
-        yield WandbLogger(places.wandb, config.wandb, run.id, name, run.settings)
+        if config.dvclive:
+            add(DvcLiveLogger(run.live))
+        if config.tensorboard:
+            directory = run.logs / "tensorboard" / run.variant / str(run.seed) / run.id
+            add(TensorBoardLogger(directory, run.resumed))
+        if config.wandb is not None:
+            add(WandbLogger(run, config.wandb))
+        yield loggers

@@ -25,22 +25,15 @@ from sharpvae.vae.vae import VAE
 
 @dataclass(frozen=True)
 class Step:
-    """An update.
+    """An update."""
 
-    Attributes:
-        epoch: counted from 1.
-        done, of: updates done in this epoch, and how many it has.
-        step: updates done since the start.
-        images: of this update, in all processes together.
-        numbers: at every `logging.every`-th update, mean over its images of each term and `loss`,
-            with `beta`, `lr` and `gradient`; None at the others, which do not wait for the device.
-    """
-
-    epoch: int
-    done: int
-    of: int
-    step: int
-    images: int
+    epoch: int  # counted from 1
+    done: int  # updates in this epoch
+    of: int  # so many has the epoch
+    step: int  # updates done since the start
+    images: int  # of this update, in all processes together
+    # Mean over its images of each term and `loss`, with `beta`, `lr` and `gradient`, every
+    # `logging.every` updates; None at the others, which do not wait for the device.
     numbers: dict[str, float] | None = None
 
 
@@ -48,34 +41,23 @@ class Step:
 class Epoch:
     """One epoch is done, and validated.
 
-    Attributes:
-        epoch: counted from 1.
-        step: updates done since the start.
-        train, validation: mean over images of each term, summed over pixels or latent dimensions,
-            and `loss`, the weighted total; validation at the final beta.
-        kl_per_dimension: nats of each latent dimension, mean over the validation images.
-        active_units: as of `Validation`.
-        fid: of prior samples against the validation images; None where it was not measured.
-        beta, lr: as of the last update.
-        gradient: norm of the gradient before clipping, mean over the updates.
-        best: whether this is the best value so far of what `train.best_by` names.
-        last: whether training ends here.
-        stopped_early: whether it ends because that value stopped getting better.
+    `train` and `validation` are means over images of each term, summed over pixels or latent
+    dimensions, and `loss`, the weighted total; validation at the final beta.
     """
 
-    epoch: int
-    step: int
+    epoch: int  # counted from 1
+    step: int  # updates done since the start
     train: dict[str, float]
     validation: dict[str, float]
-    kl_per_dimension: list[float]
-    active_units: int
-    fid: float | None
-    beta: float
+    kl_per_dimension: list[float]  # nats, mean over the validation images
+    active_units: int  # as of `Validation`
+    fid: float | None  # of prior samples against the validation images; None: not measured
+    beta: float  # of the last update, as `lr`
     lr: float
-    gradient: float
-    best: bool
-    last: bool
-    stopped_early: bool
+    gradient: float  # norm before clipping, mean over the updates
+    best: bool  # the best value so far of what `train.best_by` names
+    last: bool  # training ends here
+    stopped_early: bool  # because that value stopped getting better
 
     def rows(self) -> list[tuple[int, int, str, str, float]]:
         """The record as rows of history.csv: epoch, step, split, term, value."""
@@ -93,11 +75,7 @@ class Epoch:
 
 
 class Best:
-    """The lowest value so far, and the weights that had it.
-
-    Args:
-        patience: epochs without a better value after which training may stop; 0: never.
-    """
+    """The lowest value so far, and its weights; hopeless after `patience` epochs, never if 0."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
@@ -105,7 +83,7 @@ class Best:
         self.state: dict[str, Tensor] = {}
 
     def offer(self, epoch: int, value: float, network: nn.Module) -> bool:
-        """Take the weights of `network` if `value` is the lowest so far; whether it is."""
+        """Copy the weights of `network` if `value` is the lowest so far; whether it is."""
         if not value < self.value:
             return False
         self.epoch, self.value = epoch, value
@@ -128,23 +106,15 @@ class Best:
 class Trainer:
     """Trains one VAE on one split, from the beginning or from a `state_dict`.
 
-    What `state_dict` gives between two records of `run`, loaded into a trainer made alike, leads
-    to the same weights, bit for bit on the same machine.
+    What `state_dict` gives between two records of `run`, loaded into an equal trainer, leads to
+    the same weights, bit for bit on the same machine. Networks and feeds are on one device.
 
     Args:
-        vae: on the device of the feeds.
-        objective: on the device of the feeds.
-        config: the `train` section.
-        train, validation: feeds to one device.
         seed: of every draw made here.
         context: names the run in messages, such as `variant improved, seed 0`.
-        look_every: updates between two looks at the numbers, each of which waits for the device.
+        look_every: updates between two looks at the numbers, which wait for the device.
         adversary: needed where `loss.weights.adversarial` is above 0.
         fid: of prior samples of a VAE in evaluation mode; needed where `train.best_by` is fid.
-
-    Attributes:
-        history: the records of the epochs so far.
-        best: which of them was the best, and its weights.
     """
 
     def __init__(
@@ -169,8 +139,8 @@ class Trainer:
             synchronise(adversary.discriminator)
         self.objective = objective.to(memory_format=torch.channels_last)
         self.config, self.train, self.validation, self.seed = config, train, validation, seed
-        self.look_every, self.fid = look_every, fid if config.best_by == "fid" else None
-        self.guard = FiniteGuard(context)
+        self.look_every, self.fid = look_every, fid
+        self.guard = FiniteGuard(context, train.device)
         self.update = Updater(
             self.vae, self.objective, config, seed, train.device, self.guard, adversary
         )
@@ -181,16 +151,15 @@ class Trainer:
                 self.update.optimizer, factor=config.lr_factor, patience=config.lr_patience
             )
         self.best = Best(config.early_stop_patience)
-        self.history: list[Epoch] = []
+        self.history: list[Epoch] = []  # so far
         self.steps = train.count // config.batch_size
-        self.done = 0  # updates of the epoch under way
+        self.done = 0  # updates of the current epoch
         self.sums: dict[str, list[Tensor]] = {}  # the terms of each of them, of this process's rows
         self.before: dict[str, Tensor] = {}  # those before a checkpoint, of all processes
-        self._clean = 0, self.update.noise.get_state()
 
     @property
     def epoch(self) -> int:
-        """The epoch under way, counted from 1."""
+        """The current epoch, counted from 1."""
         return len(self.history) + 1
 
     @property
@@ -224,7 +193,7 @@ class Trainer:
                 self.done += 1
                 numbers = self._look(terms)
                 yield Step(epoch, self.done, self.steps, self.update.step, size, numbers)
-            self._check()
+            self.guard.check(epoch, self._used())
             yield self._conclude()
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
@@ -233,46 +202,33 @@ class Trainer:
         return {"last": last, "best": self.best.state}
 
     def _look(self, terms: Terms) -> dict[str, float] | None:
-        """The numbers of the update just done, where it is time to look."""
+        """The numbers of the last update, where it is time to look."""
         if self.update.step % self.look_every:
             return None
-        self._check()
+        self.guard.check(self.epoch, self._used())
         values = processes.all_reduce_mean(torch.stack(list(terms.values())))
         return dict(zip(terms, values.tolist(), strict=True)) | self._used()
 
     def _used(self) -> dict[str, float]:
         return {name: float(value) for name, value in self.update.used.items()}
 
-    def _check(self) -> None:
-        self.guard.check(self.epoch, **self._used())
-        self._clean = self.update.step, self.update.noise.get_state()
-
     def _conclude(self) -> Epoch:
         """Validate, choose, and close the epoch."""
-        epoch, used = self.epoch, self._used()
+        epoch, used, config = self.epoch, self._used(), self.config
+        end = epoch == config.epochs
         # Some terms begin late: each is averaged over the updates that had it.
         train = {name: float(values.mean()) for name, values in self._terms().items()}
-        found = validate(
-            self.seen, self.objective, self.update.autocast, self.validation,
-            self.config.batch_size, self.seed,
-        )  # fmt: skip
-        end = epoch == self.config.epochs
-        fid = None
-        if self.fid is not None and (end or epoch % self.config.fid_every == 0):
-            fid = processes.broadcast(self.fid(self.seen) if processes.is_first() else 0.0)
+        precision, feed = self.update.autocast, self.validation
+        found = validate(self.seen, self.objective, precision, feed, config.batch_size, self.seed)
         # All ranks must choose alike, whatever the last bit of their sums.
+        fid = None
+        if self.fid is not None and (end or epoch % config.fid_every == 0):
+            fid = processes.broadcast(self.fid(self.seen))
         loss = processes.broadcast(found.terms["loss"])
-        for name, value in {**found.terms, **({} if fid is None else {"fid": fid})}.items():
-            if not math.isfinite(value):  # no epoch could be chosen by it
-                raise UserError(
-                    f"{self.guard.context}: validation, '{name}'",
-                    "a finite number",
-                    f"{value} after epoch {epoch}",
-                    "lower train.lr, set train.grad_clip: 1.0, or train.precision: fp32",
-                )
-        chosen_by = loss if self.config.best_by == "loss" else fid
-        best = chosen_by is not None and self.best.offer(epoch, chosen_by, self.seen)
-        stop = chosen_by is not None and self.best.hopeless(epoch)
+        self._require_finite(found.terms if fid is None else {**found.terms, "fid": fid})
+        value = loss if config.best_by == "loss" else fid
+        best = value is not None and self.best.offer(epoch, value, self.seen)
+        stop = value is not None and self.best.hopeless(epoch)
         if self.plateau is not None:
             self.plateau.step(loss)
         record = Epoch(
@@ -293,8 +249,19 @@ class Trainer:
         self.done, self.sums, self.before = 0, {}, {}
         return record
 
+    def _require_finite(self, found: dict[str, float]) -> None:
+        """Raise where no epoch could be chosen by what its validation found."""
+        for name, value in found.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"{self.guard.context}: validation, '{name}'",
+                    "a finite number",
+                    f"{value} after epoch {self.epoch}",
+                    "lower train.lr, set train.grad_clip: 1.0, or train.precision: fp32",
+                )
+
     def _terms(self) -> dict[str, Tensor]:
-        """Of each update of this epoch, mean over the batch of all processes: (updates,) each."""
+        """Of each update of this epoch, mean over the whole batch: (updates,) each."""
         found = dict(self.before)
         for name, some in self.sums.items():
             values = processes.all_reduce_mean(torch.stack(some))
@@ -302,14 +269,14 @@ class Trainer:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs: nothing but tensors and plain values.
+        """All that `load_state_dict` needs, as tensors and plain values.
 
         All ranks call it at the same record and get the same.
 
         Raises:
             NotFinite: a term or the gradient is not finite.
         """
-        self._check()
+        self.guard.check(self.epoch, self._used())
         return {
             "update": self.update.state_dict(),
             "average": None if self.average is None else self.average.vae.state_dict(),
@@ -321,7 +288,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from what the `state_dict` of a trainer made alike gave."""
+        """Resume from the `state_dict` of an equal trainer."""
         self.update.load_state_dict(state["update"])
         if self.average is not None:
             self.average.vae.load_state_dict(state["average"])
@@ -332,28 +299,24 @@ class Trainer:
         self.done = state["done"]
         self.sums = {}
         self.before = {name: some.to(self.train.device) for name, some in state["terms"].items()}
-        self._clean = self.update.step, self.update.noise.get_state()
 
     def evidence(self, error: NotFinite) -> dict[str, Any]:
-        """What it takes to reproduce `error`.
+        """What reproduces `error`.
 
         Returns:
             `images` float32 (B, C, H, W), `labels` int64 (B,) or None and `noise` (B, Z) of the
-            update that failed; `vae`, the weights that it began with (statistics of batch norm
-            have moved since, so run it in training mode); `update`, `term`, `lr`, `beta`.
+            update that failed; `vae`, the weights before it (statistics of batch norm have moved
+            since, so run it in training mode); `update`, `term`, `lr`, `beta`.
         """
         index = error.update - 1
         epoch, start = index // self.steps + 1, index % self.steps
-        size = self.config.batch_size
-        batch = next(self.train.shuffled(size, self.seed, epoch, self.config.flip, start))
-        random = torch.Generator(self.train.device)
-        before, state = self._clean
-        random.set_state(state)
-        shape = size, self.vae.latent_dim
-        for _ in range(error.update - before):
-            noise = torch.randn(shape, generator=random, device=self.train.device)
+        size, flip = self.config.batch_size, self.config.flip
+        batch = next(self.train.shuffled(size, self.seed, epoch, flip, start))
         return {
-            "images": batch.images, "labels": batch.labels, "noise": noise,
-            "vae": self.vae.state_dict(), "update": error.update, "term": error.term,
+            **batch._asdict(),
+            "noise": self.update.noise_of(error.update),
+            "vae": self.vae.state_dict(),
+            "update": error.update,
+            "term": error.term,
             **self._used(),
-        }  # fmt: skip
+        }

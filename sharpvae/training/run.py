@@ -7,7 +7,7 @@ import errno
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -15,71 +15,52 @@ from types import FrameType
 import torch
 
 from sharpvae.core.config import flatten, text
-from sharpvae.core.console import INTERRUPTED
+from sharpvae.core.console import INTERRUPTED, bar
 from sharpvae.core.devices import describe
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import force, fresh_directory, unwritable, write_json
 from sharpvae.core.weights import save_weights
-from sharpvae.distributed.processes import broadcast, is_first, launched, world
-from sharpvae.images.feed import Feed
-from sharpvae.images.packed import load_split
+from sharpvae.distributed.processes import broadcast, handled, is_first, launched, world
 from sharpvae.objective.objective import beta_sigma
-from sharpvae.training.build import build, classes, summary
-from sharpvae.training.checkpoints import (
-    CRITIC,
-    PREPARED,
-    Checkpoints,
-    open_checkpoints,
-    register,
-    resume,
-    root,
-)
+from sharpvae.training.build import build, summary
+from sharpvae.training.checkpoints import Checkpoints, open_checkpoints, register, resume, root
 from sharpvae.training.config import TrainStage
 from sharpvae.training.faults import NotFinite, is_out_of_memory, out_of_memory
-from sharpvae.training.loggers import Film, LoggedRun, Places, open_loggers
+from sharpvae.training.loggers import LoggedRun, open_loggers
 from sharpvae.training.loop import Epoch, Step, Trainer
-from sharpvae.training.validate import ValidationFID
-from sharpvae.training.watch import watching
-from sharpvae.vae.vae import VAE, save_vae
+from sharpvae.training.validate import Film
+from sharpvae.training.watch import Watch
+from sharpvae.vae.vae import save_vae
 
 # Ctrl-C; what schedulers and `kill` send before they use force; a closed terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_COURTESY = 8.0  # seconds, in which a process that says the same has ended
+_COURTESY = 8.0  # seconds, in which a process that reports the same has ended
 NOTHING, SAVE, STOP = range(3)
 HISTORY = ("epoch", "step", "split", "term", "value")
 FILM = "film"  # in the directory of the checkpoints, until training has come to its end
 
 
-class Interruption:
-    """Whether the process was asked to end."""
-
-    asked = False
-
-
 @contextmanager
-def put_off() -> Iterator[Interruption]:
+def put_off() -> Iterator[list[int]]:
     """Within the block a first signal is only noted; a second one interrupts at once.
 
     Signals that are ignored stay so, as SIGINT in a background job or SIGHUP under nohup. One of
-    several processes only ever notes, ignored signals too: SLURM and the launcher may both tell it
+    several processes only ever notes, ignored signals too: SLURM and the launcher may both ask it
     to end, and the launcher kills what does not. Call it in the main thread.
+
+    Yields:
+        The signals that came.
     """
-    noted = Interruption()
+    noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if noted.asked and not launched():
+        if noted and not launched():
             raise KeyboardInterrupt
-        noted.asked = True
+        noted.append(number)
 
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    used = [n for n, handler in before.items() if launched() or handler is not signal.SIG_IGN]
-    for number in used:
-        signal.signal(number, note)
-    try:
+    used = [n for n in SIGNALS if launched() or signal.getsignal(n) is not signal.SIG_IGN]
+    with handled(dict.fromkeys(used, note)):
         yield noted
-    finally:
-        for number in used:
-            signal.signal(number, before[number])
 
 
 @contextmanager
@@ -108,13 +89,7 @@ def errors_once(config: TrainStage) -> Iterator[None]:
 
 def train(config: TrainStage, seed: int, device: torch.device) -> None:
     """Train in this process, which may be one of several."""
-    images = Feed(load_split(PREPARED, "train"), device)
-    validation = Feed(load_split(PREPARED, "validation"), device)
-    fid: Callable[[VAE], float] | None = None
-    if config.train.best_by == "fid":  # rank 0 measures it, and tells the others
-        options = validation, config.train.batch_size, seed
-        fid = ValidationFID(CRITIC, *options) if is_first() else lambda vae: 0.0
-    trainer = build(config, seed, images, validation, PREPARED, CRITIC, fid)
+    trainer = build(config, seed, device)
     checkpoints, ticket = open_checkpoints(config, seed, device)
     with mishaps(config, trainer, checkpoints):
         if not is_first():
@@ -136,30 +111,28 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
     Raises:
         KeyboardInterrupt: a signal asked for it; after a last checkpoint.
     """
-    run = run_place(config, trainer)
     frames, every = checkpoints.directory / FILM, config.train.film_every
-    epochs = None if trainer.update.step == 0 else len(trainer.history)
+    done = trainer.update.step
+    epochs = None if done == 0 else len(trainer.history)
     film = Film(frames, every, trainer.validation, trainer.seed, epochs)
-    live, logs = Path("reports/live") / run, root() / "logs"
+    live = Path("reports/live") / config.variant / str(trainer.seed)
     live.mkdir(parents=True, exist_ok=True)  # an output of the stage, with or without curves
     settings = flatten(config.model_dump(exclude={"logging"}))
-    logged = LoggedRun(config.variant, trainer.seed, run_id, settings, trainer.update.step)
-    places = Places(live, logs / "tensorboard" / run / run_id, logs)
+    run = LoggedRun(config.variant, trainer.seed, run_id, live, root() / "logs", settings, done)
+    total = trainer.config.epochs * trainer.steps
     with (
-        put_off() as interruption,
-        open_loggers(config.logging, logged, places) as loggers,
-        watching(trainer, config, film, loggers) as watch,
+        put_off() as signals,
+        open_loggers(config.logging, run) as loggers,
+        bar("training", total, start=done, left=False) as progress,
     ):
-        if trainer.update.step == 0:
-            watch.begin()
+        watch = Watch(trainer, film, loggers, progress)
         for event in trainer.run():
             if isinstance(event, Step):
                 watch.step(event)
             else:
                 watch.epoch(event)
             due = SAVE if trainer.finished or checkpoints.due() else NOTHING
-            stop = interruption.asked and not trainer.finished
-            wish = agreed(event, STOP if stop else due)
+            wish = agreed(event, STOP if signals and not trainer.finished else due)
             if wish != NOTHING:
                 checkpoints.save(trainer.update.step, trainer.state_dict())
             if wish == STOP:
@@ -210,16 +183,11 @@ def announce(config: TrainStage, seed: int, trainer: Trainer) -> None:
     print(end="", flush=True)
 
 
-def run_place(config: TrainStage, trainer: Trainer) -> Path:
-    """<variant>/<seed>, below which everything of this run lies."""
-    return Path(config.variant) / str(trainer.seed)
-
-
 def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
     """Write the outputs: models/<variant>/<seed> and reports/film/<variant>/<seed>."""
     states = trainer.weights()
     other = "last" if config.train.keep == "best" else "best"
-    run = run_place(config, trainer)
+    run = Path(config.variant) / str(trainer.seed)
     films, models = Path("reports/film") / run, Path("models") / run
     with fresh_directory(films) as film, fresh_directory(models) as directory:
         shutil.copytree(frames, film, dirs_exist_ok=True)
@@ -241,7 +209,7 @@ def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
 
 @contextmanager
 def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> Iterator[None]:
-    """Give what may go wrong in training a message that helps, and evidence."""
+    """Word the errors that are not the program's fault; keep evidence of what is not finite."""
     try:
         yield
     except NotFinite as error:
@@ -252,28 +220,18 @@ def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> I
                 error.add(f"its batch, noise and weights are in {path} (docs/training.md)")
         raise
     except Exception as error:
-        known = explained(error, config, trainer, checkpoints)
-        if known is None:
-            raise
-        raise known from error
-
-
-def explained(
-    error: Exception, config: TrainStage, trainer: Trainer, checkpoints: Checkpoints
-) -> UserError | None:
-    """The message for an error that is not the program's fault; None for any other."""
-    if is_out_of_memory(error):
-        shape = trainer.train.channels, trainer.train.image_size
-        return out_of_memory(config, shape, classes(config, PREPARED), error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        full = Path(error.filename or checkpoints.directory).parent
-        return unwritable(full, "what training writes", 0, error)
-    origin = {base.__module__.partition(".")[2].split(".")[0] for base in type(error).__mro__}
-    if config.train.compile and origin & {"_dynamo", "_inductor"}:
-        return UserError(
-            f"variants.{config.variant}.train.compile",
-            "what torch.compile needs, on a CPU a C++ compiler",
-            " ".join(str(error).split())[:200],
-            "install it, or set train.compile: false",
-        )
-    return None
+        if is_out_of_memory(error):
+            shape = trainer.train.channels, trainer.train.image_size
+            raise out_of_memory(config, shape, trainer.vae.classes, error) from error
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            full = Path(error.filename or checkpoints.directory).parent
+            raise unwritable(full, "what training writes", 0, error) from error
+        origin = {base.__module__.partition(".")[2].split(".")[0] for base in type(error).__mro__}
+        if config.train.compile and origin & {"_dynamo", "_inductor"}:
+            raise UserError(
+                f"variants.{config.variant}.train.compile",
+                "what torch.compile needs, on a CPU a C++ compiler",
+                " ".join(str(error).split())[:200],
+                "install it, or set train.compile: false",
+            ) from error
+        raise

@@ -23,17 +23,14 @@ from sharpvae.training.faults import FiniteGuard
 from sharpvae.training.validate import Terms, measure
 from sharpvae.vae.vae import VAE
 
+_NOISE = "posterior"  # purpose of the seed
+
 
 class Average:
-    """An exponential moving average of the VAE that learns.
+    """An exponential moving average of the VAE that learns, and of its statistics of batch norm.
 
-    After update t: average = d * average + (1 - d) * weights, with d the smaller of the decay and
-    (1 + t) / (10 + t), so that the random first weights are soon forgotten (as in TensorFlow's
-    ExponentialMovingAverage). Statistics of batch norm are averaged too; counters are copied.
-
-    Args:
-        vae: the one that learns; its copy starts equal to it.
-        decay: in (0, 1).
+    After update t: average = d * average + (1 - d) * weights, d the smaller of `decay` in (0, 1)
+    and (1 + t) / (10 + t), which soon forgets the random first weights (as TensorFlow does).
     """
 
     def __init__(self, vae: VAE, decay: float) -> None:
@@ -54,23 +51,16 @@ class Average:
 
 
 class Updater:
-    """Changes the weights, and holds the state of all that takes part in it.
+    """Changes the weights, and holds the state of everything that takes part in it.
 
-    Of several processes each computes its rows of a batch, draws the noise of all of them, and
-    takes the same step: the gradient is that of the whole batch.
+    Of several processes each computes its rows of a batch and takes the same step: the gradient is
+    that of the whole batch.
 
     Args:
-        vae, objective: on `device`.
-        config: the `train` section.
+        vae, objective: on `device`, as the batches.
         seed: of every draw made here.
-        device: of the batches.
-        guard: is shown every term and the norm of every gradient.
+        guard: checks every term and the norm of every gradient.
         adversary: needed where `loss.weights.adversarial` is above 0.
-
-    Attributes:
-        rows: of each batch, those that this process takes.
-        step: updates done.
-        used: learning rate and beta of the last one.
     """
 
     def __init__(
@@ -91,7 +81,7 @@ class Updater:
         mistake = indivisible(config.batch_size, config.accumulate, self.world)
         if mistake is not None:
             raise mistake
-        # Exchanges gradients while the backward pass is still under way.
+        # Exchanges gradients while the backward pass is still running.
         self.parallel = DistributedDataParallel(vae) if self.world > 1 else vae
         self.forward = (
             torch.compile(self.parallel, dynamic=False) if config.compile else self.parallel
@@ -103,18 +93,19 @@ class Updater:
         )
         self.scheduler = None  # of each update; the plateau's is of each epoch, in `Trainer`
         if config.scheduler in ("cosine", "step"):
-            options = config.lr_warmup, config.lr_factor, config.lr_every
+            options = objective.span, config.lr_warmup, config.lr_factor, config.lr_every
             self.scheduler = torch.optim.lr_scheduler.LambdaLR(
-                self.optimizer,
-                lambda step: lr_factor(config.scheduler, step, objective.span, *options),
+                self.optimizer, lambda step: lr_factor(config.scheduler, step, *options)
             )
-        self.noise = generator(seed, "posterior", device)
+        self.noise = generator(seed, _NOISE, device)
         self.prior = generator(seed, "adversary", device)
+        # Of each batch, those that this process takes.
         self.rows = processes.rows(config.batch_size, config.accumulate, self.rank, self.world)
         self._rows_there = self.rows.to(device)
         self.drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in vae.modules())
-        self.step = 0
+        self.step = 0  # updates done
         self.controlled = torch.tensor(LEAST * objective.beta(), device=device)
+        # Of the last update.
         self.used: dict[str, float | Tensor] = {"lr": config.lr, "beta": 0.0}
 
     def __call__(self, batch: Batch) -> Terms:
@@ -123,70 +114,63 @@ class Updater:
         Beside the terms: `loss`, and `gradient`, its norm before clipping. Means are over this
         process's rows.
         """
-        objective, adversary, step = self.objective, self.adversary, self.step
-        pieces = self.config.accumulate
-        share = objective.loss.kl_share
-        beta = self.controlled if share > 0 else objective.beta(step)
-        adversarial = adversary is not None and objective.weight("adversarial", step) > 0
-
-        # Every process draws the posterior's noise of the whole batch, and takes its rows of it.
-        noise = self._draw(self.noise, self.config.batch_size)
-        noise = noise[self._rows_there] if self.world > 1 else noise
-        labels = [None] * pieces if batch.labels is None else batch.labels.chunk(pieces)
-        images = batch.images.chunk(pieces)
-        parts = zip(images, labels, noise.chunk(pieces), strict=True)
+        objective, step = self.objective, self.step
+        controlled = objective.loss.kl_share > 0
+        beta = self.controlled if controlled else objective.beta(step)
+        adversary = self.adversary if objective.weight("adversarial", step) > 0 else None
+        pieces = self._pieces(batch)
+        means, fakes = [], []
 
         # Forward and backward, piece by piece; the gradients of the pieces add up.
         self.optimizer.zero_grad(set_to_none=True)
-        means, fakes = [], []
-        for index, (some, classes, draws) in enumerate(parts):
-            piece = Batch(some, classes)
-            with self._piece(index):
+        for index, (piece, noise) in enumerate(pieces):
+            with self._backward_of(index):
                 terms, reconstructions, _ = measure(
-                    self.forward, objective, self.autocast, piece, draws
+                    self.forward, objective, self.autocast, piece, noise
                 )
                 kl = objective.regularisation(terms, beta).mean()
                 loss = objective.reconstruction(terms, step).mean() + kl
-                if adversary is not None and adversarial:
+                if adversary is not None:
                     shown = self._fakes(piece, reconstructions)
                     fakes.append(shown.detach())
                     terms["adversarial"] = adversary.term(shown)
                     loss = loss + self._adversarial_weight(terms) * terms["adversarial"].mean()
-                (loss / pieces if pieces > 1 else loss).backward()
+                (loss / len(pieces)).backward()
             means.append({n: t.detach().mean() for n, t in {**terms, "loss": loss}.items()})
-        found = _mean(means)
+        found, norm = _mean(means), self._clip_gradient()
 
-        # The norm of the gradient, and its bound.
-        weights = list(self.vae.parameters())
-        norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None])
-        if self.config.grad_clip > 0:
-            nn.utils.clip_grads_with_norm_(weights, self.config.grad_clip, norm)
-
-        # The step, which is not taken where a number is not finite.
+        # The step, which the device skips where a number is not finite.
         bad = self.guard.watch(step + 1, {**found, "gradient": norm})
-        self.used = {"lr": float(self.optimizer.param_groups[0]["lr"]), "beta": beta}
         self._step(self.optimizer, bad)
+
+        # What the next step uses: the learning rate, and the beta of the controller.
+        self.used = {"lr": float(self.optimizer.param_groups[0]["lr"]), "beta": beta}
         if self.scheduler is not None:
             self.scheduler.step()
-
-        # The controller moves beta towards the share that the KL is to have of the loss.
-        if share > 0:
-            kl = objective.regularisation(found, beta)
-            now = share_of_kl(kl, objective.reconstruction(found, step) + kl)
-            bound = torch.full_like(self.controlled, objective.beta(step))
-            self.controlled = next_beta(self.controlled, now, share, bound)
+        if controlled:
+            self.controlled = self._next_beta(found)
 
         # The discriminator's step, on the very images that the decoder learned from.
-        if adversary is not None and adversarial:
-            found["discriminator"] = adversary.backward(images, fakes)
+        if adversary is not None:
+            found["discriminator"] = adversary.backward([part.images for part, _ in pieces], fakes)
             bad = self.guard.watch(step + 1, {"discriminator": found["discriminator"]})
             self._step(adversary.optimizer, bad)
         self.step += 1
         return {**found, "gradient": norm}
 
+    def _pieces(self, batch: Batch) -> list[tuple[Batch, Tensor]]:
+        """The pieces of a batch, each with noise (b, Z) for its posterior."""
+        count = self.config.accumulate
+        # Every process draws the noise of the whole batch, and takes its rows of it.
+        noise = self._draw(self.noise, self.config.batch_size)
+        noise = noise[self._rows_there] if self.world > 1 else noise
+        labels = [None] * count if batch.labels is None else batch.labels.chunk(count)
+        parts = map(Batch, batch.images.chunk(count), labels)
+        return list(zip(parts, noise.chunk(count), strict=True))
+
     @contextmanager
-    def _piece(self, index: int) -> Iterator[None]:
-        """Leave the exchange of gradients to the last piece, and seed dropout anew in each.
+    def _backward_of(self, index: int) -> Iterator[None]:
+        """Exchange gradients in the last piece alone, and seed dropout anew in each.
 
         Dropout takes no generator. Each process drops other units, so several do not equal one.
         """
@@ -202,6 +186,13 @@ class Updater:
 
     def _draw(self, random: torch.Generator, count: int) -> Tensor:
         return torch.randn(count, self.vae.latent_dim, generator=random, device=self.device)
+
+    def noise_of(self, update: int) -> Tensor:
+        """The noise (B, Z) of the whole batch of `update`, counted from 1; drawn again."""
+        random = generator(self.seed, _NOISE, self.device)
+        for _ in range(update):
+            noise = self._draw(random, self.config.batch_size)
+        return noise
 
     def _fakes(self, batch: Batch, reconstructions: Tensor) -> Tensor:
         """What the adversary is shown as fakes, float32 (B or 2B, C, H, W)."""
@@ -222,6 +213,21 @@ class Updater:
         term = terms["adversarial"].mean()
         return weight * adaptive_weight(reconstruction, term, self.vae.decoder.last_weight)
 
+    def _clip_gradient(self) -> Tensor:
+        """The norm of the gradient before it was clipped."""
+        weights = list(self.vae.parameters())
+        norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None])
+        if self.config.grad_clip > 0:
+            nn.utils.clip_grads_with_norm_(weights, self.config.grad_clip, norm)
+        return norm
+
+    def _next_beta(self, found: Terms) -> Tensor:
+        """The beta that brings the KL closer to `loss.kl_share` of the loss."""
+        kl = self.objective.regularisation(found, self.controlled)
+        share = share_of_kl(kl, self.objective.reconstruction(found, self.step) + kl)
+        largest = torch.full_like(self.controlled, self.objective.beta(self.step))
+        return next_beta(self.controlled, share, self.objective.loss.kl_share, largest)
+
     @staticmethod
     def _step(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:
         """A step, unless `bad` is 1, which the fused kernels look up on the device."""
@@ -236,7 +242,7 @@ class Updater:
         return {name: part for name, part in parts.items() if part is not None}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs; nothing but tensors and plain values."""
+        """All that `load_state_dict` needs, as tensors and plain values."""
         return {
             **{name: part.state_dict() for name, part in self._stateful().items()},
             "noise": self.noise.get_state(),

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
+from statistics import fmean
 
-from sharpvae.core.console import Bar, bar, clock
+from sharpvae.core.console import Bar, clock
 from sharpvae.core.devices import peak_memory
 from sharpvae.objective.config import LossConfig
-from sharpvae.training.config import TrainStage
-from sharpvae.training.loggers import Film, Loggers
+from sharpvae.training.loggers import Logger
 from sharpvae.training.loop import Epoch, Step, Trainer
+from sharpvae.training.validate import Film
 
-# Nats of an image's KL. The mean KL bounds what the code tells of the image (Hoffman & Johnson
-# 2016, ELBO surgery); under ln 2 it cannot even tell in which half of the images it is.
+# Nats of an image's KL. The mean KL bounds the information of the code on the image (Hoffman &
+# Johnson 2016, ELBO surgery); under ln 2 it cannot even distinguish two halves of the images.
 NOTHING = math.log(2)
 _RECOVERED = 2 * NOTHING  # above it a collapse is over: a KL that hovers must not warn every epoch
 _PATIENCE = 2  # epochs in which it must be seen: the first finds a code not learned yet
@@ -30,14 +30,10 @@ class CollapseWatch:
     active. Either alone would miss some: under free bits or a KL floor all images may have the same
     posterior at any KL; and the means of many dimensions may vary over images, yet less than noise.
 
-    It says nothing
-    - where `loss.beta` is 0: without a KL, means may tell images apart at any scale;
-    - while beta is below its full value, in a warm-up, in the rise of a cycle or under a controller
-      (`loss.kl_share`): the KL will be another one there;
+    It gives no warning
+    - where `loss.beta` is 0: without a KL, means may separate images at any scale;
+    - while beta is below its full value (warm-up, cycle, controller): the KL will change;
     - of a small KL where `loss.kl_floor` or `loss.free_bits` make so much free.
-
-    Args:
-        loss: of the variant.
     """
 
     def __init__(self, loss: LossConfig) -> None:
@@ -46,7 +42,7 @@ class CollapseWatch:
         self.warned = False
 
     def epoch(self, record: Epoch) -> str | None:
-        """A warning of the next epoch, once; again only if the code came back in between."""
+        """A warning, once; again only if the code recovered in between."""
         if self.loss.beta == 0:
             return None
         kl, active = record.validation["kl"], record.active_units
@@ -62,11 +58,6 @@ class CollapseWatch:
             return None
         self.warned = True
         return self._warning(record)
-
-    def replay(self, history: Sequence[Epoch]) -> None:
-        """Take in the epochs before an interruption."""
-        for record in history:
-            self.epoch(record)
 
     def _warning(self, record: Epoch) -> str:
         loss, schedule = self.loss, self.loss.schedules.beta
@@ -87,12 +78,13 @@ class CollapseWatch:
         )
 
 
-_UPDATES = 1000  # of which the mean is taken: an adversary that sets in makes them dearer for good
+_UPDATES = 1000  # of which the mean is taken: later ones cost more, once an adversary begins
 _SPANS = 20  # between two looks at the numbers; the rate is the mean over so many
+_ALL = object()  # the kind of every value
 
 
 class Pace:
-    """Foretells the time left from the mean time of each kind of thing that a training does.
+    """Predicts the time left from the mean time of each part of a training.
 
     An epoch is its first update, which waits for the loader and for what came after the last
     epoch's record; its other updates; and its end, which is validation, film and loggers. Only what
@@ -100,20 +92,19 @@ class Pace:
     `step` and `epoch` for every record, at the same point each time.
 
     Args:
-        epochs: of the whole training.
-        steps_per_epoch: updates an epoch, >= 1.
-        clock: seconds, never going back.
+        epochs, steps: of the whole training, and updates an epoch, >= 1.
+        clock: seconds, never decreasing.
         kind: of an epoch by its number; ends of one kind, such as those with a FID, cost the same.
     """
 
     def __init__(
         self,
         epochs: int,
-        steps_per_epoch: int,
+        steps: int,
         clock: Callable[[], float] = time.monotonic,
         kind: Callable[[int], Hashable] = lambda epoch: None,
     ) -> None:
-        self.epochs, self.steps, self.clock, self.kind = epochs, steps_per_epoch, clock, kind
+        self.epochs, self.steps, self.clock, self.kind = epochs, steps, clock, kind
         self.at: float | None = None  # the last record, and where in the training that was:
         self.epoch_now, self.done, self.validated = 1, 0, False
         self.updates: deque[float] = deque(maxlen=_UPDATES)
@@ -126,12 +117,15 @@ class Pace:
     def step(self, record: Step) -> None:
         """An update is done."""
         now = self.clock()
-        if self.at is not None:
-            if record.done == 1:
-                self.firsts.add(self.kind(record.epoch - 1), now - self.at)
-            else:
-                self.updates.append(now - self.at)
-        self._span(record, now)
+        if self.at is not None and record.done == 1:
+            self.firsts.add(self.kind(record.epoch - 1), now - self.at)
+        elif self.at is not None:
+            self.updates.append(now - self.at)
+        self.unseen += record.images
+        if record.numbers is not None:
+            if self.look is not None and self.look[0] == record.epoch:
+                self.spans.append((now - self.look[1], self.unseen))
+            self.look, self.unseen = (record.epoch, now), 0
         self.at, self.images = now, record.images
         self.epoch_now, self.done, self.validated = record.epoch, record.done, False
 
@@ -145,100 +139,85 @@ class Pace:
             self.epochs = record.epoch
 
     def left(self) -> float | None:
-        """Seconds until training ends, as of the last record; None while too little is known.
+        """Seconds until training ends; None while too little is known.
 
         The ends of epochs count once one was seen.
         """
-        others = (self.epochs - self.epoch_now + 1) * (self.steps - 1)
-        others -= max(self.done - 1, 0)
-        update = sum(self.updates) / len(self.updates) if self.updates else None
-        if self.at is None or (update is None and others > 0):
-            return None
-        left = others * (update or 0.0)
-        for epoch in range(self.epoch_now + 1, self.epochs + 1):
-            first = self.firsts.mean(self.kind(epoch - 1))
-            first = update if first is None else first
-            if first is None:
-                return None
-            left += first
-        for epoch in range(self.epoch_now + self.validated, self.epochs + 1):
-            left += self.ends.mean(self.kind(epoch)) or 0.0
-        return left
+        now, end = self.epoch_now, self.epochs + 1
+        update = fmean(self.updates) if self.updates else math.nan
+        others = (end - now) * (self.steps - 1) - max(self.done - 1, 0)
+        left = others * update if others > 0 else 0.0
+        left += sum(self.firsts.mean(self.kind(epoch - 1), update) for epoch in range(now + 1, end))
+        epochs = range(now + self.validated, end)
+        left += sum(self.ends.mean(self.kind(epoch), 0.0) for epoch in epochs)
+        return None if self.at is None or math.isnan(left) else left
 
     def rate(self) -> float | None:
         """Images a second while updates are done, all processes together; None at first.
 
-        Taken between two looks at the numbers in one epoch, where there are: in between, a GPU's
-        updates are only queued.
+        Taken between two looks at the numbers in one epoch: in between, a GPU's updates are only
+        queued.
         """
         seconds, images = sum(t for t, _ in self.spans), sum(n for _, n in self.spans)
         if not self.spans:
             seconds, images = sum(self.updates), len(self.updates) * self.images
         if images == 0 and self.steps == 1:
-            seconds, images = self.firsts.total, self.firsts.count * self.images
+            seconds, images = self.firsts.mean(_ALL, 0.0), self.images
         return images / seconds if seconds > 0 else None
-
-    def _span(self, record: Step, now: float) -> None:
-        """Count the images between two looks at the numbers in one epoch."""
-        self.unseen += record.images
-        if record.numbers is None:
-            return
-        if self.look is not None and self.look[0] == record.epoch:
-            self.spans.append((now - self.look[1], self.unseen))
-        self.look, self.unseen = (record.epoch, now), 0
 
 
 class _Means:
     """The mean of each kind of value."""
 
     def __init__(self) -> None:
-        self.total, self.count = 0.0, 0
-        self.kinds: dict[Hashable, tuple[float, int]] = {}
+        self.sums: dict[Hashable, tuple[float, int]] = {}
 
     def add(self, kind: Hashable, value: float) -> None:
-        total, count = self.kinds.get(kind, (0.0, 0))
-        self.kinds[kind] = total + value, count + 1
-        self.total, self.count = self.total + value, self.count + 1
+        for key in (kind, _ALL):
+            total, count = self.sums.get(key, (0.0, 0))
+            self.sums[key] = total + value, count + 1
 
-    def mean(self, kind: Hashable) -> float | None:
-        """Of this kind, else of all; None before the first."""
-        total, count = self.kinds.get(kind, (self.total, self.count))
-        return total / count if count else None
+    def mean(self, kind: Hashable, default: float) -> float:
+        """Of this kind, else of all, else the default."""
+        total, count = self.sums.get(kind) or self.sums.get(_ALL, (default, 1))
+        return total / count
 
 
 class Watch:
-    """Passes every record of a training on to film, loggers and progress."""
+    """Passes every record to film, loggers and progress; films random weights at the start."""
 
     def __init__(
-        self, trainer: Trainer, config: TrainStage, film: Film, loggers: Loggers, progress: Bar
+        self, trainer: Trainer, film: Film, loggers: Sequence[Logger], progress: Bar
     ) -> None:
         self.trainer, self.film, self.loggers, self.progress = trainer, film, loggers, progress
-        train = config.train
+        train = trainer.config
         last, fid = train.epochs, train.fid_every if train.best_by == "fid" else 0
         self.pace = Pace(
             last,
             trainer.steps,
             kind=lambda epoch: (film.due(epoch, epoch == last), fid > 0 and epoch % fid == 0),
         )
-        self.collapse = CollapseWatch(config.loss)
-        self.collapse.replay(trainer.history)
-        loggers.replay(trainer.history)
-
-    def begin(self) -> None:
-        """Before the first update: a frame of what the random weights draw."""
-        self._shoot(0)
+        self.collapse = CollapseWatch(trainer.objective.loss)
+        for record in trainer.history:
+            self.collapse.epoch(record)
+        for logger in loggers:
+            logger.replay(trainer.history)
+        if trainer.update.step == 0:
+            self._shoot(0)
 
     def step(self, record: Step) -> None:
         """An update is done."""
         self.pace.step(record)
-        self.loggers.step(record)
+        for logger in self.loggers:
+            logger.step(record)
         history = self.trainer.history
         parts = [f"epoch {record.epoch}/{self.pace.epochs}", losses(history[-1]) if history else ""]
         self.progress.advance(note="  ".join([*filter(None, parts), *self._costs()]))
 
     def epoch(self, record: Epoch) -> None:
         """An epoch is done, and validated."""
-        self.loggers.epoch(record)
+        for logger in self.loggers:
+            logger.epoch(record)
         if self.film.due(record.epoch, record.last):
             self._shoot(record.epoch)
         self.pace.epoch(record)
@@ -250,23 +229,15 @@ class Watch:
 
     def _shoot(self, epoch: int) -> None:
         frame = self.film.shoot(self.trainer.seen)
-        self.loggers.pictures(epoch, self.trainer.update.step, *frame)
+        for logger in self.loggers:
+            logger.pictures(epoch, self.trainer.update.step, *frame)
 
     def _costs(self) -> list[str]:
         rate, left = self.pace.rate(), self.pace.left()
-        return [
-            *([] if rate is None else [f"{rate:.0f} images/s"]),
-            *([] if left is None else [f"{clock(left)} left"]),
-            peak_memory(self.trainer.train.device),
-        ]
-
-
-@contextmanager
-def watching(trainer: Trainer, config: TrainStage, film: Film, loggers: Loggers) -> Iterator[Watch]:
-    """A watch for the block."""
-    total = trainer.config.epochs * trainer.steps
-    with bar("training", total, start=trainer.update.step, left=False) as progress:
-        yield Watch(trainer, config, film, loggers, progress)
+        shown = [peak_memory(self.trainer.train.device)]
+        if left is not None:
+            shown.insert(0, f"{clock(left)} left")
+        return shown if rate is None else [f"{rate:.0f} images/s", *shown]
 
 
 def losses(event: Epoch) -> str:
@@ -276,7 +247,5 @@ def losses(event: Epoch) -> str:
 
 def terms(event: Epoch) -> str:
     """Each term of the validation loss, unweighted, per image; the FID where measured."""
-    shown = [f"{name} {v:.4g}" for name, v in event.validation.items() if name != "loss"]
-    if event.fid is not None:
-        shown.append(f"fid {event.fid:.4g}")
-    return f"({'  '.join(shown)})"
+    values = event.validation if event.fid is None else {**event.validation, "fid": event.fid}
+    return f"({'  '.join(f'{name} {v:.4g}' for name, v in values.items() if name != 'loss')})"

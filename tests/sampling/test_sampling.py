@@ -10,7 +10,7 @@ import torch
 
 from sharpvae.core.seeds import global_seed
 from sharpvae.images.tiles import grid, pairs
-from sharpvae.training.loggers import Film
+from sharpvae.training.validate import Film
 from sharpvae.vae.draw import asked_labels, encode, from_prior
 from sharpvae.vae.vae import VAE
 from tests.feeds import feed_of

@@ -24,10 +24,10 @@ def terminal():
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_is_noted_and_the_second_interrupts(number: signal.Signals) -> None:
-    with put_off() as interruption:
-        assert not interruption.asked
+    with put_off() as signals:
+        assert not signals
         os.kill(os.getpid(), number)
-        assert interruption.asked, "and the block went on"
+        assert signals, "and the block went on"
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is signal.default_int_handler
@@ -35,9 +35,9 @@ def test_the_first_is_noted_and_the_second_interrupts(number: signal.Signals) ->
 
 def test_what_is_ignored_stays_so() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with put_off() as interruption:
+    with put_off() as signals:
         os.kill(os.getpid(), signal.SIGHUP)
-        assert not interruption.asked
+        assert not signals
 
 
 def test_one_of_several_processes_only_ever_notes(monkeypatch) -> None:
@@ -45,7 +45,7 @@ def test_one_of_several_processes_only_ever_notes(monkeypatch) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, "0")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited, from a background job
-    with put_off() as interruption:
+    with put_off() as signals:
         os.kill(os.getpid(), signal.SIGINT)
-        assert interruption.asked
+        assert signals
         os.kill(os.getpid(), signal.SIGTERM)

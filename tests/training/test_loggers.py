@@ -16,9 +16,15 @@ from PIL import Image
 
 from sharpvae.core.errors import UserError
 from sharpvae.training.config import LoggingConfig
-from sharpvae.training.loggers import DvcLiveLogger, LoggedRun, Logger, Places, open_loggers
+from sharpvae.training.loggers import (
+    DvcLiveLogger,
+    LoggedRun,
+    Logger,
+    TensorBoardLogger,
+    WandbLogger,
+    open_loggers,
+)
 from sharpvae.training.loop import Epoch
-from sharpvae.training.services import TensorBoardLogger, WandbLogger
 from tests.training.records import epoch_record, training
 from tests.training.wandb_file import records
 
@@ -140,9 +146,9 @@ def test_dvclive_leaves_git_dvc_network_and_terminal_alone(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was used"))
     threads = threading.active_count()
-    with open_loggers(config(dvclive=True), LoggedRun("v", 0, "id"), places(tmp_path)) as loggers:
+    with open_loggers(config(dvclive=True), logged(tmp_path)) as (logger,):
         for record in HISTORY:
-            loggers.epoch(record)
+            logger.epoch(record)
     assert threading.active_count() == threads
     after = {name: data for name, data in tree(tmp_path).items() if not name.startswith("live/")}
     assert after == before
@@ -201,10 +207,11 @@ def test_tensorboard_starts_anew_without_the_curves_of_the_last_training(tmp_pat
 _OFFLINE = """
 import sys
 from pathlib import Path
-from sharpvae.training.services import WandbLogger
+from sharpvae.training.loggers import LoggedRun, WandbLogger
 from sharpvae.training.loop import Epoch, Step
 place, picture = Path(sys.argv[1]), Path(sys.argv[2])
-logger = WandbLogger(place, "offline", "an-id", "improved-0", {"loss.beta": 0.5, "widths": [1, 2]})
+settings = {"loss.beta": 0.5, "widths": [1, 2]}
+logger = WandbLogger(LoggedRun("improved", 0, "an-id", place, place, settings), "offline")
 logger.pictures(0, 0, picture, picture)
 logger.step(Step(1, 2, 2, 2, 8, {"loss": 0.5, "lr": 0.001}))
 logger.epoch(Epoch(1, 2, {"mse": 2.0}, {"kl": 3.0}, [0.0, 1.0, 1.0], 2, 31.25, 1.0, 0.001, 0.5,
@@ -311,7 +318,7 @@ def test_wandb_is_not_told_again_what_it_knew_before_an_interruption(
 ) -> None:
     fake = FakeWandb({"update": 10, "epoch": 2})
     monkeypatch.setitem(sys.modules, "wandb", fake)  # type: ignore[arg-type]
-    logger = WandbLogger(tmp_path, "online", "an-id", "improved-0", {})
+    logger = WandbLogger(LoggedRun("improved", 0, "an-id", tmp_path, tmp_path), "online")
     tell(logger, epochs=3, steps=4, done=6)
     assert [row["update"] for row in fake.logged if "update" in row] == [12]
     assert [row["epoch"] for row in fake.logged if "epoch" in row] == [3]
@@ -325,14 +332,14 @@ def test_wandb_that_cannot_be_reached_is_a_mistake_of_the_settings(
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", FakeWandb({}, "timed out"))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"logging\.wandb[\s\S]*timed out[\s\S]*offline"):
-        WandbLogger(tmp_path, "online", "an-id", "improved-0", {})
+        WandbLogger(LoggedRun("improved", 0, "an-id", tmp_path, tmp_path), "online")
 
 
 # All of them
 
 
-def places(root: Path) -> Places:
-    return Places(root / "live", root / "tensorboard", root / "logs")
+def logged(root: Path, **some: Any) -> LoggedRun:
+    return LoggedRun("improved", 3, "id", root / "live", root / "logs", **some)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +354,7 @@ def test_a_missing_package_names_its_key_and_its_installation(
     for imported in ("dvclive.live", "torch.utils.tensorboard"):
         monkeypatch.delitem(sys.modules, imported, raising=False)
     with pytest.raises(UserError) as caught, open_loggers(
-        config(**{key: value}), LoggedRun("v", 0, "id"), places(tmp_path)
+        config(**{key: value}), logged(tmp_path)
     ):  # fmt: skip
         pass
     assert caught.value.where == f"logging.{key}"
@@ -360,8 +367,8 @@ def test_what_is_off_is_not_imported(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from sharpvae.training.loggers import *\n"
         "from sharpvae.training.config import LoggingConfig\n"
         "off = LoggingConfig(every=1, dvclive=False, tensorboard=False, wandb=None)\n"
-        "with open_loggers(off, LoggedRun('v', 0, 'id'), Places(Path(), Path(), Path())): pass\n"
-        "print(sorted({'dvclive', 'tensorboard', 'wandb'} & set(sys.modules)))"
+        "with open_loggers(off, LoggedRun('v', 0, 'id', Path(), Path())): pass\n"
+        "print(sorted({'dvclive', 'tensorboard', 'wandb', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
@@ -374,10 +381,11 @@ def test_all_are_told_and_closed_and_learn_whether_the_training_failed(
         fake = FakeWandb({})
         monkeypatch.setitem(sys.modules, "wandb", fake)  # type: ignore[arg-type]
         logging = config(dvclive=True, tensorboard=True, wandb="offline")
-        run = LoggedRun("improved", 3, "id", {"loss.beta": 1.0})
+        run = logged(tmp_path, settings={"loss.beta": 1.0})
         try:
-            with open_loggers(logging, run, places(tmp_path)) as loggers:
-                tell(loggers, epochs=2, steps=3)
+            with open_loggers(logging, run) as loggers:
+                for logger in loggers:
+                    tell(logger, epochs=2, steps=3)
                 if error is not None:
                     raise error
         except KeyboardInterrupt:
@@ -386,7 +394,8 @@ def test_all_are_told_and_closed_and_learn_whether_the_training_failed(
         assert fake.asked["name"] == "improved-3" and fake.asked["config"] == {"loss.beta": 1.0}
         assert [row["update"] for row in fake.logged if "update" in row] == [2, 4, 6]
         assert "2\t" in (tmp_path / "live/plots/metrics/train/mse.tsv").read_text()
-        assert len(accumulated(tmp_path / "tensorboard").Scalars("updates/loss")) == 3
+        events = accumulated(tmp_path / "logs/tensorboard/improved/3/id")
+        assert len(events.Scalars("updates/loss")) == 3
 
 
 def test_loggers_that_were_open_are_closed_when_the_next_one_cannot_be(
@@ -396,7 +405,7 @@ def test_loggers_that_were_open_are_closed_when_the_next_one_cannot_be(
     monkeypatch.setattr(DvcLiveLogger, "close", lambda self, failed: closed.append(failed))
     monkeypatch.setitem(sys.modules, "wandb", None)  # type: ignore[arg-type]
     with pytest.raises(UserError), open_loggers(
-        config(dvclive=True, wandb="offline"), LoggedRun("v", 0, "id"), places(tmp_path)
+        config(dvclive=True, wandb="offline"), logged(tmp_path)
     ):  # fmt: skip
         pass
     assert closed == [True]
