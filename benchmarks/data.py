@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count, islice
 from pathlib import Path
 
@@ -37,17 +37,22 @@ from sharpvae.images.packed import load_split
 SIDE, SIZE, CLASSES = 128, 64, 10  # pixels of a photograph, pixels wanted, class folders
 BATCH, WORKERS, REPEATS = 64, 2, 7
 PASSES = 10  # of feeding: one takes too little time to be measured
+Candidate = Callable[[], int]  # returns how many images it processed
 
 
-def rates(candidates: dict[str, Callable[[], int]], repeats: int) -> dict[str, float]:
-    """Median of images a second; the candidates take turns."""
-    found: dict[str, list[float]] = {name: [] for name in candidates}
+def compare(task: str, candidates: dict[str, Candidate], repeats: int) -> list[list[str]]:
+    """Medians of images a second, taking turns: a row for each candidate but the last, ours."""
+    rates: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(repeats):
         for name, candidate in candidates.items():
             started = time.perf_counter()
             images = candidate()
-            found[name].append(images / (time.perf_counter() - started))
-    return {name: statistics.median(values) for name, values in found.items()}
+            rates[name].append(images / (time.perf_counter() - started))
+    *others, ours = map(statistics.median, rates.values())
+    return [
+        [task, name, f"{rate:,.0f}", f"{ours:,.0f}", f"{ours / rate:.1f}"]
+        for name, rate in zip(rates, others, strict=False)
+    ]
 
 
 def photographs(folder: Path, number: int, side: int = SIDE) -> Path:
@@ -85,8 +90,8 @@ def loop(folder: Path, keep: bool) -> int:
     return len(images)
 
 
-def feeding(folder: Path, prepared: Path, repeats: int) -> dict[str, float]:
-    """Images a second from a DataLoader with workers, and from the packed array."""
+def feeding(folder: Path, prepared: Path, repeats: int) -> list[list[str]]:
+    """The row that compares a DataLoader with workers and the packed array."""
     dataset = ImageFolder(folder, transform=Compose([Resize((SIZE, SIZE)), ToTensor()]))
     loader = DataLoader(
         dataset, BATCH, shuffle=True, num_workers=WORKERS, drop_last=True, persistent_workers=True
@@ -102,7 +107,9 @@ def feeding(folder: Path, prepared: Path, repeats: int) -> dict[str, float]:
         return sum(len(batch.images) for batches in passes for batch in batches)
 
     from_loader()  # starts the workers
-    return rates({"torchvision": from_loader, "sharpvae": from_feed}, repeats)
+    task = f"Feed shuffled float batches of {BATCH} at {SIZE}x{SIZE}x3 to the CPU"
+    other = f"DataLoader over ImageFolder + Resize + ToTensor, {WORKERS} workers"
+    return compare(task, {other: from_loader, "sharpvae": from_feed}, repeats)
 
 
 def peak(folder: Path) -> int:
@@ -111,48 +118,36 @@ def peak(folder: Path) -> int:
     return memory("VmHWM")
 
 
-def page(options: argparse.Namespace) -> list[str]:
-    """The lines of the results as Markdown."""
+def page(options: argparse.Namespace) -> Iterator[str]:
+    """The paragraphs of the results as Markdown."""
     number, many, repeats = (1_000, 5_000, 2) if options.quick else (10_000, 100_000, REPEATS)
-    about = machine()
+    yield "# Preparing and feeding images"
+    yield (
+        "Made by `python -m benchmarks.data`; medians of alternating runs in one process.\n"
+        "Preparing is the whole stage: list, choose, decode, resize, find duplicates, split, pack."
+    )
+    yield machine()
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
         folder, prepared = photographs(top / "photographs", number), top / "prepared"
-        preparing = {
-            "torchvision": lambda: loop(folder, keep=False),
-            "torchvision, kept": lambda: loop(folder, keep=True),
+        plain = "loop over ImageFolder + Resize, one core"
+        preparing: dict[str, Candidate] = {
+            f"{plain}, images thrown away": lambda: loop(folder, keep=False),
+            f"{plain}, pixels kept in an array": lambda: loop(folder, keep=True),
             "sharpvae": lambda: packed(folder, prepared),
         }
-        made, fed = rates(preparing, repeats), feeding(folder, prepared, repeats)
-        folders = (photographs(top / str(images), images, SIZE) for images in (1_000, many))
-        few, most = (apart(peak, images) for images in folders)
-    task = f"Prepare {number:,} JPEGs of {SIDE}x{SIDE} to {SIZE}x{SIZE}"
-    feed = f"Feed shuffled float batches of {BATCH} at {SIZE}x{SIZE}x3 to the CPU"
-    plain = "loop over ImageFolder + Resize, one core"
-    loader = f"DataLoader over ImageFolder + Resize + ToTensor, {WORKERS} workers"
-    rows = [
-        (what, other, f"{theirs:,.0f}", f"{ours:,.0f}", f"{ours / theirs:.1f}")
-        for what, other, theirs, ours in (
-            (task, f"{plain}, images thrown away", made["torchvision"], made["sharpvae"]),
-            (
-                task,
-                f"{plain}, pixels kept in an array",
-                made["torchvision, kept"],
-                made["sharpvae"],
-            ),
-            (feed, loader, fed["torchvision"], fed["sharpvae"]),
+        rows = compare(
+            f"Prepare {number:,} JPEGs of {SIDE}x{SIDE} to {SIZE}x{SIZE}", preparing, repeats
         )
-    ]
-    return [
-        "# Preparing and feeding images", "",
-        "Made by `python -m benchmarks.data`; medians of alternating runs in one process.",
-        "Preparing is the whole stage: list, choose, decode, resize, find duplicates, split, pack.",
-        "", about, "",
-        *markdown(["task", "torchvision", "images/s", "SharpVAE images/s", "ratio"], rows),
-        *markdown(["images prepared", "peak resident memory"],
-                  [("1,000", f"{few:,} MiB"), (f"{many:,}", f"{most:,} MiB")]),
-        f"Growth from 1,000 to {many:,} images: {most - few:,} MiB.", "",
-    ]  # fmt: skip
+        rows += feeding(folder, prepared, repeats)
+        peaks = {
+            images: apart(peak, photographs(top / str(images), images, SIZE))
+            for images in (1_000, many)
+        }
+    yield markdown(["task", "torchvision", "images/s", "SharpVAE images/s", "ratio"], rows)
+    shown = [(f"{images:,}", f"{mib:,} MiB") for images, mib in peaks.items()]
+    yield markdown(["images prepared", "peak resident memory"], shown)
+    yield f"Growth from 1,000 to {many:,} images: {peaks[many] - peaks[1_000]:,} MiB."
 
 
 if __name__ == "__main__":

@@ -36,12 +36,11 @@ def matrix_rate(device: str) -> float:
     """The most multiply-adds a second in products of square float32 matrices, in one second."""
     from torch.utils.benchmark import Timer  # takes a second to import
 
-    best, sides = 0.0, (512, 1024, 2048)
-    for side in sides:
+    best = 0.0
+    for side in (512, 1024, 2048):
         factors = dict(zip("ab", torch.rand(2, side, side, device=device), strict=True))
         timer = Timer("a @ b", globals=factors, num_threads=torch.get_num_threads())
-        least = min(timer.blocked_autorange(min_run_time=1 / len(sides)).times)
-        best = max(best, side**3 / least)
+        best = max(best, side**3 / min(timer.blocked_autorange(min_run_time=1 / 3).times))
     return best
 
 
@@ -49,7 +48,7 @@ def memory(entry: str) -> int:
     """MiB of this process: `VmHWM`, its peak resident memory, or `RssAnon`, what no file backs.
 
     Not getrusage's maximum, which includes the parent's memory from before the exec. UserError
-    but on Linux.
+    except on Linux.
     """
     status = Path("/proc/self/status")
     if not status.exists():
@@ -69,10 +68,10 @@ def machine(device: torch.device | None = None) -> str:
     )
 
 
-def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """The lines of a Markdown table, then an empty one."""
+def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
-    return [*(f"| {' | '.join(map(str, line))} |" for line in lines), ""]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -88,7 +87,7 @@ def run(
 
     Args:
         about: the help text.
-        page: from the options `quick` and `device` to the lines of the results as Markdown.
+        page: from the options `quick` and `device` to the paragraphs of the results as Markdown.
         devices: choices of --device, the default first.
     """
     parser = command.parser(f"benchmarks.{name}", about)
@@ -98,7 +97,7 @@ def run(
 
     def work() -> None:
         try:
-            text = "\n".join(page(options))
+            text = "\n\n".join(page(options)) + "\n"
         except BrokenProcessPool:
             where, expected = f"python -m benchmarks.{name}", "results of every process"
             raise UserError(where, expected, "the end of one", "see the message above") from None

@@ -19,6 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout, suppress
 from itertools import islice
@@ -37,20 +38,18 @@ IMAGES, GROWTH = 8192, (1, 4, 16)
 SIDE, CHANNELS = 64, 3
 
 
-def timed(spent: dict[str, float], name: str, owner: type, *methods: str) -> None:
-    """Add the seconds of every call of these methods to `spent[name]`."""
-    spent.setdefault(name, 0.0)
-    for method in methods:
-        real: Callable[..., Any] = getattr(owner, method)
+def timed(spent: dict[str, float], name: str, owner: type, method: str) -> None:
+    """Add the seconds of every call of the method to `spent[name]`."""
+    real: Callable[..., Any] = getattr(owner, method)
 
-        def timing(*inputs: Any, real: Callable[..., Any] = real, **named: Any) -> Any:
-            began = time.perf_counter()
-            try:
-                return real(*inputs, **named)
-            finally:
-                spent[name] += time.perf_counter() - began
+    def timing(*inputs: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return real(*inputs, **named)
+        finally:
+            spent[name] += time.perf_counter() - began
 
-        setattr(owner, method, timing)
+    setattr(owner, method, timing)
 
 
 def train(began: float, place: Path, variant: str, stop_at: int = 0) -> dict[str, float]:
@@ -67,7 +66,7 @@ def train(began: float, place: Path, variant: str, stop_at: int = 0) -> dict[str
 
     os.chdir(place)
     os.environ.pop("DVC_ROOT", None)
-    spent: dict[str, float] = {}
+    spent: dict[str, float] = defaultdict(float)
     timed(spent, "film", Film, "shoot")
     timed(spent, "loggers", DvcLiveLogger, "replay")  # by which it logs each epoch
     timed(spent, "checkpoints", Checkpoints, "save")
@@ -89,36 +88,39 @@ def train(began: float, place: Path, variant: str, stop_at: int = 0) -> dict[str
 
 
 def beside(place: Path) -> Iterator[str]:
-    """The lines on the whole stage."""
-    yield from ["# Beside training", "", "Made by `python -m benchmarks.stage`: shares of the time "
-                "of the whole stage `train`.", "", machine(), ""]  # fmt: skip
+    """The paragraphs on the whole stage."""
+    yield "# Beside training"
+    yield "Made by `python -m benchmarks.stage`: shares of the time of the whole stage `train`."
+    yield machine()
     rows = []
     for variant in ("original", "improved"):
         spent = apart(train, time.monotonic(), place, variant)
         shares = [spent[part] / spent["all"] for part in PARTS]
         percentages = [f"{share:.2%}" for share in (*shares, sum(shares))]
         rows.append([variant, f"{spent['all']:.1f} s", *percentages])
-    yield from markdown(["variant", "stage", *PARTS, "together"], rows)
+    yield markdown(["variant", "stage", *PARTS, "together"], rows)
     apart(train, time.monotonic(), place, "improved", 300)
     resumed = apart(train, time.monotonic(), place, "improved")
     fresh = apart(train, time.monotonic(), place, "improved", 1)
-    yield from markdown(
-        ["improved", "from the start of the process to the first update", "reading the checkpoint"],
-        [[name, f"{spent['until the first update']:.2f} s",
-          f"{spent['reading the checkpoint']:.3f} s"]
-         for name, spent in (("from the beginning", fresh), ("going on", resumed))],
-    )  # fmt: skip
+    first, reading = "until the first update", "reading the checkpoint"
+    yield markdown(
+        ["improved", "from the start of the process to the first update", reading],
+        [
+            [name, f"{spent[first]:.2f} s", f"{spent[reading]:.3f} s"]
+            for name, spent in (("from the beginning", fresh), ("going on", resumed))
+        ],
+    )
 
 
 def noise(directory: Path, count: int) -> Path:
-    """A packed split of `count` images; 12 KB each."""
+    """A packed split of `count` images, a multiple of 1024; 12 KB each."""
     from sharpvae.images.packed import write_images
 
-    random = np.random.default_rng(0)
-    sizes = [min(1024, count - start) for start in range(0, count, 1024)]
-    chunks = (random.integers(0, 256, (n, SIDE, SIDE, CHANNELS), dtype=np.uint8) for n in sizes)
+    random, shape = np.random.default_rng(0), (SIDE, SIDE, CHANNELS)
+    parts = range(count // 1024)
+    chunks = (random.integers(0, 256, (1024, *shape), dtype=np.uint8) for _ in parts)
     directory.mkdir()
-    write_images(directory, "train", (count, SIDE, SIDE, CHANNELS), chunks)
+    write_images(directory, "train", (count, *shape), chunks)
     return directory
 
 
@@ -134,11 +136,11 @@ def updates(directory: Path) -> Iterator[object]:
     return trainer(task, images).run()
 
 
-def start(began: float, directory: Path) -> list[float]:
+def start(began: float, directory: Path) -> dict[str, float]:
     """Seconds from `began`, the process's start, to the import of torch and to the first update."""
     imported = time.monotonic() - began
     next(iter(updates(directory)))
-    return [imported, time.monotonic() - began]
+    return {"torch is imported": imported, "the first update is done": time.monotonic() - began}
 
 
 def peaks(directory: Path) -> list[int]:
@@ -147,28 +149,28 @@ def peaks(directory: Path) -> list[int]:
 
 
 def alone(top: Path, images: int) -> Iterator[str]:
-    """The lines on the trainer."""
-    yield from ["# Start and memory", "", "The Trainer alone, on noise.", "", machine(), ""]
+    """The paragraphs on the trainer."""
+    yield "# Start and memory"
+    yield "The Trainer alone, on noise."
+    yield machine()
     folders = {count: noise(top / str(count), count) for count in (images * n for n in GROWTH)}
     starts = [apart(start, time.monotonic(), folders[images]) for _ in range(STARTS + 1)]
-    columns = zip(*starts[1:], strict=True)  # the first brings the libraries into the page cache
-    yield from markdown(
-        ["from the start of the process until", "median", "least"],
-        [[name, f"{statistics.median(seconds):.2f} s", f"{min(seconds):.2f} s"]
-         for name, seconds in zip(("torch is imported", "the first update is done"), columns,
-                                  strict=True)],
-    )  # fmt: skip
-    yield "Peak resident memory. Mapped pages of the file are the page cache's and can go.\n"
-    yield from markdown(
-        ["images", "on disk", f"of {UPDATES} updates: no file behind it", "mapped file pages too"],
-        [[f"{count:,}", *(f"{size:,} MiB" for size in
-                          (count * SIDE * SIDE * CHANNELS >> 20, *apart(peaks, folder)))]
-         for count, folder in folders.items()],
-    )  # fmt: skip
+    rows = []
+    for name in starts[0]:
+        seconds = [one[name] for one in starts[1:]]  # the first fills the page cache with libraries
+        rows.append([name, f"{statistics.median(seconds):.2f} s", f"{min(seconds):.2f} s"])
+    yield markdown(["from the start of the process until", "median", "least"], rows)
+    yield "Peak resident memory. Mapped pages of the file are the page cache's and can go."
+    rows = []
+    for count, folder in folders.items():
+        sizes = (count * SIDE * SIDE * CHANNELS >> 20, *apart(peaks, folder))
+        rows.append([f"{count:,}", *(f"{size:,} MiB" for size in sizes)])
+    updated = f"of {UPDATES} updates: no file behind it"
+    yield markdown(["images", "on disk", updated, "mapped file pages too"], rows)
 
 
 def page(options: argparse.Namespace) -> Iterator[str]:
-    """The lines of the results as Markdown."""
+    """The paragraphs of the results as Markdown."""
     missing = [] if options.quick else [name for name in NEEDED if not Path(name).is_dir()]
     if missing:
         raise UserError(", ".join(missing), "what the stages write", "not there", "run: dvc repro")
@@ -178,7 +180,7 @@ def page(options: argparse.Namespace) -> Iterator[str]:
             for needed in NEEDED:
                 link = top / needed
                 link.parent.mkdir(exist_ok=True)
-                link.symlink_to(Path(needed).resolve(), target_is_directory=True)
+                link.symlink_to(Path(needed).resolve())
             yield from beside(top)
         yield from alone(top, IMAGES // 4 if options.quick else IMAGES)
 

@@ -7,9 +7,8 @@ Needs pip install -e '.[bench]'. All candidates have the same network, images, b
 (squared error + KL, summed) and Adam. Each has a process of its own and they take turns, an epoch
 each, so that all run under the same load. Other work on the machine shows in the spread.
 
-With a GPU (--device auto takes it) networks are eight times as wide, batches four times as large,
-and a table compares the time of an update with that of its kernels. That part has not been run: the
-machine of training.md has no GPU.
+On a GPU networks are eight times as wide, batches four times as large, and a table compares the
+time of an update with that of its kernels. That part has not been run.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +54,11 @@ from sharpvae.vae.vae import VAE, kl_per_dimension
 Tick = Callable[[], None]  # called when an update is done
 Epoch = Callable[[], None]  # a pass over the images
 Candidate = Callable[["Task", Tick], Epoch]
-
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 LR = 1e-4
 FOREVER = 10**6  # epochs
 TURNS = 9
-NETWORKS = ("original", "improved")
-SHAPES = {32: 1, 64: 3}  # pixels of a side -> channels
-MATRIX = "matrix products"  # the candidate that multiplies matrices: the limit, at its own turn
+MATRIX = "matrix products"  # the candidate that multiplies matrices: the limit
 
 
 @dataclass(frozen=True)
@@ -185,13 +181,11 @@ def engine(
     if keep:
         keep_memory()
     records = trainer(task, task.images(), precision, compiled).run()
+    steps = (record for record in records if isinstance(record, Step))
 
     def epoch() -> None:
-        for record in records:
-            if isinstance(record, Step):
-                tick()
-                if record.done == record.of:
-                    return
+        for _ in itertools.islice(steps, task.steps):
+            tick()
 
     return epoch
 
@@ -242,10 +236,7 @@ SETTINGS: dict[str, Candidate] = {
 
 
 def turns(candidate: Candidate, task: Task) -> Iterator[float]:
-    """Images a second, epoch by epoch, from the end of the first update to that of the last.
-
-    So validation, and whatever else comes between two epochs, does not count.
-    """
+    """Images a second in each epoch, without its first update and what comes between epochs."""
     ends: list[float] = []
     done = itertools.count()
 
@@ -257,51 +248,35 @@ def turns(candidate: Candidate, task: Task) -> Iterator[float]:
 
     epoch = candidate(task, tick)
     while True:
-        ends.clear()
         epoch()
-        first, last = ends
+        first, last = ends[-2:]
         yield task.batch * (task.steps - 1) / (last - first)
 
 
-def tasks(device: str, quick: bool) -> list[Task]:
-    """Networks and images to train: laptop width on a CPU, full width on a GPU."""
-    width, batch = (1.0, 256) if device == "cuda" else (0.125, 64)
-    return [
-        Task(network, size, SHAPES[size], width, batch, 3200 // size // 2, device)
-        for network in (NETWORKS[1:] if quick else NETWORKS)
-        for size in ([32] if quick else SHAPES)
-    ]
+@cache
+def begun(name: str, task: Task) -> Iterator[float]:
+    """The turns of a candidate in its process, or what the matrix products reach."""
+    if name == MATRIX:
+        return (matrix_rate(task.device) for _ in itertools.count())
+    return turns((CANDIDATES | SETTINGS)[name], task)
 
 
-_rates: Iterator[float]  # of the candidate that this process is
+def take_turn(name: str, task: Task) -> float:
+    """The next turn of a candidate, in the process that has made its turns before."""
+    return next(begun(name, task))
 
 
 def measure(task: Task, names: Iterable[str], repeats: int) -> dict[str, list[float]]:
     """Images a second (multiply-adds a second of the matrix products), a number a turn each."""
+    found: dict[str, list[float]] = {name: [] for name in names}
     with ExitStack() as stack:
-        processes = {
-            name: stack.enter_context(ProcessPoolExecutor(1, SPAWN, become, (name, task)))
-            for name in names
-        }
-        rounds = [
-            {name: process.submit(take_turn).result() for name, process in processes.items()}
-            for _ in range(repeats + 1)
-        ]  # of which the first compiles, fills caches, finds its memory
-    return {name: [one[name] for one in rounds[1:]] for name in processes}
-
-
-def become(name: str, task: Task) -> None:
-    """Make this process a candidate."""
-    global _rates
-    if name == MATRIX:
-        _rates = (matrix_rate(task.device) for _ in itertools.count())
-    else:
-        _rates = turns({**CANDIDATES, **SETTINGS}[name], task)
-
-
-def take_turn() -> float:
-    """The next number of that candidate."""
-    return next(_rates)
+        processes = [stack.enter_context(ProcessPoolExecutor(1, SPAWN)) for _ in found]
+        for turn in range(repeats + 1):
+            for process, (name, rates) in zip(processes, found.items(), strict=True):
+                rate = process.submit(take_turn, name, task).result()
+                if turn:  # the first compiles, fills caches, allocates its memory
+                    rates.append(rate)
+    return found
 
 
 def ratio(ours: list[float], theirs: list[float]) -> str:
@@ -310,11 +285,8 @@ def ratio(ours: list[float], theirs: list[float]) -> str:
 
 
 def limit(task: Task, found: dict[str, list[float]]) -> list[str]:
-    """What an update costs, what the machine can do, and the share of it that the engine reaches.
-
-    An update is a forward pass, the gradient of the weights and that of each layer's inputs but
-    the images.
-    """
+    """What an update costs, what the machine can do, and the share that the engine reaches."""
+    # Forward pass, gradient of the weights, gradient of each layer's inputs except the images.
     cost = [layer.multiply_adds for layer in layers(task.vae(), task.channels, task.size)]
     work, best = 3 * sum(cost) - next(filter(None, cost)), max(found[MATRIX])
     reached = work * statistics.median(found["engine"])
@@ -336,51 +308,60 @@ def kernel_share(task: Task, candidate: Candidate) -> float:
 
 
 def page(options: argparse.Namespace) -> Iterator[str]:
-    """The lines of the results as Markdown."""
+    """The paragraphs of the results as Markdown."""
     if importlib.util.find_spec("pythae") is None:
         raise UserError(
             "benchmarks.training", "the package pythae, to compare with", "no such package",
             "pip install -e '.[bench]'",
         )  # fmt: skip
     device = select(options.device)
-    repeats, todo = 3 if options.quick else TURNS, tasks(device.type, options.quick)
-    yield from [
-        "# Training", "", "Made by `python -m benchmarks.training`. Images/s: median (least-most) "
-        f"of {repeats} turns of each candidate in",
-        "a process of its own; ratios: median over the turns. Same network, batches, objective and "
-        "Adam; fp32 but where",
-        "it says bf16. See docs/performance.md.", "", machine(device),
-        f"Batches of {todo[0].batch}, width_scale {todo[0].width_scale:g}.", "",
-    ]  # fmt: skip
+    cuda = device.type == "cuda"
+    width, batch = (1.0, 256) if cuda else (0.125, 64)
+    todo = [
+        Task(network, size, channels, width, batch, 1600 // size, device.type)
+        for network in ("original", "improved")
+        for size, channels in ((32, 1), (64, 3))
+        if not options.quick or (network, size) == ("improved", 32)
+    ]
+    repeats = 3 if options.quick else TURNS
+    yield "# Training"
+    yield (
+        "Made by `python -m benchmarks.training`. Images/s: median (least-most) of "
+        f"{repeats} turns of each candidate in\na process of its own; ratios: median over the "
+        "turns. Same network, batches, objective and Adam; fp32 but where\nit says bf16. "
+        "See docs/performance.md."
+    )
+    yield f"{machine(device)}\nBatches of {batch}, width_scale {width:g}."
     compared = [(task, measure(task, [*CANDIDATES, MATRIX], repeats)) for task in todo]
-    yield from markdown(
-        ["network, images", "candidate", "images/s", "against Pythae", "against plain"],
-        [[task, name, spread(found[name]), ratio(found[name], found["pythae"]),
-          ratio(found[name], found["plain"])] for task, found in compared for name in CANDIDATES],
-    )  # fmt: skip
-    yield from [
-        "## The limit", "", "Multiply-adds of an update against the fastest product of float32 "
-        "matrices on this machine.", "",
-    ]  # fmt: skip
-    yield from markdown(
-        ["network, images", "10^6 multiply-adds an image", "matrices, 10^9/s", "images/s then",
-         "engine, 10^9/s", "share"],
-        [limit(*pair) for pair in compared],
-    )  # fmt: skip
-    yield from ["## Single settings", ""]
-    measured = [(task, measure(task, SETTINGS, repeats)) for task in todo]
-    yield from markdown(
-        ["network, images", "loop", "images/s", "against the first"],
-        [[task, name, spread(values), ratio(values, found[name.partition(",")[0]])]
-         for task, found in measured for name, values in found.items()],
-    )  # fmt: skip
-    if device.type == "cuda":
-        yield from ["## Time of an update over that of its kernels", ""]
-        yield from markdown(
-            ["network, images", "candidate", "ratio"],
-            [[task, name, f"{kernel_share(task, CANDIDATES[name]):.2f}"]
-             for task in todo for name in ("engine", "engine, bf16")],
-        )  # fmt: skip
+    rows = [
+        [task, name, spread(rates), ratio(rates, found["pythae"]), ratio(rates, found["plain"])]
+        for task, found in compared
+        for name, rates in found.items()
+        if name != MATRIX
+    ]
+    head = ["network, images", "candidate", "images/s", "against Pythae", "against plain"]
+    yield markdown(head, rows)
+    yield "## The limit"
+    about = "Multiply-adds of an update against the fastest product of float32 matrices"
+    yield f"{about} on this machine."
+    head = ["network, images", "10^6 multiply-adds an image", "matrices, 10^9/s", "images/s then"]
+    yield markdown([*head, "engine, 10^9/s", "share"], [limit(*pair) for pair in compared])
+    yield "## Single settings"
+    rows = [
+        [task, name, spread(values), ratio(values, found[name.partition(",")[0]])]
+        for task in todo
+        for found in [measure(task, SETTINGS, repeats)]
+        for name, values in found.items()
+    ]
+    yield markdown(["network, images", "loop", "images/s", "against the first"], rows)
+    if cuda:
+        yield "## Time of an update over that of its kernels"
+        rows = [
+            [task, name, f"{kernel_share(task, CANDIDATES[name]):.2f}"]
+            for task in todo
+            for name in ("engine", "engine, bf16")
+        ]
+        yield markdown(["network, images", "candidate", "ratio"], rows)
 
 
 if __name__ == "__main__":
