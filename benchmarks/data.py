@@ -28,7 +28,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, Resize, ToTensor
 
 from benchmarks.measuring import apart, machine, markdown, memory, run
-from sharpvae.core.console import Silent
+from sharpvae.core.console import Progress
 from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.pack import prepare
 from sharpvae.images.feed import Feed
@@ -76,7 +76,7 @@ def packed(folder: Path, into: Path) -> int:
     )  # fmt: skip
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
-    prepare(config, Minimum(train=1, validation=1, test=1), into / "raw", into, Silent())
+    prepare(config, Minimum(train=1, validation=1, test=1), into / "raw", into, Progress())
     return sum(len(load_split(into, split).images) for split in ("train", "validation", "test"))
 
 

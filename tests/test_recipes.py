@@ -164,12 +164,12 @@ def test_a_dataset(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> None
 import sys
 from pathlib import Path
 from sharpvae.config.resolve import resolve_file
-from sharpvae.core.console import Silent
+from sharpvae.core.console import Progress
 from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.readers import open_pool
 
 data = resolve_file(Path("params.yaml")).experiment.data.model_copy(update={"name": "dummy"})
-with open_pool(entry("dummy"), data, Path(sys.argv[1]), Silent()) as pool:
+with open_pool(entry("dummy"), data, Path(sys.argv[1]), Progress()) as pool:
     print(len(pool.names), *pool.image(0).shape, *sorted(pool.own_splits))
 """, str(raw))  # fmt: skip
     assert said.split() == ["60", "28", "28", "1", "test", "train"]

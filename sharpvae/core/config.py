@@ -61,9 +61,6 @@ def load_stage(path: Path, stage: type[Stage]) -> Stage:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise UserError(
-            str(path),
-            f"the file that `configure` writes for {stage.__name__}",
-            f"{key}: {first['msg']}",
-            "write it anew: dvc repro configure",
-        ) from None
+        expected = f"the file that `configure` writes for {stage.__name__}"
+        found, fix = f"{key}: {first['msg']}", "write it anew: dvc repro configure"
+        raise UserError(str(path), expected, found, fix) from None

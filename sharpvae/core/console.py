@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -138,12 +138,9 @@ def _columns(unit: str, left: bool) -> tuple[ProgressColumn, ...]:
 
 @contextmanager
 def bar(title: str, total: int, unit: str = "", start: int = 0, left: bool = True) -> Iterator[Bar]:
-    """A bar for the block: rich where stdout is a terminal, lines where it is not.
+    """A `Bar` for the block: rich where stdout is a terminal, lines where it is not.
 
-    The arguments are those of `Bar`, and
-
-    Args:
-        left: whether a terminal shows the time left; false where the note has it.
+    `left`: whether a terminal shows the time left; false where the note has it.
     """
     if not sys.stdout.isatty():
         yield _PlainBar(title, total, unit, start)
@@ -194,8 +191,8 @@ def run(stage: Callable[..., None], arguments: Sequence[str], *names: str) -> No
 Unit = Literal["bytes", "images"]
 
 
-class Progress(Protocol):
-    """What the caller of long work may show."""
+class Progress:
+    """What the caller of long work may show; this one shows nothing."""
 
     def step(self, title: str, done: int, total: int, unit: Unit = "images") -> None:
         """`done` of `total` of the work called `title`; a total of 0 where unknown.
@@ -207,18 +204,8 @@ class Progress(Protocol):
         """One sentence that is worth keeping."""
 
 
-class Silent:
-    """Shows nothing."""
-
-    def step(self, title: str, done: int, total: int, unit: Unit = "images") -> None:
-        """Nothing."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
-
-
-class Display:
-    """Shows each step of the work as a bar of its own; a `Progress`."""
+class Display(Progress):
+    """Shows each step of the work as a bar of its own."""
 
     def __init__(self) -> None:
         self._bars = ExitStack()

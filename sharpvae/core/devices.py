@@ -28,25 +28,16 @@ def select(name: str) -> torch.device:
     # Deterministic mode also fills every new tensor, which nothing here reads before writing.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    mps = torch.backends.mps.is_available()
     if name == "auto":
-        return torch.device(_best())
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     kind, _, index = name.partition(":")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise UserError(
-            "device",
-            "a CUDA GPU that PyTorch can see",
-            f"{name}, with {torch.cuda.device_count()} GPUs visible",
-            "set device: auto",
-        )
-    if kind == "mps" and not torch.backends.mps.is_available():
+        found = f"{name}, with {torch.cuda.device_count()} GPUs visible"
+        raise UserError("device", "a CUDA GPU that PyTorch can see", found, "set device: auto")
+    if kind == "mps" and not mps:
         raise UserError("device", "an Apple GPU that PyTorch can see", name, "set device: auto")
     return torch.device(name)
-
-
-def _best() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def describe(device: torch.device) -> str:
@@ -67,16 +58,13 @@ def peak_memory(device: torch.device) -> str:
 def keep_memory() -> bool:
     """Have malloc keep the memory that tensors on the CPU gave back, instead of returning it.
 
-    By default glibc maps every block of 32 MB or more anew and hands the end of the heap back as it
-    falls free, so that an update has the system map and zero its pages once more: 200 to 16000 page
-    faults, and next to none with this. What it brings in images a second is in
-    docs/performance.md; the weights stay the same bit for bit. The peak of a training was at most
-    4 % higher (958 and 992 MiB); between peaks the process no longer shrinks. It holds for all of
-    the process, from the call on.
+    By default glibc maps every block of 32 MB or more anew and gives the end of the heap back, so
+    that each update has 200 to 16000 page faults; with this almost none. docs/performance.md has
+    the speed; the weights are the same bit for bit. The peak of a training was at most 4 % higher;
+    between peaks the process no longer shrinks. It affects the whole process from the call on.
 
     Returns:
-        whether it could: it is glibc's malloc that gives memory back so eagerly and takes these
-        settings. Elsewhere nothing happens; speed is all that depends on it.
+        whether it could; with another malloc than glibc's nothing happens.
     """
     if sys.platform != "linux":
         return False
@@ -99,13 +87,9 @@ def resolved(precision: Precision, device: torch.device) -> Precision:
     """fp32 or bf16."""
     if precision != "auto":
         return precision
-    return "bf16" if computes_bf16(device) else "fp32"
-
-
-def computes_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bf16 by itself; emulation is slower than fp32."""
+    native = False  # whether the hardware multiplies bf16; emulation is slower than fp32
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return False
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native else "fp32"

@@ -229,16 +229,12 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(
-            str(path),
-            "a file that an earlier stage writes",
-            "no such file",
-            "run the whole pipeline with: dvc repro",
-        ) from None
+        expected = "a file that an earlier stage writes"
+        fix = "run the whole pipeline with: dvc repro"
+        raise UserError(str(path), expected, "no such file", fix) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            str(path), "valid JSON", str(error), "remove it and run: dvc repro"
-        ) from None
+        fix = "remove it and run: dvc repro"
+        raise UserError(str(path), "valid JSON", str(error), fix) from None
 
 
 def amount(count: int) -> str:
@@ -272,8 +268,8 @@ def _free(folder: Path) -> str:
     """What is free on the disk of `folder`, or of the nearest parent that there is."""
     for place in (folder, *folder.absolute().parents):
         if place.is_dir():
-            files = "" if os.statvfs(place).f_favail or not os.statvfs(place).f_files else (
-                ", but no more files can be made on it"
-            )  # fmt: skip
+            disk = os.statvfs(place)
+            full = disk.f_files > 0 and disk.f_favail == 0
+            files = ", but no more files can be made on it" if full else ""
             return f"{amount(shutil.disk_usage(place).free)} free{files}"
     return "nothing is known of what is free"

@@ -26,16 +26,11 @@ def load_weights(path: Path, network: nn.Module) -> None:
     try:
         network.load_state_dict(load_file(path))
     except FileNotFoundError:
-        raise UserError(
-            str(path),
-            "weights that an earlier stage wrote",
-            "no such file",
-            "run the whole pipeline with: dvc repro",
-        ) from None
+        expected = "weights that an earlier stage wrote"
+        fix = "run the whole pipeline with: dvc repro"
+        raise UserError(str(path), expected, "no such file", fix) from None
     except (SafetensorError, RuntimeError) as error:
-        raise UserError(
-            str(path),
-            f"weights of a {type(network).__name__}",
-            " ".join(str(error).split())[:200],
-            "remove the file and run: dvc repro",
-        ) from None
+        expected = f"weights of a {type(network).__name__}"
+        fix = "remove the file and run: dvc repro"
+        found = " ".join(str(error).split())[:200]
+        raise UserError(str(path), expected, found, fix) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sharpvae.core.console import Silent
+from sharpvae.core.console import Progress
 from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.pack import prepare
 
@@ -24,6 +24,6 @@ with tempfile.TemporaryDirectory() as name:
         subset=None, classes=None, validation_fraction=0.1, test_fraction=0.2, strict=False, seed=0,
     )  # fmt: skip
     few = Minimum(train=1, validation=1, test=1)
-    prepare(config, few, top / "raw", top / "out", Silent())
+    prepare(config, few, top / "raw", top / "out", Progress())
 # Not getrusage: its maximum still has the parent's memory from before the exec.
 print(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sharpvae.core.console import Silent, Unit
+from sharpvae.core.console import Progress, Unit
 from sharpvae.core.errors import UserError
 from sharpvae.datasets.catalogue import Entry, File
 from sharpvae.datasets.config import DataConfig, Minimum
@@ -237,7 +237,7 @@ def packed(config: DataConfig, tmp_path: Path, name: str = "out") -> tuple[Card,
     """`prepare` into a folder of `tmp_path`, downloads into its `raw`; the card and the folder."""
     directory = tmp_path / name
     directory.mkdir()
-    return prepare(config, FEW, tmp_path / "raw", directory, Silent()), directory
+    return prepare(config, FEW, tmp_path / "raw", directory, Progress()), directory
 
 
 def refusal(config: DataConfig, tmp_path: Path, name: str = "out") -> UserError:

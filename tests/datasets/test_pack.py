@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sharpvae.core.console import Silent
+from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import fresh_directory
 from sharpvae.datasets import catalogue
@@ -42,7 +42,7 @@ from tests.datasets.samples import (
 def pack(config, tmp_path: Path, minimum: Minimum = FEW, name: str = "out") -> tuple[Card, Path]:
     directory = tmp_path / name
     directory.mkdir()
-    card = prepare(config, minimum, tmp_path / "raw", directory, Silent())
+    card = prepare(config, minimum, tmp_path / "raw", directory, Progress())
     assert not (directory / ".pixels").exists()
     return card, directory
 
@@ -457,7 +457,7 @@ def test_a_full_disk_is_an_error_and_leaves_what_was_there(
             pytest.raises(UserError, match="the disk is full") as caught,
             fresh_directory(prepared) as directory,
         ):
-            prepare(config, FEW, tmp_path / "raw", directory, Silent())
+            prepare(config, FEW, tmp_path / "raw", directory, Progress())
         assert caught.value.where == str(disk)
         assert [path.name for path in disk.iterdir()] == ["prepared"]
         assert (prepared / "card.json").read_text() == "the last good one"
