@@ -134,18 +134,14 @@ class _Layers:
 
     def merged(self) -> dict[str, Any]:
         """The merged sections; fills `sources` and `shadowed`."""
-        merged = {key: self.top.values.get(key) for key in SINGLE}
+        merged: dict[str, Any] = {key: self.top.values.get(key) for key in SINGLE}
         for section, schema in SHARED_SECTIONS.items():
             merged[section] = self._merge(section, self._shared(section), schema)
-        merged["variants"] = {
-            name: {
-                section: self._merge(
-                    f"variants.{name}.{section}", self._variant(name, section), schema
-                )
-                for section, schema in VARIANT_SECTIONS.items()
-            }
-            for name in self.top.values["variants"]
-        }
+        merged["variants"] = {name: {} for name in self.top.values["variants"]}
+        for name, variant in merged["variants"].items():
+            for section, schema in VARIANT_SECTIONS.items():
+                layers = self._variant(name, section)
+                variant[section] = self._merge(f"variants.{name}.{section}", layers, schema)
         return merged
 
     def _merge(self, path: str, layers: Sequence[Layer], schema: type[Section]) -> dict[str, Any]:

@@ -30,21 +30,13 @@ Errors = Iterator[UserError]
 
 
 def check(resolved: Resolved) -> None:
-    """Check every rule.
-
-    Raises:
-        UserErrors: with all that are broken; UserError: `data.name` names no dataset.
-    """
+    """Check every rule: UserErrors with all broken ones, UserError for an unknown `data.name`."""
     entry(resolved.experiment.data.name)
     _raise_all(resolved, (own_images, judge, demands, conditional, arithmetic), VARIANT_RULES)
 
 
 def check_shapes(resolved: Resolved) -> None:
-    """Check that every variant's networks fit the images; unlike `check` it reads no files.
-
-    Raises:
-        UserErrors: with every misfit.
-    """
+    """UserErrors unless every variant's networks fit the images; unlike `check` reads no files."""
     _raise_all(resolved, (), (image_size, dropout, patches))
 
 
@@ -191,12 +183,10 @@ def schedules(resolved: Resolved, name: str) -> Errors:
         expected = late_start(schedule, weights[term], variant.train.epochs, counted)
         if expected is not None:
             zero = "loss.beta" if term == "beta" else f"loss.weights.{term}"
-            yield UserError(
-                sources[f"loss.schedules.{term}.start"],
-                f"{expected}, in variant '{name}'",
-                f"{schedule.start:g} ({schedule.unit})",
-                f"start earlier, raise {sources['train.epochs']}, or set {zero}: 0",
-            )
+            found = f"{schedule.start:g} ({schedule.unit})"
+            fix = f"start earlier, raise {sources['train.epochs']}, or set {zero}: 0"
+            where = sources[f"loss.schedules.{term}.start"]
+            yield UserError(where, f"{expected}, in variant '{name}'", found, fix)
 
 
 def most_epoch_steps(data: DataConfig, variant: VariantConfig) -> int | None:
@@ -320,13 +310,10 @@ def _layers(resolved: Resolved, name: str) -> Errors:
     smallest = 2 ** sum(pool <= last for pool in POOLS[network])
     if pixels < smallest:
         resized = "data.image_size" if section.resize is None else "loss.perceptual.resize"
-        yield UserError(
-            sources[resized],
-            f"at least {smallest} pixels, for layer {last} of {network} to have a position",
-            str(pixels),
-            "raise it, bring the images to a larger size by loss.perceptual.resize, or drop the "
-            f"layer from {key}",
-        )
+        expected = f"at least {smallest} pixels, for layer {last} of {network} to have a position"
+        larger = "bring the images to a larger size by loss.perceptual.resize"
+        fix = f"raise it, {larger}, or drop the layer from {key}"
+        yield UserError(sources[resized], expected, str(pixels), fix)
 
 
 def _lpips_size(resolved: Resolved, name: str, without: str) -> Errors:

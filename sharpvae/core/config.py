@@ -51,11 +51,7 @@ Stage = TypeVar("Stage", bound=Section)
 
 
 def load_stage(path: Path, stage: type[Stage]) -> Stage:
-    """Read what `configure` wrote for one stage.
-
-    Raises:
-        UserError: the file is missing or does not fit, as after an update of the code.
-    """
+    """What `configure` wrote for one stage; UserError if missing, or unfit after an update."""
     try:
         return stage.model_validate(read_json(path))
     except ValidationError as error:

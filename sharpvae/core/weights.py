@@ -18,11 +18,7 @@ def save_weights(path: Path, network: nn.Module) -> None:
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
-    """Fill `network` from `path`.
-
-    Raises:
-        UserError: the file is missing, damaged, or of a network of another shape.
-    """
+    """Fill `network` from `path`; UserError if missing, damaged, or of another shape."""
     try:
         network.load_state_dict(load_file(path))
     except FileNotFoundError:

@@ -66,19 +66,13 @@ def _check_devices(devices: int, place: str) -> None:
     kind, _, index = place.partition(":")
     cuda = kind == "cuda" or (kind == "auto" and torch.cuda.is_available())
     if devices > 1 and (index or kind == "mps"):
-        raise UserError(
-            "train.devices",
-            f"1 with device: {place}, which is one device",
-            str(devices),
-            "set device: cuda, of which each process takes one, or device: cpu",
-        )
+        expected = f"1 with device: {place}, which is one device"
+        fix = "set device: cuda, of which each process takes one, or device: cpu"
+        raise UserError("train.devices", expected, str(devices), fix)
     if cuda and devices > torch.cuda.device_count():
-        raise UserError(
-            "train.devices",
-            f"at most {torch.cuda.device_count()}, the GPUs that PyTorch sees here",
-            str(devices),
-            "set it lower, or look at CUDA_VISIBLE_DEVICES and, under SLURM, at --gpus-per-node",
-        )
+        expected = f"at most {torch.cuda.device_count()}, the GPUs that PyTorch sees here"
+        fix = "set it lower, or look at CUDA_VISIBLE_DEVICES and, under SLURM, at --gpus-per-node"
+        raise UserError("train.devices", expected, str(devices), fix)
 
 
 def _on_all_machines(command: list[str], devices: int, nodes: int) -> None:
@@ -100,9 +94,8 @@ def _on_all_machines(command: list[str], devices: int, nodes: int) -> None:
     listing = ["scontrol", "show", "hostnames", machines]
     hosts = subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
     if len(hosts) < nodes:
-        raise UserError(
-            "train.nodes", f"at most {len(hosts)}, the machines of SLURM job {job}", str(nodes)
-        )
+        expected = f"at most {len(hosts)}, the machines of SLURM job {job}"
+        raise UserError("train.nodes", expected, str(nodes))
     port = _FIRST_PORT + int(job) % _PORTS
     tasks = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     step = ["srun", *tasks, "--kill-on-bad-exit=1", *command]
@@ -150,12 +143,10 @@ def _on_this_machine(command: list[str], devices: int, nodes: int, rendezvous: s
             }
             raise _verdict(soon, nodes) from None
         except RendezvousError as error:
-            raise UserError(
-                "train.nodes",
-                f"{nodes} launchers to meet at {rendezvous}",
-                f"{type(error).__name__}: {error}",
-                "see that the machines reach each other by name and that no firewall is between",
-            ) from None
+            expected = f"{nodes} launchers to meet at {rendezvous}"
+            found = f"{type(error).__name__}: {error}"
+            fix = "see that the machines reach each other by name and that no firewall is between"
+            raise UserError("train.nodes", expected, found, fix) from None
 
 
 def _settings(devices: int, nodes: int, rendezvous: str | None, logs: str) -> LaunchConfig:

@@ -184,11 +184,8 @@ def joined(device: torch.device, timeout: float) -> Iterator[torch.device]:
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     try:
-        dist.init_process_group(
-            backend,
-            timeout=timedelta(seconds=timeout),
-            device_id=device if backend == "nccl" else None,
-        )
+        own = device if backend == "nccl" else None
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout), device_id=own)
         main = threading.current_thread() is threading.main_thread()
         names = (signal.SIGINT, signal.SIGTERM) if main and not is_first() else ()
         with handled(dict.fromkeys(names, signal.SIG_IGN)):
