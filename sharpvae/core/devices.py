@@ -24,7 +24,8 @@ def select(name: str) -> torch.device:
     """
     # cuBLAS reads this when it starts; without it PyTorch refuses deterministic products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    # As use_deterministic_algorithms, which would also import the compiler, for over a second.
+    torch.set_deterministic_debug_mode("error")
     # Deterministic mode also fills every new tensor, which nothing here reads before writing.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

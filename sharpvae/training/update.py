@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -83,9 +83,10 @@ class Updater:
             raise mistake
         # Exchanges gradients while the backward pass is still running.
         self.parallel = DistributedDataParallel(vae) if self.world > 1 else vae
-        self.forward = (
-            torch.compile(self.parallel, dynamic=False) if config.compile else self.parallel
-        )
+        self.forward: Callable[..., Any] = self.parallel
+        if config.compile:
+            torch.use_deterministic_algorithms(True)  # tells the compiler, too
+            self.forward = torch.compile(self.parallel, dynamic=False)
         self.autocast = autocast(config.precision, device)
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(
