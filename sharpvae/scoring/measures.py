@@ -1,8 +1,8 @@
-"""What is measured on images and posteriors, without a network."""
+"""What is measured on images, without a network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,20 +70,6 @@ def exposure(images: NDArray[np.uint8]) -> Exposure:
     return Exposure(*_in_chunks(measure, images).mean(0).tolist())
 
 
-def appearance(
-    prior: NDArray[np.uint8], sharpness: Mapping[str, NDArray[np.float64]],
-    real: Mapping[str, float],
-) -> dict[str, float]:  # fmt: skip
-    """Sharpness as a ratio to that of `real`, exposure of `prior` as it is and as a gap to it.
-
-    uint8 (N, H, W, C), name of a score -> `laplacian_variance` of images, scores of real images
-    """
-    scores = {name: float(values.mean() / real["sharpness"]) for name, values in sharpness.items()}
-    for name, value in vars(exposure(prior)).items():
-        scores |= {name: value, f"{name}_gap": value - real[name]}
-    return scores
-
-
 def blurred(images: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
     """Gaussian blur of `sigma` pixels.  uint8 (N, H, W, C) => the same"""
     smooth = gaussian_filter(np.asarray(images, np.float64), sigma=(0, sigma, sigma, 0))
@@ -132,38 +118,3 @@ def likeness(test: NDArray[np.uint8], reconstruction: NDArray[np.uint8]) -> dict
         "psnr": float(np.minimum(psnr(test, reconstruction), PSNR_OF_EQUALS).mean()),
         "ssim": float(ssim(test, reconstruction).mean()),
     }
-
-
-def blur_sigma(images: NDArray[np.uint8]) -> float:
-    """The blur of the blurred floor in pixels: 1 at 32x32, in proportion elsewhere."""
-    return images.shape[1] / 32
-
-
-def floor_images(train: NDArray[np.uint8], half: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
-    """What a generator of known quality would have made, as many images as `half` has.
-
-    `half` itself, real images that the judge has not seen; the same blurred; the mean of `train`.
-    """
-    mean = np.round(train.mean(axis=0, dtype=np.float64)).astype(np.uint8)
-    return {
-        "train_half": half,
-        "blurred": blurred(half, blur_sigma(half)),
-        "mean_image": np.broadcast_to(mean, half.shape),
-    }
-
-
-def active_units(mean: NDArray[np.float32], threshold: float) -> int:
-    """Latent dimensions whose posterior mean varies: Var_x E[z|x] > threshold.
-
-    Burda et al. 2016, section 5.2, with threshold 0.01. None is a collapsed posterior.
-    float32 (N, Z) => 0..Z
-    """
-    return int((mean.astype(np.float64).var(axis=0) > threshold).sum())
-
-
-def kl_per_dimension(
-    mean: NDArray[np.float32], log_var: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """KL of posterior to prior in nats, mean over images: float32 (N, Z) twice => float64 (Z,)"""
-    m, v = mean.astype(np.float64), log_var.astype(np.float64)
-    return np.asarray((0.5 * (m**2 + np.exp(v) - 1 - v)).mean(axis=0))

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from statistics import fmean
 
+from sharpvae.core.collapse import NOTHING, collapsed
 from sharpvae.core.console import Bar, clock
 from sharpvae.core.devices import peak_memory
 from sharpvae.objective.config import LossConfig
@@ -15,9 +16,6 @@ from sharpvae.training.loggers import Logger
 from sharpvae.training.loop import Epoch, Step, Trainer
 from sharpvae.training.validate import Film
 
-# Nats of an image's KL. The mean KL bounds the information of the code on the image (Hoffman &
-# Johnson 2016, ELBO surgery); under ln 2 it cannot even distinguish two halves of the images.
-NOTHING = math.log(2)
 _RECOVERED = 2 * NOTHING  # above it a collapse is over: a KL that hovers must not warn every epoch
 _PATIENCE = 2  # epochs in which it must be seen: the first finds a code not learned yet
 _FULL = 0.99  # of loss.beta; beta may come from a float32
@@ -26,9 +24,9 @@ _FULL = 0.99  # of loss.beta; beta may come from a float32
 class CollapseWatch:
     """Looks at the validation of each epoch; what it knows follows from the history alone.
 
-    Collapsed is a posterior whose KL in total is under ln 2 nats, or of which no dimension is
-    active. Either alone would miss some: under free bits or a KL floor all images may have the same
-    posterior at any KL; and the means of many dimensions may vary over images, yet less than noise.
+    By the rule of `sharpvae.core.collapse`, from total KL and active units. Either alone would miss
+    some: under free bits or a KL floor all images may have the same posterior at any KL; and the
+    means of many dimensions may vary over images, yet less than noise.
 
     It gives no warning
     - where `loss.beta` is 0: without a KL, means may separate images at any scale;
@@ -47,7 +45,8 @@ class CollapseWatch:
             return None
         kl, active = record.validation["kl"], record.active_units
         free = max(self.loss.kl_floor, self.loss.free_bits * len(record.kl_per_dimension))
-        if (kl < NOTHING and free < NOTHING) or active == 0:
+        fallen, _ = collapsed(kl if free < NOTHING else math.inf, active)
+        if fallen:
             # What came before the full beta does not count, but does not end a collapse either.
             self.seen += record.beta >= _FULL * self.loss.beta
         else:
