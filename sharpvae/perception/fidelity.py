@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sharpvae.core.errors import UserError
-
 
 def fid(reals: NDArray[np.float64], fakes: NDArray[np.float64]) -> float:
     """Frechet distance between Gaussians fitted to both sets (Heusel et al. 2017, eq. 6).
@@ -56,11 +54,6 @@ def kid(
 def _check(reals: NDArray[np.float64], fakes: NDArray[np.float64], least: int) -> None:
     for name, features in (("real", reals), ("generated", fakes)):
         if len(features) < least:
-            raise UserError(
-                f"{name} images",
-                f"at least {least}",
-                str(len(features)),
-                "raise sample.count or data.subset, or lower metrics.kid_subset_size",
-            )
+            raise ValueError(f"{len(features)} {name} images; {least} are needed")
         if not np.isfinite(features).all():
-            raise FloatingPointError(f"features of the {name} images are not finite")
+            raise ValueError(f"features of the {name} images are not finite")

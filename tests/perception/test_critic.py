@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharpvae.perception.config import ClassifierConfig
+from sharpvae.perception.critic import PURPOSE as CRITIC
 from sharpvae.perception.critic import (
     Critic,
     Task,
@@ -17,7 +18,7 @@ from sharpvae.perception.critic import (
     task_for,
     train_classifier,
 )
-from sharpvae.scoring.judge import Judge
+from sharpvae.scoring.judges import PURPOSE, LearnedJudge
 from tests.feeds import feed_of
 
 CONFIG = ClassifierConfig(widths=[8, 8], epochs=15, lr=1e-2, batch_size=16, seed=0)
@@ -43,7 +44,7 @@ def ramps(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return (turned + torch.randint(0, 20, (count, 16, 16))).to(torch.uint8)[:, None], labels
 
 
-@pytest.mark.parametrize("network", [Judge, Critic])
+@pytest.mark.parametrize("network", [LearnedJudge, Critic])
 @pytest.mark.parametrize("task", [Task("labels", 2), Task("rotations", 4)])
 def test_it_learns_its_task(network, task: Task) -> None:
     torch.manual_seed(0)
@@ -73,7 +74,7 @@ def test_the_same_seed_trains_the_same_network() -> None:
     states = []
     for _ in range(2):
         torch.manual_seed(0)
-        judge = Judge(1, 2, [4])
+        judge = LearnedJudge(1, 2, [4])
         train_classifier(judge, Task("labels", 2), feed, torch.arange(64), CONFIG, "test")
         states.append(judge.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -88,7 +89,7 @@ def test_a_half_is_all_it_learns_from(labelled: bool) -> None:
     feeds = feed_of(images, known), feed_of(images[half], known[half] if labelled else None)
     positions = half, torch.arange(len(half))
     (one, said), (other, said_too) = (
-        learn_half(Judge, feed, feeds[0], chosen, config, "test")
+        learn_half(LearnedJudge, feed, feeds[0], chosen, config, "test")
         for feed, chosen in zip(feeds, positions, strict=True)
     )
     assert all(torch.equal(one.state_dict()[k], v) for k, v in other.state_dict().items())
@@ -97,6 +98,17 @@ def test_a_half_is_all_it_learns_from(labelled: bool) -> None:
     assert said["images"] == len(half) and said["image_channels"] == 1
 
 
-def test_judge_and_critic_share_no_architecture() -> None:
-    judge, critic = Judge(1, 10, [8, 8]), Critic(1, 10, [8, 8])
-    assert judge.state_dict().keys() != critic.state_dict().keys()
+def test_judge_and_critic_share_no_random_number_even_with_one_seed() -> None:
+    """They are built alike: the purpose of the draws and the half are what parts them."""
+    feed = feed_of(*ramps(64))
+    config = CONFIG.model_copy(update={"epochs": 1})
+    assert PURPOSE != CRITIC
+    (judge, _), (critic, _) = (
+        learn_half(build, feed, feed, half, config, purpose)
+        for build, half, purpose in zip(
+            (LearnedJudge, Critic), halves(feed.count), (PURPOSE, CRITIC), strict=True
+        )
+    )
+    ours, theirs = judge.classifier.state_dict(), critic.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert not any(torch.equal(ours[name], theirs[name]) for name in ours)
