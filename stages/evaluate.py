@@ -1,4 +1,4 @@
-"""Score what one VAE drew against the real test split, without the VAE itself."""
+"""Score what one VAE drew against the real images, without the VAE itself."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from sharpvae.core.collapse import collapsed
 from sharpvae.core.config import load_stage
 from sharpvae.core.console import run
 from sharpvae.core.devices import select
+from sharpvae.core.errors import UserError
 from sharpvae.core.files import fresh_directory, read_json, write_json
 from sharpvae.images.packed import load_split
-from sharpvae.scoring import judge, measures
+from sharpvae.scoring import latent, panel
 from sharpvae.scoring.config import EvaluateStage
+from sharpvae.scoring.evaluate import SUFFIXES, Drawn, evaluate
+from sharpvae.scoring.scores import Reals
 
 PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
-SUFFIXES = {"prior": "", "mixture": "_mixture", "reconstruction": "_reconstruction"}  # of scores
 
 
 def main(variant: str, seed: str) -> None:
@@ -26,46 +29,75 @@ def main(variant: str, seed: str) -> None:
     config = load_stage(Path("configs") / variant / "evaluate.json", EvaluateStage)
     metrics, device = config.metrics, select(config.device)
     drawn, model = Path("data/samples") / variant / seed, Path("models") / variant / seed
-    fakes = {name: np.load(drawn / f"{name}.npy") for name in SUFFIXES}
-    prior, posterior = fakes["prior"], np.load(drawn / "posterior.npz")
-    kl = measures.kl_per_dimension(posterior["mean"], posterior["log_var"])
-    sharpness = {name: measures.laplacian_variance(images) for name, images in fakes.items()}
-    sharp = {f"sharpness{SUFFIXES[name]}": values for name, values in sharpness.items()}
-    real = np.load(REFERENCE / "features.npz")["test"]
+    splits = {name: load_split(PREPARED, name).images for name in ("train", "validation", "test")}
+    scales, reals = panel.load_reals(REFERENCE / "reals.npz")
+    judges = panel.members(metrics, splits["test"].shape[3], REFERENCE)
+    weights = {n: j["weight"] for n, j in read_json(REFERENCE / "reference.json")["judges"].items()}
 
-    extractor = judge.load_extractor(metrics, REFERENCE, device)
-    scores: dict[str, Any] = {}
-    for name, images in fakes.items():
-        fake = judge.extract(extractor, images, metrics.batch_size, device)
-        found = judge.fidelity(metrics, real, fake)
-        scores |= {f"{key}{SUFFIXES[name]}": value for key, value in found.items()}
-    scores |= measures.appearance(prior, sharp, read_json(REFERENCE / "reference.json"))
-    scores |= measures.likeness(load_split(PREPARED, "test").images, fakes["reconstruction"])
-    scores |= {
-        "active_units": measures.active_units(posterior["mean"], metrics.active_threshold),
-        "kl": float(kl.sum()),
-        "class_agreement": judge.judged_agreement(
-            drawn, prior, REFERENCE, metrics.batch_size, device
-        ),
-        "beta_sigma": read_json(model / "summary.json")["beta_sigma"],
-    }
-    with fresh_directory(Path("reports/scores") / variant / seed) as directory:
-        for name in ("summary.json", "history.csv"):  # the report reads all of a run in one place
-            shutil.copy(model / name, directory)
-        per_image: dict[str, Any] = {f"{name}_sharpness": sharpness[name] for name in SUFFIXES}
-        np.savez(directory / "per_image.npz", **per_image)
-        write_json(directory / "scores.json", {
-            "variant": variant,
-            "seed": int(seed),
-            "scores": scores,
-            "kl_per_dimension": kl.tolist(),
-            "protocol": judge.protocol(metrics, len(prior), len(real), real.shape[1]),
+    def load(name: str) -> Drawn:
+        images = np.load(drawn / f"{name}.npy")
+        if images.shape[1:] != splits["test"].shape[1:]:
+            expected = f"images of {splits['test'].shape[1:]}, as the prepared ones"
+            found = f"of {images.shape[1:]}"
+            raise UserError(str(drawn / f"{name}.npy"), expected, found, "dvc repro sample")
+        return Drawn(images, {
+            judge: scales[judge](panel.extract(network, images, metrics.batch_size, device))
+            for judge, network in judges.items()
         })  # fmt: skip
-    print(
-        f"{variant}, seed {seed}: FID {scores['fid']:.4g} from the prior, "
-        f"{scores['fid_mixture']:.4g} from the mixture, {scores['fid_reconstruction']:.4g} "
-        f"reconstructed, sharpness {scores['sharpness']:.3f} of the reals",
-        flush=True,
+
+    def real(split: str) -> Reals:
+        own = {name: reals[f"{name}/{split}"] for name in judges}
+        return Reals(splits[split], own, weights)
+
+    sets = {name: load(name) for name in SUFFIXES}
+    found = evaluate(
+        sets, load("reconstruction_validation"), real("test"), real("validation"),
+        splits["train"], metrics,
+    )  # fmt: skip
+    scores = found["scores"]
+    posterior = np.load(drawn / "posterior.npz")
+    health = latent.latent_health(posterior["mean"], posterior["log_var"], metrics.active_threshold)
+    fallen, sentence = collapsed(health["kl"], int(health["signal_axes"]), health["information"])
+    ended = read_json(model / "summary.json")
+    scores |= health | {
+        "class_agreement": panel.agreement(
+            drawn, sets["prior"].images, REFERENCE, metrics.batch_size, device
+        ),
+        "beta_sigma": ended["beta_sigma"],
+        "beta_whole": ended["beta_whole"],
+    }
+    write(Path("reports/scores") / variant / seed, model, found, {
+        "variant": variant, "seed": int(seed), "collapsed": fallen, "collapse": sentence,
+        "kl_per_dimension": latent.kl_per_dimension(
+            posterior["mean"], posterior["log_var"]
+        ).tolist(),
+        "protocol": panel.protocol(metrics, len(sets["prior"].images), reals),
+    })  # fmt: skip
+    print(f"{variant}, seed {seed}: {summary(scores)}", flush=True)
+
+
+def write(directory: Path, model: Path, found: dict[str, Any], described: dict[str, Any]) -> None:
+    """Write all of one run that the report reads to one place."""
+    with fresh_directory(directory) as folder:
+        for name in ("summary.json", "history.csv"):
+            shutil.copy(model / name, folder)
+        np.savez(folder / "per_image.npz", **{
+            f"{name}_sharpness": values for name, values in found.pop("sharpness").items()
+        })  # fmt: skip
+        write_json(folder / "scores.json", described | found)
+
+
+def summary(scores: dict[str, float | None]) -> str:
+    """The headline scores in one line; `-` for those that do not exist."""
+
+    def shown(key: str) -> str:
+        value = scores[key]
+        return "-" if value is None else f"{value:.3g}"
+
+    return (
+        f"FID {shown('fid')} from the prior, {shown('fid_mixture')} from the mixture, "
+        f"{shown('fid_reconstruction')} reconstructed; blur {shown('blur_px')} px, "
+        f"coverage {shown('coverage')}"
     )
 
 

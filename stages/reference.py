@@ -1,4 +1,4 @@
-"""From real images only: the judge, the statistics of the reals, and the floors of the scores."""
+"""From real images only: the judges of the panel, and the floors of every score."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from sharpvae.core.config import load_stage
@@ -17,58 +16,54 @@ from sharpvae.images.feed import Feed
 from sharpvae.images.packed import load_split
 from sharpvae.perception.config import ClassifierConfig
 from sharpvae.perception.critic import halves, learn_half
-from sharpvae.scoring import judge, measures
+from sharpvae.scoring import judges, reference
 from sharpvae.scoring.config import ReferenceStage
+from sharpvae.scoring.panel import members, protocol, save_reals
 
 PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
+FLOORS = Path("reports/floors.json")
 
 
 def main() -> None:
-    """Train the judge where it is used, then measure the reals with it."""
+    """Train the learned judge, measure the reals with the panel, then images of known faults."""
     config = load_stage(Path("configs/reference.json"), ReferenceStage)
     metrics, device = config.metrics, select(config.device)
-    train, test = load_split(PREPARED, "train"), load_split(PREPARED, "test")
-    seen, unseen = halves(len(train.images))
+    splits = {name: load_split(PREPARED, name) for name in ("train", "validation", "test")}
+    feed = Feed(splits["train"], device)
+    seen, unseen = halves(feed.count)
+    judge, learned = train_judge(config.judge, feed, seen)
+    held_out = splits["train"].images[unseen[: len(splits["test"].images)].numpy()]
+    measured = reference.measure(
+        members(metrics, feed.channels, judge),
+        {name: splits[name].images for name in ("validation", "test")},
+        splits["train"].images[seen.numpy()], held_out, learned, metrics, device,
+    )  # fmt: skip
     with fresh_directory(REFERENCE) as directory:
-        learned = None
-        if metrics.features == "judge":
-            learned = train_judge(config.judge, Feed(train, device), seen, directory)
-        extractor = judge.load_extractor(metrics, directory, device)
-        real = judge.extract(extractor, test.images, metrics.batch_size, device)
-        sharpness = measures.laplacian_variance(test.images)
-        half = train.images[unseen[: len(real)].numpy()]
-        floors = {}
-        for name, images in measures.floor_images(train.images, half).items():
-            fake = judge.extract(extractor, images, metrics.batch_size, device)
-            ratio = measures.laplacian_variance(images).mean() / sharpness.mean()
-            floors[name] = {**judge.fidelity(metrics, real, fake), "sharpness": float(ratio)}
-        floors["blurred"]["sigma"] = measures.blur_sigma(test.images)
-        np.savez(directory / "features.npz", test=real)
-        np.savez(directory / "per_image.npz", sharpness=sharpness)
+        judges.save_learned(directory, judge, learned)
+        save_reals(directory / "reals.npz", measured.scales, measured.features)
         write_json(directory / "reference.json", {
-            "sharpness": float(sharpness.mean()),
-            **vars(measures.exposure(test.images)),
-            "floors": floors,
-            "judge": learned,
-            "protocol": judge.protocol(metrics, len(half), len(real), real.shape[1]),
+            **measured.description,
+            "protocol": protocol(metrics, len(held_out), measured.features),
         })  # fmt: skip
+    write_json(FLOORS, measured.floors)
+    for line in measured.warnings:
+        print(line, flush=True)
 
 
 def train_judge(
-    config: ClassifierConfig, train: Feed, seen: Tensor, directory: Path
-) -> dict[str, Any]:
-    """Train the judge on its half of the training split and write it; what the report says."""
+    config: ClassifierConfig, train: Feed, seen: Tensor
+) -> tuple[judges.LearnedJudge, dict[str, Any]]:
+    """Train the learned judge on its half of the training split => it, and its description."""
     print(f"judge on {describe(train.device)}: {len(seen)} images", flush=True)
     validation = Feed(load_split(PREPARED, "validation"), train.device)
     with bar("judge", config.epochs) as progress:
         network, description = learn_half(
-            judge.Judge, train, validation, seen, config, judge.PURPOSE,
+            judges.LearnedJudge, train, validation, seen, config, judges.PURPOSE,
             report=lambda _, loss: progress.advance(note=f"loss {loss:.4f}"),
         )  # fmt: skip
     right = f"{description['accuracy']:.1%} of the validation {description['task']} right"
     print(f"judge: {right}", flush=True)
-    judge.save_judge(directory, network, description)
-    return {name: description[name] for name in ("task", "accuracy", "images")}
+    return network, {**description, "validated_on": validation.count}
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def main(variant: str, seed: str) -> None:
         explorer, tried = draw(directory, vae, feeds, sample, int(seed), class_names)
         left_out = explorer.paint(directory)
     print(
-        f"{variant}, seed {seed}: {sample.count} samples from the prior, as many from a "
+        f"{variant}, seed {seed}: {tried['drawn']} samples from the prior, as many from a "
         f"mixture of {tried['chosen']} over {tried['axes']} of {tried['latent_dim']} axes; "
         f"{explorer.test.count} reconstructions",
         *(f"no {name}.png: {reason}" for name, reason in left_out.items()),

@@ -16,12 +16,14 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from sharpvae.scoring.floors import FLOORS, GOALS
 from tests.processes import interruptible
 from tests.toy import environment, passes, stage, toy
 
 CONTRACT = {
-    "fid", "fid_mixture", "fid_reconstruction", "kid", "sharpness", "sharpness_mixture",
-    "brightness_gap", "contrast_gap", "psnr", "active_units", "beta_sigma",
+    "fid", "fid_mixture", "fid_reconstruction", "kid", "sharpness", "blur_px", "blur_px_mixture",
+    "coverage", "artefact", "brightness_gap", "contrast_gap", "psnr", "active_units", "signal_axes",
+    "beta_sigma",
 }  # fmt: skip
 PER_RUN = ("train", "sample", "evaluate")
 
@@ -51,12 +53,39 @@ def test_metrics_hold_to_the_contract(finished) -> None:
     assert metrics["improved"]["beta_sigma"] == pytest.approx(0.5)
 
 
+def test_the_reference_knows_every_fault(finished) -> None:
+    place = finished[0]
+    floors = json.loads((place / "reports/floors.json").read_text())
+    assert tuple(floors) == FLOORS
+    assert all(set(row) == set(GOALS) for row in floors.values())
+    reference = json.loads((place / "models/reference/reference.json").read_text())
+    assert list(reference["judges"]) == ["imagenet", "learned", "random", "pixels"]
+    assert any(judge["weight"] for judge in reference["judges"].values())
+
+
+def test_scores_are_of_both_splits_with_reasons(finished) -> None:
+    found = json.loads((finished[0] / "reports/scores/improved/0/scores.json").read_text())
+    for split in ("scores", "validation"):
+        for key in ("fid", "fid_mixture", "fid_reconstruction", "psnr"):
+            assert np.isfinite(found[split][key])
+    for key, value in found["scores"].items():
+        assert value is None or np.isfinite(value), key
+    assert isinstance(found["collapsed"], bool) and found["collapse"]
+
+
 def test_images_follow_the_contract(finished) -> None:
     drawn = finished[0] / "data/samples/improved/0"
     test = np.load(finished[0] / "data/prepared/test.npy")
-    for name, count in (("prior", 1000), ("mixture", 1000), ("reconstruction", len(test))):
+    for name, count in (
+        ("prior", len(test)),
+        ("mixture", len(test)),
+        ("reconstruction", len(test)),
+    ):
         images = np.load(drawn / f"{name}.npy")
         assert images.dtype == np.uint8 and images.shape == (count, *test.shape[1:])
+    validation = np.load(finished[0] / "data/prepared/validation.npy")
+    again = np.load(drawn / "reconstruction_validation.npy")
+    assert again.dtype == np.uint8 and again.shape == validation.shape
     posterior = np.load(drawn / "posterior.npz")
     assert posterior["mean"].shape == posterior["log_var"].shape == (len(test), 512)
 
@@ -153,7 +182,7 @@ def test_a_second_run_gives_the_same_bytes(finished, tmp_path: Path) -> None:
         ("preset: toy", "preset: tuy", "did you mean 'toy'"),
         ("name: mnist5k", "name: mnist6k", "did you mean 'mnist5k'"),
         ("  image_size: null ", "  image_size: 20 ", "multiple of 16"),
-        ("  count: 1000 ", "  count: 3 ", "at least 50"),
+        ("  count: null ", "  count: 1 ", ">= 2"),
         ("  beta: null ", "  beta: [0.5 ", "valid YAML"),
         ("  arithmetic: null ", "  arithmetic: [['1', 'l', '2']] ", "sample.arithmetic[0]"),
     ],
@@ -186,7 +215,7 @@ def test_too_few_images_are_refused_before_training_and_the_data_stays(tmp_path:
     passes(place, "configure")
     done = stage(place, "prepare")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "data.subset" in done.stderr and "50" in done.stderr
+    assert "data.subset" in done.stderr and "132" in done.stderr
     assert (place / "data/prepared/card.json").read_bytes() == before
 
 
@@ -250,7 +279,8 @@ def test_a_conditional_variant_is_judged_by_the_classes_asked_for(finished, tmp_
     passes(place, "report")
     drawn = place / "data/samples/improved/0"
     asked = np.load(drawn / "labels.npy")
-    assert asked.shape == (1000,) and set(asked.tolist()) == set(range(10))
+    test = np.load(place / "data/prepared/test.npy")
+    assert asked.shape == (len(test),) and set(asked.tolist()) == set(range(10))
     assert (drawn / "classes.png").exists()
     metrics = json.loads((place / "reports/metrics.json").read_text())
     assert 0 <= metrics["improved"]["class_agreement"] <= 1

@@ -62,7 +62,7 @@ def own_images(resolved: Resolved) -> Errors:
 
 
 def judge(resolved: Resolved) -> Errors:
-    """The judge is a network of its own, and what `metrics.features` names is installed."""
+    """The trained judge owes nothing to the critic; what `metrics.features` names is installed."""
     experiment, sources = resolved.experiment, resolved.sources
     if experiment.judge.seed == experiment.critic.seed:
         ours, other = sources["judge.seed"], sources["critic.seed"]
@@ -70,10 +70,10 @@ def judge(resolved: Resolved) -> Errors:
         expected, found = f"another seed than the critic's: {reason}", experiment.judge.seed
         yield UserError(ours, expected, f"{found}, as {other}", f"change {ours} or {other}")
     key, given = sources["metrics.weights"], experiment.metrics.weights
-    if experiment.metrics.features == "judge":
+    if experiment.metrics.features == "panel":
         yield from _existing(key, given)
     else:
-        yield from _weights("inception", given, key, f"set {sources['metrics.features']}: judge")
+        yield from _weights("inception", given, key, f"set {sources['metrics.features']}: panel")
 
 
 def demands(resolved: Resolved) -> Errors:
@@ -144,7 +144,7 @@ def enough_samples(resolved: Resolved, name: str) -> Errors:
     """A KID subset can be drawn from the samples."""
     variant, sources = resolved.variant(name)
     count, subset = variant.sample.count, resolved.experiment.metrics.kid_subset_size
-    if count < subset:
+    if count is not None and subset is not None and count < subset:
         expected = f"at least {subset} images, the size of one KID subset"
         fix = f"raise it, or lower {sources['metrics.kid_subset_size']}"
         yield UserError(sources["sample.count"], expected, str(count), fix)
@@ -290,10 +290,10 @@ def _weights(name: str, given: str | None, key: str, instead: str) -> Errors:
 
 def _never_the_judge(resolved: Resolved, name: str, given: str | None, key: str) -> Errors:
     metrics, path = resolved.experiment.metrics, location(name, given)
-    if metrics.features != "judge" and same(path, location("inception", metrics.weights)):
+    if metrics.features != "panel" and same(path, location("inception", metrics.weights)):
         expected = "another file than that of the network that scores, which no loss may use"
         found = f"{path}, which metrics.features: {metrics.features} uses"
-        fix = f"give the file of {name}, or set metrics.features: judge"
+        fix = f"give the file of {name}, or set metrics.features: panel"
         yield UserError(key, expected, found, fix)
 
 

@@ -26,9 +26,9 @@ Indices = NDArray[np.int64]
 
 _NEEDED_BY = {
     "train": "a batch of every network: train.batch_size, twice judge.batch_size and twice "
-    "critic.batch_size, and metrics.kid_subset_size",
-    "validation": "the validation loss",
-    "test": "one KID subset: metrics.kid_subset_size",
+    "critic.batch_size",
+    "validation": "the validation scores",
+    "test": "the scores, or one KID subset: metrics.kid_subset_size",
 }
 _SHOWN = 5  # skipped files that a message lists
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -45,6 +47,27 @@ def beta_sigma(
     per_dimension = latent_dim if loss.kl_reduction == "mean" else 1
     beta = loss.beta if beta is None else beta
     return beta / per_dimension * per_pixel / (loss.reconstruction_weight * weight)
+
+
+def squared_share(loss: LossConfig, terms: Mapping[str, float]) -> float | None:
+    """The squared error's share of the whole weighted reconstruction.
+
+    beta_sigma times it is what the KL is weighted by against all that the decoder is trained on.
+
+    Args:
+        loss: the `loss` section.
+        terms: the value of each term, as trained, an image.
+
+    Returns:
+        In [0, 1]; None for likelihoods (`gaussian`, `bce`), whose values have no zero, and for a
+        reconstruction that is perfect.
+    """
+    if loss.weights.gaussian > 0 or loss.weights.bce > 0:
+        return None
+    weights = loss.weights.model_dump(exclude={"adversarial"})
+    parts = {name: weight * terms[name] for name, weight in weights.items() if weight > 0}
+    whole = sum(parts.values())
+    return parts.get("mse", 0.0) / whole if whole > 0 else None
 
 
 RATE = 0.05  # of the way, on the logarithm of beta, from the share to its target, an update

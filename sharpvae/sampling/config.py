@@ -40,7 +40,7 @@ class InterpolationConfig(Section):
 class SampleConfig(Section):
     """What a trained VAE draws: the images that are scored, and the pictures to look at."""
 
-    count: Annotated[int, Field(ge=2)]
+    count: Annotated[int, Field(ge=2)] | None
     batch_size: Count
     columns: Count
     temperatures: Annotated[list[NonNegative], Field(min_length=1)]
@@ -48,6 +48,10 @@ class SampleConfig(Section):
     traversal: TraversalConfig
     interpolation: InterpolationConfig
     arithmetic: list[Annotated[list[str], Field(min_length=3, max_length=3)]] | None
+
+    def drawn(self, test: int) -> int:
+        """How many images to draw: `count`, else as many as there are in `test`, 2 to 10 000."""
+        return self.count or max(2, min(test, 10_000))
 
 
 def unknown_classes(

@@ -98,7 +98,8 @@ class Explorer:
     def temperature(self) -> Picture:
         """One row per temperature T: the first draws of prior.png, times T."""
         temperatures = self.config.temperatures
-        noise = prior_noise(self.vae, self.config.count, self.seed)[: self.config.columns]
+        count = self.config.drawn(self.test.count)
+        noise = prior_noise(self.vae, count, self.seed)[: self.config.columns]
         codes = torch.cat([temperature * noise for temperature in temperatures])
         asked = self.asked
         asked = None if asked is None else asked[: len(noise)].repeat(len(temperatures))
@@ -218,7 +219,8 @@ def draw(
     class_names: list[str] | None,
 ) -> tuple[Explorer, dict[str, Any]]:  # fmt: skip
     """Write what is scored; return what draws the pictures, and how the mixture was chosen."""
-    count, batch_size, train = config.count, config.batch_size, feeds["train"]
+    count, batch_size = config.drawn(feeds["test"].count), config.batch_size
+    train = feeds["train"]
     asked = None
     if vae.classes and train.labels is not None:
         asked = asked_labels(train.labels, count, seed)
@@ -228,6 +230,7 @@ def draw(
         for feed in (train, feeds["validation"])
     )
     mixture, tried = fit_mixture(codes, unseen, config.mixture, seed)
+    tried["drawn"] = count
     write_json(directory / "mixture.json", tried)
     latents = {
         "prior": prior_noise(vae, count, seed),
@@ -237,6 +240,8 @@ def draw(
         images = decode(vae, drawn, asked, batch_size)
         np.save(directory / f"{name}.npy", images)
         grid(images[: config.columns**2], config.columns).save(directory / f"{name}.png")
+    validation = encode(vae, feeds["validation"], batch_size)
+    np.save(directory / "reconstruction_validation.npy", validation.reconstructions)
     encoded = encode(vae, feeds["test"], batch_size)
     np.save(directory / "reconstruction.npy", encoded.reconstructions)
     np.savez(directory / "posterior.npz", mean=encoded.mean, log_var=encoded.log_var)

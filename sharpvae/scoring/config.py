@@ -11,13 +11,14 @@ from sharpvae.perception.config import ClassifierConfig
 
 
 class MetricsConfig(Section):
-    """The judge, and the protocol of the scores."""
+    """The judges, and the protocol of the scores."""
 
-    features: Literal["judge", "inception"]
+    features: Literal["panel", "inception"]
     weights: str | None
     batch_size: Count
     kid_subsets: Count
-    kid_subset_size: Annotated[int, Field(ge=2)]
+    kid_subset_size: Annotated[int, Field(ge=2)] | None
+    neighbours: Count | None
     active_threshold: Positive
 
 

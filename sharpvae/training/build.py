@@ -18,7 +18,7 @@ from sharpvae.images.feed import Feed
 from sharpvae.images.packed import load_card, load_split
 from sharpvae.objective.adversary import Adversary, configured
 from sharpvae.objective.config import LossConfig
-from sharpvae.objective.objective import Objective, beta_sigma
+from sharpvae.objective.objective import Objective, beta_sigma, squared_share
 from sharpvae.objective.schedules import Span, late_start
 from sharpvae.perception.critic import CriticFeatures, load_critic
 from sharpvae.perception.distances import (
@@ -172,6 +172,8 @@ def summary(config: TrainStage, trainer: Trainer) -> dict[str, Any]:
     kept = trainer.best.epoch if config.train.keep == "best" else history[-1].epoch
     error = history[kept - 1].validation["mse"]
     beta = history[kept - 1].beta if config.loss.kl_share > 0 else None
+    scale = beta_sigma(config.loss, trainer.train.pixels, config.model.latent_dim, error, beta)
+    share = squared_share(config.loss, history[kept - 1].validation)
     return {
         "epochs": history[-1].epoch,
         "steps": history[-1].step,
@@ -181,7 +183,6 @@ def summary(config: TrainStage, trainer: Trainer) -> dict[str, Any]:
         "kept": config.train.keep,
         "precision": resolved(config.train.precision, trainer.train.device),
         "parameters": sum(weight.numel() for weight in trainer.vae.parameters()),
-        "beta_sigma": beta_sigma(
-            config.loss, trainer.train.pixels, config.model.latent_dim, error, beta
-        ),
+        "beta_sigma": scale,
+        "beta_whole": None if scale is None or share is None else scale * share,
     }

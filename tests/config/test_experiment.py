@@ -11,6 +11,7 @@ from sharpvae.config.experiment import stage_files
 from sharpvae.config.resolve import resolve_file
 from sharpvae.core.config import load_stage
 from sharpvae.core.errors import UserError
+from sharpvae.datasets.config import Minimum, PrepareStage
 from sharpvae.training.config import TrainStage
 
 EXPERIMENT = resolve_file(Path(__file__).parents[2] / "params.yaml").experiment
@@ -52,3 +53,15 @@ def test_a_stale_file_says_how_to_renew_it(tmp_path: Path) -> None:
 def test_a_missing_file_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro"):
         load_stage(tmp_path / "train.json", TrainStage)
+
+
+@pytest.mark.parametrize(("subset", "test"), [(None, 2), (300, 300)])
+def test_the_least_images_are_a_batch_of_every_network_and_two_to_score(
+    subset: int | None, test: int
+) -> None:
+    metrics = EXPERIMENT.metrics.model_copy(update={"kid_subset_size": subset})
+    judge = EXPERIMENT.judge.model_copy(update={"batch_size": 500})
+    changed = EXPERIMENT.model_copy(update={"metrics": metrics, "judge": judge})
+    prepare = stage_files(changed)["prepare.json"]
+    assert isinstance(prepare, PrepareStage)
+    assert prepare.minimum == Minimum(train=1000, validation=2, test=test)

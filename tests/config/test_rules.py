@@ -83,7 +83,7 @@ def test_lpips_asks_for_its_trunk() -> None:
 def test_inception_is_asked_for_before_anything_is_trained() -> None:
     text = told(metrics__features="inception")["metrics.weights"]
     assert "python -m apps.weights inception" in text
-    assert "set metrics.features: judge" in text
+    assert "set metrics.features: panel" in text
     at_hand("inception")
     assert told(metrics__features="inception") == {}
 
@@ -169,3 +169,12 @@ def test_the_file_that_scores_is_not_for_a_loss(tmp_path: Path, kind: str) -> No
 
 def test_the_judge_does_not_share_the_critics_seed() -> None:
     assert "critic.seed" in told(judge__seed=7, critic__seed=7)["judge.seed"]
+
+
+def test_a_kid_subset_of_ones_own_fits_into_the_samples() -> None:
+    text = told(sample__count=10, metrics__kid_subset_size=500)["sample.count"]
+    for part in ("at least 500", "10", "lower metrics.kid_subset_size"):
+        assert part in text
+    assert told(sample__count=500, metrics__kid_subset_size=500) == {}
+    assert told(sample__count=2) == {}, "a subset is as large as the images allow"
+    assert told(metrics__kid_subset_size=500) == {}, "so are the samples; prepare counts the test"

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
 from sharpvae.objective import terms
-from sharpvae.objective.config import LossWeights
-from sharpvae.objective.objective import Objective, beta_sigma
+from sharpvae.objective.config import LossConfig, LossWeights
+from sharpvae.objective.objective import Objective, beta_sigma, squared_share
 from sharpvae.objective.schedules import Span
 from sharpvae.perception.critic import Critic, CriticFeatures
 from sharpvae.perception.distances import NormalisedDistance, PerceptualDistance, feature_variances
 from sharpvae.vae.vae import kl_per_dimension
+from tests.conftest import toy_loss
 
 
 @given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 9))
@@ -333,3 +334,33 @@ def test_beta_follows_its_schedule_to_the_end(loss_config) -> None:
     target = objective(loss_config, beta=4.0, schedules=rise)
     assert [target.beta(step) for step in (0, 5, 10, 20, 1000)] == [0.0, 1.0, 2.0, 4.0, 4.0]
     assert target.beta() == 4.0
+
+
+VALUES = {"mse": 3.0, "l1": 4.0, "perceptual": 2.0, "kl": 99.0}
+
+
+def test_the_squared_errors_share_by_hand(loss_config) -> None:
+    weights = {"mse": 0.5, "l1": 0.25, "perceptual": 1.0}
+    assert squared_share(loss_config(weights=weights), VALUES) == pytest.approx(1.5 / 4.5)
+    assert squared_share(loss_config(), VALUES) == 1.0, "all that is trained on"
+    assert squared_share(loss_config(weights={"mse": 0.0, "l1": 1.0}), VALUES) == 0.0
+
+
+@given(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0.1, 10))
+def test_the_share_knows_no_common_scale(a: float, b: float, scale: float) -> None:
+    def share(factor: float) -> float | None:
+        weights = {"mse": a * factor, "l1": b * factor}
+        return squared_share(LossConfig.model_validate(toy_loss(weights=weights)), VALUES)
+
+    assert share(scale) == pytest.approx(share(1.0))
+    assert 0 < share(1.0) < 1  # type: ignore[operator]
+
+
+def test_no_share_of_a_likelihood_or_of_nothing(loss_config) -> None:
+    perfect = dict.fromkeys(VALUES, 0.0)
+    assert squared_share(loss_config(), perfect) is None
+    for name in ("gaussian", "bce"):
+        weights = {"mse": 0.0, name: 1.0}
+        assert squared_share(loss_config(weights=weights), VALUES | {name: -5.0}) is None
+    adversarial = loss_config(weights={"adversarial": 0.5})
+    assert squared_share(adversarial, VALUES) == 1.0, "an adversary has no scale of its own"

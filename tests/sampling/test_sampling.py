@@ -13,6 +13,7 @@ from sharpvae.images.tiles import grid, pairs
 from sharpvae.training.validate import Film
 from sharpvae.vae.draw import asked_labels, encode, from_prior
 from sharpvae.vae.vae import VAE
+from tests.conftest import IMPROVED
 from tests.feeds import feed_of
 
 
@@ -107,3 +108,13 @@ def test_a_conditional_vae_draws_what_it_is_asked_for(model_config, tmp_path: Pa
 def test_a_film_works_with_few_validation_images(tmp_path: Path, vae: VAE, count: int) -> None:
     few = feed_of(torch.zeros(count, 1, 16, 16, dtype=torch.uint8))
     Film(tmp_path, 1, few, seed=0).shoot(vae)
+
+
+@pytest.mark.parametrize(
+    ("count", "test", "drawn"),
+    [(None, 350, 350), (None, 1, 2), (None, 20_000, 10_000), (7, 350, 7), (20_000, 350, 20_000)],
+)
+def test_as_many_are_drawn_as_there_are_test_images(
+    count: int | None, test: int, drawn: int
+) -> None:
+    assert IMPROVED.sample.model_copy(update={"count": count}).drawn(test) == drawn

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from sharpvae.scoring.judge import Judge, class_agreement, classify, judged_agreement, save_judge
+from sharpvae.scoring.judges import LearnedJudge, save_learned
+from sharpvae.scoring.panel import agreement, classify
 
 CPU = torch.device("cpu")
 
@@ -15,24 +16,19 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def reference(tmp_path: Path) -> Path:
     """A judge that sees class 1 in every image."""
-    judge = Judge(1, 2, [4])
-    torch.nn.init.zeros_(judge.classify.weight)
+    judge = LearnedJudge(1, 2, [4])
+    torch.nn.init.zeros_(judge.classifier.classify.weight)
     with torch.no_grad():
-        judge.classify.bias.copy_(torch.tensor([0.0, 1.0]))
+        judge.classifier.classify.bias.copy_(torch.tensor([0.0, 1.0]))
     shape = {"image_channels": 1, "classes": 2, "widths": [4], "task": "labels"}
     (tmp_path / "reference").mkdir()
-    save_judge(tmp_path / "reference", judge, shape)
+    save_learned(tmp_path / "reference", judge, shape)
     return tmp_path / "reference"
-
-
-def test_agreement_by_hand() -> None:
-    asked, judged = np.array([0, 1, 2, 2, 1]), np.array([0, 1, 1, 2, 0])
-    assert class_agreement(asked, judged) == pytest.approx(3 / 5)
 
 
 def test_classify_takes_the_most_probable_class_in_order() -> None:
     torch.manual_seed(0)
-    judge = Judge(3, 5, [4, 8]).eval()
+    judge = LearnedJudge(3, 5, [4, 8]).eval()
     images = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8)
     logits = judge(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
     expected = logits.argmax(1).numpy()
@@ -42,14 +38,14 @@ def test_classify_takes_the_most_probable_class_in_order() -> None:
 def test_a_run_that_was_asked_for_classes_is_judged(tmp_path: Path, reference: Path) -> None:
     images = np.zeros((4, 16, 16, 1), np.uint8)
     np.save(tmp_path / "labels.npy", np.array([1, 1, 1, 0]))
-    assert judged_agreement(tmp_path, images, reference, 3, CPU) == 0.75
+    assert agreement(tmp_path, images, reference, 3, CPU) == 0.75
 
 
 def test_without_classes_there_is_nothing_to_agree_on(tmp_path: Path, reference: Path) -> None:
     images = np.zeros((4, 16, 16, 1), np.uint8)
-    assert judged_agreement(tmp_path, images, reference, 4, CPU) is None
+    assert agreement(tmp_path, images, reference, 4, CPU) is None
     np.save(tmp_path / "labels.npy", np.array([1, 1, 1, 0]))
-    assert judged_agreement(tmp_path, images, tmp_path / "no judge", 4, CPU) is None
+    assert agreement(tmp_path, images, tmp_path / "no judge", 4, CPU) is None
     description = json.loads((reference / "judge.json").read_text())
     (reference / "judge.json").write_text(json.dumps(description | {"task": "rotations"}))
-    assert judged_agreement(tmp_path, images, reference, 4, CPU) is None
+    assert agreement(tmp_path, images, reference, 4, CPU) is None
