@@ -13,10 +13,10 @@ from sharpvae.core.config import load_stage
 from sharpvae.core.console import run
 from sharpvae.report.evidence import Evidence, ReportStage, load_evidence
 from sharpvae.report.page import Report, build_report, write_report
-from sharpvae.report.tables import score_table
+from sharpvae.report.scores import TABLE
+from sharpvae.report.scoretable import headline_table
 
 REPORTS = Path("reports")
-SHOWN = ("fid", "kid", "sharpness", "active_units")
 
 
 def main() -> None:
@@ -33,14 +33,14 @@ def main() -> None:
 
 def scores_table(report: Report, evidence: Evidence) -> Table:
     """A few scores of every variant, the best in bold."""
-    scores = score_table(report.comparison, evidence.reference)
-    rows = {row.metric.key: row for group in scores.groups.values() for row in group}
+    scores = headline_table(report.comparison, evidence)
+    rows = {row.metric.key: row for row in scores.groups[""]}
     table = Table(Column("variant", overflow="fold"), box=None, pad_edge=False)
-    for key in SHOWN:
+    for key in TABLE[:5]:
         table.add_column(key, justify="right", no_wrap=True)
     for index, name in enumerate(scores.variants):
-        cells = [rows[key].cells[index] for key in SHOWN]
-        styled = [(f"{c.text} {c.spread}".rstrip(), "bold" if c.standing else "") for c in cells]
+        cells = [rows[key].cells[index] for key in TABLE[:5]]
+        styled = [(f"{c.text} {c.spread}".rstrip(), "bold" if c.best else "") for c in cells]
         table.add_row(Text(name), *(Text(text, style=style) for text, style in styled))
     return table
 

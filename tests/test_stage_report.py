@@ -29,7 +29,7 @@ def test_writes_every_output_and_says_where(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert done.stdout.startswith(
-        "improved scores better than original: FID falls from 120.4 to 45.2"
+        "improved is better than original: samples of original are as blurry as real"
     )
     assert "report: reports/report.html" in done.stdout
     reports = tmp_path / "reports"

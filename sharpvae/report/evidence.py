@@ -14,38 +14,21 @@ from numpy.typing import NDArray
 from sharpvae.core.config import Section
 from sharpvae.core.errors import UserError
 from sharpvae.images.packed import Card, load_card, load_split
-from sharpvae.report.scores import (
+from sharpvae.report.artefacts import (
     AGAIN,
-    Artefact,
     Classifier,
-    Comparison,
     Reference,
     Scores,
-    compare,
+    Summary,
     load_artefact,
-    load_scores,
+    load_floors,
 )
+from sharpvae.report.scores import Comparison, load_scores
 
 Images = NDArray[np.uint8]
 
 SHOWN = 100  # images kept of each set; no picture of the report shows more
 _COLUMNS = ["epoch", "step", "split", "term", "value"]
-
-
-class Summary(Artefact):
-    """reports/scores/<variant>/<seed>/summary.json"""
-
-    epochs: int
-    steps: int
-    best_epoch: int
-    stopped_early: bool
-    parameters: int
-    kept: Literal["last", "best"]
-
-    @property
-    def kept_epoch(self) -> int:
-        """The epoch whose weights were scored."""
-        return self.best_epoch if self.kept == "best" else self.epochs
 
 
 class ReportStage(Section):
@@ -89,13 +72,14 @@ class Evidence:
     card: Card
     sheet: bytes  # a PNG with images of the data
     reference: Reference
+    floors: dict[str, dict[str, float | None]]  # images of known faults -> their scores
     critic: Classifier
     runs: dict[str, list[ScoredRun]]  # variant -> one run per seed, in the order configured
     test_images: Images  # uint8 [SHOWN or fewer, H, W, C], the first of the test split
     prior: dict[str, Images]  # variant -> the same, of the first seed; so are the next two
     mixture: dict[str, Images]
     reconstructions: dict[str, Images]
-    test_sharpness: NDArray[np.float64]  # [N], Laplacian variance of each real test image
+    suspects: dict[str, Images]  # variant -> samples most like a copy, then what they resemble
 
     @property
     def variants(self) -> list[str]:
@@ -109,10 +93,10 @@ class Evidence:
 
     def comparison(self) -> Comparison:
         """The scores of all runs, gathered over the seeds."""
-        return compare(
+        return Comparison(
+            tuple(self.stage.seeds),
             {variant: [run.scores for run in runs] for variant, runs in self.runs.items()},
-            self.stage.seeds,
-            {name: config["model"]["latent_dim"] for name, config in self.stage.variants.items()},
+            self.reference.weights,
         )
 
 
@@ -129,23 +113,34 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
 
     def drawn(kind: str) -> dict[str, Images]:
         folders = {variant: samples / variant / first for variant in stage.variants}
-        return {v: _load_images(folder / f"{kind}.npy", shape) for v, folder in folders.items()}
+        return {
+            v: np.array(_load_images(folder / f"{kind}.npy", shape)[:SHOWN])
+            for v, folder in folders.items()
+        }
+
+    runs = {
+        variant: [_load_run(root, variant, seed) for seed in stage.seeds]
+        for variant in stage.variants
+    }
+    train = load_split(prepared, "train").images
+
+    def suspects(variant: str) -> Images:
+        path = samples / variant / first / "prior.npy"
+        return _suspects(path, _load_images(path, shape), train, runs[variant][0].scores.suspects)
 
     return Evidence(
         stage=stage,
         card=load_card(prepared),
         sheet=_read_bytes(prepared / "sheet.png"),
         reference=load_artefact(root / "models/reference/reference.json", Reference),
+        floors=load_floors(root / "reports/floors.json"),
         critic=load_artefact(root / "models/critic/critic.json", Classifier),
-        runs={
-            variant: [_load_run(root, variant, seed) for seed in stage.seeds]
-            for variant in stage.variants
-        },
+        runs=runs,
         test_images=test_images,
         prior=drawn("prior"),
         mixture=drawn("mixture"),
         reconstructions=drawn("reconstruction"),
-        test_sharpness=_load_per_image(root / "models/reference/per_image.npz", "sharpness"),
+        suspects={variant: suspects(variant) for variant in stage.variants},
     )
 
 
@@ -200,14 +195,24 @@ def _missing(path: Path) -> UserError:
 
 
 def _load_images(path: Path, shape: tuple[int, ...]) -> Images:
-    """The first images, each of `shape`, of a packed uint8 [N, H, W, C] file."""
+    """The images, each of `shape`, of a packed uint8 [N, H, W, C] file, mapped."""
     images = _load_numpy(path)
     packed = isinstance(images, np.ndarray) and images.dtype == np.uint8
     if not packed or images.shape[1:] != shape or not len(images):
         found = f"{getattr(images, 'dtype', '')} {list(getattr(images, 'shape', []))}"
         expected = f"images, uint8 [N, {', '.join(map(str, shape))}]"
         raise UserError(str(path), expected, found, AGAIN)
-    return np.array(images[:SHOWN])
+    return np.asarray(images)
+
+
+def _suspects(path: Path, drawn: Images, train: Images, pairs: list[tuple[int, int]]) -> Images:
+    """The samples of all pairs, then their training images: uint8 [2 * pairs, H, W, C]"""
+    try:
+        found = [drawn[sample] for sample, _ in pairs] + [train[image] for _, image in pairs]
+    except IndexError:
+        expected = f"images at all of the suspects {pairs}, of samples and of training"
+        raise UserError(str(path), expected, f"{len(drawn)} and {len(train)}", AGAIN) from None
+    return np.array(found, np.uint8).reshape(-1, *drawn.shape[1:])
 
 
 def _load_per_image(path: Path, key: str) -> NDArray[np.float64]:

@@ -17,8 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 
 from sharpvae.report.evidence import Evidence, ScoredRun
+from sharpvae.report.numerals import MINUS
 from sharpvae.report.scores import PRIOR, RECONSTRUCTION
-from sharpvae.report.tables import MINUS
 
 
 class Theme(NamedTuple):
@@ -80,11 +80,16 @@ def render(panel: Panel, theme: Theme) -> bytes:
 
 
 def render_sheet(
-    panels: Sequence[Panel], variants: Sequence[str], theme: Theme, split_key: bool
+    panels: Sequence[Panel],
+    variants: Sequence[str],
+    theme: Theme,
+    split_key: bool,
+    dashed: str = "",
 ) -> bytes:
     """Several charts with titles and one legend, on the theme's paper, as a PNG.
 
-    With `split_key` the legend explains dashed and solid lines, else the real images.
+    With `split_key` the legend explains dashed and solid lines, else the real images, and
+    `dashed` if that is given.
     """
     columns = min(len(panels), 3 if len(panels) > 4 else 2)
     rows = -(-len(panels) // columns)
@@ -97,6 +102,8 @@ def render_sheet(
         keys.append({"color": theme.quiet, "lw": 1.2, "ls": "--", "label": "train"})
     else:
         keys.append({"color": theme.real, "alpha": 0.45, "lw": 7, "label": "real test images"})
+    if dashed:
+        keys.append({"color": theme.quiet, "lw": 1.2, "ls": "--", "label": dashed})
     with style(["default", _settings(theme)]):
         width, height = panels[0].size
         size = (width * columns, (height + 0.25) * rows + 0.4)
@@ -107,7 +114,7 @@ def render_sheet(
             axes.set_title(panel.title, loc="left", fontsize=9.5, pad=9)
         figure.legend(
             handles=[Line2D([], [], **key) for key in keys], loc="outside upper left",
-            ncols=min(len(variants) + 2, 6), frameon=False,
+            ncols=max(1, min(len(keys), int(size[0] / 1.7))), frameon=False,
         )  # fmt: skip
         return _png(figure, transparent=False)
 
@@ -135,6 +142,7 @@ def _png(figure: Figure, transparent: bool) -> bytes:
 _BINS = 48
 _LINE: dict[str, Any] = {"lw": 1.5}
 _THIN: dict[str, Any] = {"lw": 1.0, "alpha": 0.8}  # where every variant has several lines
+_FINE = 0.25  # cycles per pixel
 _LOG_SPAN = 1e5  # of a logarithmic axis at most: beyond it, as a cosine's end, a value counts as 0
 _TERMS = {
     "loss": "Total loss, as weighted by each variant",
@@ -217,7 +225,7 @@ def sharpness_panels(evidence: Evidence) -> list[Panel]:
 
 
 def _sharpness_panel(evidence: Evidence, key: str, title: str) -> Panel:
-    real = evidence.test_sharpness
+    real = np.array(evidence.reference.sharpness_per_image)
     fakes = {
         name: np.concatenate([getattr(run, key) for run in runs])
         for name, runs in evidence.runs.items()
@@ -265,6 +273,37 @@ def _share(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[n
     """Fraction of `values` in each bin; what lies outside counts in the first or last."""
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
     return counts / len(values)
+
+
+def spectrum_panel(evidence: Evidence) -> Panel:
+    """Radial power of real images, of each variant's samples, and of real images blurred."""
+    power = evidence.reference.power
+    frequency, real = power.get("frequency") or [], power.get("test") or []
+    blurred = power.get("blur_1") or []
+    ours = {
+        name: own for name, runs in evidence.runs.items() if (own := runs[0].scores.power["prior"])
+    }
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        if real:
+            axes.plot(frequency, real, color=theme.real, lw=5, alpha=0.5)
+        if blurred:
+            axes.plot(frequency, blurred, "--", color=theme.quiet, lw=1.2)
+        for index, name in enumerate(evidence.runs):
+            if name in ours:
+                axes.plot(frequency, ours[name], color=theme.colour(index), **_LINE)
+        axes.set_yscale("log")
+        axes.set_xlabel("cycles per pixel")
+        axes.set_ylabel("power")
+
+    places = [i for i, f in enumerate(frequency) if f >= _FINE]  # detail of a few pixels
+    parts = []
+    for name, own in {**ours, "real images blurred by 1 px": blurred}.items():
+        if own and real:
+            share = sum(own[i] for i in places) / max(sum(real[i] for i in places), 1e-12)
+            parts.append(f"{name} {100 * share:.3g} %")
+    alt = "Radial power spectra of samples and real images. Power of fine detail, of the real "
+    return Panel("Power by frequency", f"{alt}images': {', '.join(parts)}.", draw, WIDE_PANEL)
 
 
 def latent_panel(evidence: Evidence) -> Panel:

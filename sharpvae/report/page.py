@@ -7,116 +7,21 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image, ImageDraw, ImageFont
 
 from sharpvae.core.files import fresh_directory, write_text
-from sharpvae.images.tiles import tile
-from sharpvae.report import figures, tables
+from sharpvae.report import figures, scoretable, tables
+from sharpvae.report.diagnosis import Finding, diagnose
 from sharpvae.report.evidence import Evidence, Images
-from sharpvae.report.figures import DARK, LIGHT, Theme
+from sharpvae.report.figures import DARK, LIGHT
+from sharpvae.report.numerals import join
+from sharpvae.report.pictures import EmbeddedImage, Lay, embedded, grid, pairs, sheet, strip
 from sharpvae.report.scores import GOAL_TEXT, METRICS, Comparison, headline_metrics
-from sharpvae.report.tables import join
 from sharpvae.report.verdict import Verdict, verdict
-
-LEAST = 64  # pixels that an image should measure at the least, as shown
-_GRID = 340  # pixels of a grid's width, as shown: three grids fit side by side, one on a phone
-_STRIP = 820  # pixels of a strip's width, as shown
-_GAP = 1  # pixels between images, before enlargement
-_LABEL = 26  # pixels for a line of text on a sheet
-_MARGIN = 12
-
-
-class EmbeddedImage(NamedTuple):
-    """A PNG and the size at which to show it, a whole multiple of its own."""
-
-    png: bytes
-    width: int
-    height: int
-
-
-Lay = Callable[[Images], EmbeddedImage]  # many images as one picture: `grid` or `strip`
-
-
-def enlargement(size: int) -> int:
-    """The whole factor that makes an image of `size` pixels at least LEAST wide."""
-    return max(1, -(-LEAST // size))
-
-
-def grid(images: Images) -> EmbeddedImage:
-    """The first images as a square grid."""
-    size = images.shape[2]
-    columns = min(5, max(2, _GRID // ((size + _GAP) * enlargement(size))))
-    return _tiled(images[: columns * columns], columns)
-
-
-def strip(images: Images) -> EmbeddedImage:
-    """The first images in one row."""
-    size = images.shape[2]
-    count = min(12, max(4, _STRIP // ((size + _GAP) * enlargement(size))))
-    return _tiled(images[:count], count)
-
-
-def _tiled(images: Images, columns: int) -> EmbeddedImage:
-    factor = enlargement(images.shape[2])
-    pixels = tile(opaque(images), min(columns, len(images)), _GAP, 0)
-    height, width = pixels.shape[:2]
-    return EmbeddedImage(_png(Image.fromarray(pixels)), width * factor, height * factor)
-
-
-def opaque(images: Images) -> Images:
-    """uint8 [N, H, W, C], C 1 or 3 => uint8 [N, H, W, 4], RGBA"""
-    colours = images.repeat(3 // images.shape[3], axis=3)
-    return np.pad(colours, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=255)
-
-
-def embedded(png: bytes) -> EmbeddedImage:
-    """A picture that an earlier stage made, enlarged by a whole factor where it is small."""
-    with Image.open(io.BytesIO(png)) as image:
-        factor = max(1, 640 // image.width)
-        return EmbeddedImage(png, image.width * factor, image.height * factor)
-
-
-def sheet(labelled: Sequence[tuple[str, Images]], lay: Lay, columns: int, theme: Theme) -> bytes:
-    """Grids or strips, as `lay` makes them, at most `columns` in a row, each below its label."""
-    blocks = []
-    for label, images in labelled:
-        picture = lay(images)
-        with Image.open(io.BytesIO(picture.png)) as image:
-            shown = image.resize((picture.width, picture.height), Image.Resampling.NEAREST)
-        blocks.append((label, shown))
-    columns = min(columns, len(blocks))
-    width = max(block.width for _, block in blocks) + _MARGIN
-    height = max(block.height for _, block in blocks) + _LABEL + _MARGIN
-    rows = -(-len(blocks) // columns)
-    canvas = Image.new("RGB", (columns * width + _MARGIN, rows * height + _MARGIN), theme.paper)
-    draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(15)  # comes with Pillow: the same letters on every machine
-    for index, (label, block) in enumerate(blocks):
-        x, y = _MARGIN + index % columns * width, _MARGIN + index // columns * height
-        draw.text((x, y), _shortened(label, font, block.width), theme.ink, font)
-        canvas.paste(block, (x, y + _LABEL), block)
-    return _png(canvas)
-
-
-def _shortened(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """`label`, its end cut off where it would run into the next picture."""
-    shown = label
-    while label and font.getlength(shown) > width:
-        label = label[:-1]
-        shown = f"{label}..."
-    return shown
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
 
 
 class PageFigure(NamedTuple):
@@ -145,9 +50,14 @@ def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) ->
         verdict_notes=list(map(_typographic, verdict.notes)),
         first_seed=seed,
         several=len(evidence.stage.seeds) > 1,
-        table=tables.score_table(comparison, evidence.reference),
-        gaps=tables.gap_table(comparison),
-        gaps_caveat=tables.CAVEAT,
+        findings=_findings(evidence, comparison),
+        headline=scoretable.headline_table(comparison, evidence),
+        table=scoretable.score_table(comparison, evidence),
+        sights=scoretable.SIGHTS,
+        judges=scoretable.judge_table(comparison, evidence),
+        agreement=_typographic(scoretable.agreement(comparison, evidence)),
+        suspects=_copies(evidence),
+        spectrum=_chart(figures.spectrum_panel(evidence)),
         samples=[
             _picture(real, "Real test images", grid(evidence.test_images)),
             *_drawn(evidence.prior, grid, f"Images that {{}}, seed {seed}, drew from the prior"),
@@ -177,6 +87,17 @@ def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) ->
         themes=[LIGHT, DARK],
         series=len(LIGHT.series),
     )  # fmt: skip
+
+
+def _findings(evidence: Evidence, comparison: Comparison) -> list[Finding]:
+    found = diagnose(evidence, comparison)
+    return [finding._replace(text=_typographic(finding.text)) for finding in found]
+
+
+def _copies(evidence: Evidence) -> list[PageFigure]:
+    """Samples that are most like a copy, above the training images that they are like."""
+    alt = "Samples of {}, above the training images nearest to them"
+    return _drawn({n: own for n, own in evidence.suspects.items() if len(own)}, pairs, alt)
 
 
 def _drawn(images: dict[str, Images], lay: Lay, alt: str) -> list[PageFigure]:
@@ -228,8 +149,17 @@ def build_report(evidence: Evidence) -> Report:
         "mixture.png": sheet([real, *evidence.mixture.items()], grid, 4, LIGHT),
         "reconstructions.png": sheet([real, *evidence.reconstructions.items()], strip, 1, LIGHT),
         "sharpness.png": figures.render_sheet(sharpness, names, LIGHT, split_key=False),
+        "spectra.png": figures.render_sheet(
+            [figures.spectrum_panel(evidence)],
+            names,
+            LIGHT,
+            split_key=False,
+            dashed="real images, blurred by 1 px",
+        ),
         "curves.png": figures.render_sheet(curves, names, LIGHT, split_key=True),
     }
+    if copies := [(name, own) for name, own in evidence.suspects.items() if len(own)]:
+        pictures["nearest.png"] = sheet(copies, pairs, 2, LIGHT)
     return Report(comparison, outcome, texts, pictures)
 
 
@@ -256,46 +186,30 @@ def curves_csv(evidence: Evidence) -> str:
 
 
 def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict) -> str:
-    """The whole text; its pictures are in figures/ beside it."""
-    stage, several = evidence.stage, len(evidence.stage.seeds) > 1
-    scores = tables.score_table(comparison, evidence.reference)
-    card = tables.card_rows(evidence.card, evidence.reference)
-    seeds = f"{'seeds' if several else 'seed'} {', '.join(map(str, stage.seeds))}"
+    """A short text for a pull request; its pictures are in figures/ beside it."""
+    stage = evidence.stage
+    seeds = f"{'seeds' if len(stage.seeds) > 1 else 'seed'} {', '.join(map(str, stage.seeds))}"
+    head = scoretable.headline_table(comparison, evidence)
     blocks = [
         f"# {escape(join(evidence.variants))} on {escape(evidence.card.title)}",
+        _image("samples", "Real test images beside samples of each variant"),
+        _image("reconstructions", "Test images above each variant's reconstructions"),
         f"**{escape(verdict.sentence)}**",
         "\n".join(f"- {escape(note)}" for note in verdict.notes),
-        f"Preset {escape(stage.preset)}, {seeds}.",
-        "## Samples from the prior",
-        _image("samples", "Real test images beside samples of each variant"),
-        "## Samples from the mixture fitted to the codes",
-        _image("mixture", "Real test images beside samples from each variant's mixture"),
-        "## Reconstructions",
-        _image("reconstructions", "Test images above each variant's reconstructions"),
-        "## Scores",
-        _score_rows(scores),
-        _score_key(scores, several),
-        "## Prior, mixture and reconstructions",
-        _rows(tables.gap_table(comparison)),
-        tables.CAVEAT,
-        "## Sharpness of single images",
-        _image("sharpness", "Histograms of the sharpness of single images"),
-        "Triangles mark the means. To the left of the real images is blur, to the right noise.",
-        "## Training",
-        _image("curves", "Every loss term and schedule over the epochs"),
-        "Means over images. A dot marks the epoch whose weights were kept, where not the last.",
-        _rows(tables.run_table(evidence)),
-        "## What differs between the variants",
-        _differences(evidence),
-        "## How each number was made",
-        _rows(tables.protocol_table(evidence)),
+        "\n".join(map(_finding, diagnose(evidence, comparison))),
+        _score_rows(head),
+        _score_key(head),
+        "\n".join(f"- {escape(line)}" for line in head.missing),
+        escape(scoretable.agreement(comparison, evidence)),
         "\n".join(f"- {escape(note)}" for note in tables.protocol_notes(evidence)),
-        "## The data",
-        _rows(tables.Table(["", evidence.card.title], card)),
-        "## To make this again",
-        "```sh\ndvc repro\n```",
+        f"Preset {escape(stage.preset)}, {seeds}. Everything else is in report.html.",
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _finding(finding: Finding) -> str:
+    command = f" Try:\n  ```sh\n  {finding.command}\n  ```" if finding.command else ""
+    return f"- {escape(finding.variant)}: {escape(finding.text)}{command}"
 
 
 def escape(text: str) -> str:
@@ -308,45 +222,36 @@ def _image(name: str, alt: str) -> str:
     return f"![{alt}](figures/{name}.png)"
 
 
-def _score_rows(table: tables.ScoreTable) -> str:
-    head = ["Score", "Better", *map(escape, table.variants), *map(escape, table.references)]
-    lines = []
-    for heading, rows in table.groups.items():
-        lines.append([f"*{heading}*", *[""] * (len(head) - 1)])
-        for row in rows:
-            cells = [_cell(cell) for cell in row.cells]
-            lines.append([escape(row.metric.label), row.goal, *cells, *row.references])
+def _score_rows(table: scoretable.ScoreTable) -> str:
+    head = ["Score", "Better", *map(escape, table.variants), *map(escape, table.floors)]
+    lines = [
+        [
+            escape(row.metric.name), row.goal, *map(_cell, row.cells),
+            *(f"{floor.text}{scoretable.SIGHTS.get(floor.sight, '')}" for floor in row.floors),
+        ]
+        for row in table.groups[""]
+    ]  # fmt: skip
     return _lines([head, *lines], range(2, len(head)))
 
 
-def _cell(cell: tables.Cell) -> str:
+def _cell(cell: scoretable.Cell) -> str:
     text = f"{cell.text} {cell.spread}".rstrip()
     if cell.doubtful:
-        return f"~~{text}~~ \N{DAGGER}"
-    mark = "\N{BLACK CIRCLE}" if cell.standing == "clear" else "\N{WHITE CIRCLE}"
-    return f"**{text}** {mark}" if cell.standing else text
+        return f"~~{text}~~"
+    return f"{f'**{text}**' if cell.best else text} {cell.change}".rstrip()
 
 
-def _score_key(table: tables.ScoreTable, several: bool) -> str:
-    text = "Bold \N{WHITE CIRCLE} is the best value"
-    if several:
-        text += "; bold \N{BLACK CIRCLE} is the best value whose 95\N{NO-BREAK SPACE}% interval is "
-        text += "clear of every other variant's"
+def _score_key(table: scoretable.ScoreTable) -> str:
+    fooled, blind = scoretable.SIGHTS["fooled"], scoretable.SIGHTS["blind"]
+    text = (
+        'Bold is the best value; "better" and "worse" say that the 95\N{NO-BREAK SPACE}% interval '
+        "of the change against the first variant excludes no change. Columns after the variants: "
+        f"real images of known faults; {fooled} the fault improves the score; {blind} the score "
+        "hardly sees it."
+    )
     if table.any_doubtful:
-        text += ". \N{DAGGER} A collapsed variant's sharpness means nothing and takes no part"
-    return f"{text}. The last {len(table.references)} columns are real images, for scale."
-
-
-def _differences(evidence: Evidence) -> str:
-    if len(evidence.variants) < 2:
-        return "There is one variant, so nothing differs."
-    table = tables.difference_table(evidence)
-    return _rows(table) if table.rows else "Nothing: all variants have the same settings."
-
-
-def _rows(table: tables.Table) -> str:
-    rows = [[escape(cell) for cell in row] for row in (table.head, *table.rows)]
-    return _lines(rows, table.numeric)
+        text += " Struck out: a collapsed variant's sharpness means nothing."
+    return text
 
 
 def _lines(rows: Sequence[Sequence[str]], numeric: Container[int]) -> str:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from scipy.special import stdtrit
+from typing import Literal, NamedTuple
 
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import read_json
+from sharpvae.report.artefacts import AGAIN, Scores, load_artefact
+from sharpvae.report.statistics import (
+    FID_FLOOR,
+    Effect,
+    Interval,
+    Reading,
+    Verdict,
+    correct,
+    interval,
+    paired_effect,
+    verdict_of,
+)
 
 Goal = Literal["lower", "higher", "one", "zero", "none"]
 
@@ -28,6 +35,7 @@ PRIOR = "Samples from the prior"
 MIXTURE = "Samples from the mixture fitted to the codes"
 RECONSTRUCTION = "Reconstructions of test images"
 LATENT = "Latent space and objective"
+SUFFIXES = {PRIOR: "", MIXTURE: "_mixture", RECONSTRUCTION: "_reconstruction"}
 
 
 class Metric(NamedTuple):
@@ -41,282 +49,260 @@ class Metric(NamedTuple):
     signed: bool = False  # whether a plus sign is shown
     places: int = 0  # the least number of digits after the point
 
+    @property
+    def base(self) -> str:
+        """The key without the set of images: that of the floors."""
+        return self.key.removesuffix(SUFFIXES.get(self.group, ""))
+
+    @property
+    def name(self) -> str:
+        """The label, with the set of images where it is not the prior's."""
+        suffix = SUFFIXES.get(self.group, "") if self.base != self.key else ""
+        return f"{self.label}{suffix.replace('_', ', ')}"
+
+    @property
+    def ratio(self) -> bool:
+        """Whether factors between its values count, not differences."""
+        return self.base == "fid"  # its limit may fall below 0
+
 
 def _exposure(key: str, label: str, statistic: str) -> tuple[Metric, Metric]:
     meaning = f"{statistic} of each image, averaged over the images; pixels in [0, 1]."
-    gap = f"{label} of the samples minus that of the real test images."
+    gap = f"{label} of the images minus that of the real test images."
     return (
         Metric(key, label, PRIOR, "none", meaning),
         Metric(f"{key}_gap", f"{label} gap", PRIOR, "zero", gap, signed=True),
     )
 
 
-METRICS: tuple[Metric, ...] = (
+# Of every set of images.
+_IMAGES: tuple[Metric, ...] = (
     Metric("fid", "FID", PRIOR, "lower",
-        "Fréchet distance between Gaussians fitted to the features of samples and of real test "
-        "images. Biased by the number of images: compare only values made with the same counts."),
+        "Fréchet distance from the real test images in the features of several judges: the "
+        "geometric mean of the judges that have a weight. Compare only within one data set."),
+    Metric("blur_px", "Blur, px", PRIOR, "lower",
+        "Standard deviation of the Gaussian blur that gives real images the spectrum of these."),
+    Metric("artefact", "Artefact", PRIOR, "lower",
+        "Amplitude of noise and checkerboards beyond what blurred real images have, where an "
+        "image's standard deviation is 1."),
+    Metric("coverage", "Coverage", PRIOR, "higher",
+        "Share of real test images with one of these images among their nearest neighbours."),
+    Metric("density", "Density", PRIOR, "higher",
+        "How many neighbourhoods of real test images hold one of these images, over the number "
+        "expected; about 1 for real images."),
+    Metric("precision", "Precision", PRIOR, "higher",
+        "Share of these images that lie within the neighbourhoods of real test images."),
+    Metric("recall", "Recall", PRIOR, "higher",
+        "Share of real test images that lie within the neighbourhoods of these images."),
     Metric("kid", "KID", PRIOR, "lower",
-        "Squared maximum mean discrepancy of the same features with a cubic kernel, averaged over "
-        "random subsets. Unbiased, so it can fall slightly below 0.", places=4),
+        "Squared maximum mean discrepancy of the first judge's features with a cubic kernel, "
+        "averaged over random subsets. Unbiased, so it can fall below 0.", places=4),
+    Metric("fid_limit", "FID of endless images", PRIOR, "lower",
+        "The first judge's distance, extrapolated to any number of images."),
     Metric("sharpness", "Sharpness ratio", PRIOR, "one",
         "Variance of the 3 by 3 Laplacian of each grey image, averaged, divided by the same "
-        "average over the real test images. Below 1 is blur; above 1 is noise or checkerboards."),
-    Metric("class_agreement", "Right class", PRIOR, "higher",
-        "Share of a conditional variant's samples in which the judge sees the class that was asked "
-        "for. The judge errs on real images too."),
+        "average over the real test images. Below 1 is blur or low contrast; above 1 is noise."),
+    Metric("sharpness_normalised", "Sharpness at equal contrast", PRIOR, "one",
+        "The same with each image's Laplacian variance divided by its variance."),
+    Metric("sharpness_spread", "Sharpness spread", PRIOR, "lower",
+        "Distance between the distributions of the logarithm of the Laplacian variance; 0 where "
+        "as many images are as sharp as among the real ones."),
+    Metric("gradient_sharpness", "Gradient sharpness", PRIOR, "one",
+        "The sharpness ratio with second central differences, a Laplacian two pixels wide; blind "
+        "to checkerboards."),
+    Metric("nn_ratio", "Nearest neighbour ratio", PRIOR, "one",
+        "Distance of these images to the nearest training image over that to the nearest test "
+        "image, against the same of real images. Well below 1 is copying."),
+    Metric("copied", "Copied", PRIOR, "lower",
+        "Share of these images that are nearer to a training image than real images ever are."),
     *_exposure("brightness", "Brightness", "Mean"),
     *_exposure("contrast", "Contrast", "Standard deviation"),
     *_exposure("minimum", "Darkest pixel", "Minimum"),
     *_exposure("maximum", "Brightest pixel", "Maximum"),
-    Metric("fid_mixture", "FID", MIXTURE, "lower",
-        "As above, for samples whose codes come from a Gaussian mixture fitted, after training, to "
-        "the codes of the training images. What it gains on the prior's FID, the prior loses."),
-    Metric("kid_mixture", "KID", MIXTURE, "lower", "As above, for the mixture.", places=4),
-    Metric("sharpness_mixture", "Sharpness ratio", MIXTURE, "one", "As above, for the mixture."),
-    Metric("fid_reconstruction", "FID", RECONSTRUCTION, "lower",
-        "As above, for reconstructions. The distance from here to the FID of the samples is what "
-        "the prior costs; the rest is the decoder's."),
-    Metric("kid_reconstruction", "KID", RECONSTRUCTION, "lower",
-        "As above, for reconstructions.", places=4),
-    Metric("sharpness_reconstruction", "Sharpness ratio", RECONSTRUCTION, "one",
-        "As above, for reconstructions."),
+)  # fmt: skip
+_NOT_OF_RECONSTRUCTIONS = ("nn_ratio", "copied")  # they are of test images, which are no copies
+
+
+def _of(group: str) -> list[Metric]:
+    """The scores of one set of images."""
+    suffix = SUFFIXES[group]
+    return [
+        metric._replace(key=f"{metric.key}{suffix}", group=group)
+        for metric in _IMAGES
+        if group != RECONSTRUCTION or metric.key not in _NOT_OF_RECONSTRUCTIONS
+    ]
+
+
+METRICS: tuple[Metric, ...] = (
+    *_of(PRIOR),
+    Metric("class_agreement", "Right class", PRIOR, "higher",
+        "Share of a conditional variant's samples in which the judge sees the class that was asked "
+        "for. The judge errs on real images too."),
+    *_of(MIXTURE),
+    *_of(RECONSTRUCTION),
     Metric("psnr", "PSNR, dB", RECONSTRUCTION, "higher",
         "Peak signal-to-noise ratio of each reconstruction against its test image, averaged."),
     Metric("ssim", "SSIM", RECONSTRUCTION, "higher",
         "Structural similarity of each reconstruction to its test image, averaged; 1 is "
         "identical."),
-    Metric("active_units", "Active units", LATENT, "none",
-        "Latent dimensions whose posterior mean varies over the test images by more than the "
-        "threshold. Near 0 the decoder ignores the code: posterior collapse."),
     Metric("kl", "KL, nats", LATENT, "none",
         "Kullback-Leibler divergence from posterior to prior, summed over latent dimensions, "
-        "averaged over test images."),
+        "averaged over test images: information and marginal KL together."),
+    Metric("information", "Information, nats, at most", LATENT, "none",
+        "What a code tells of its image, a bound from above."),
+    Metric("information_least", "Information, nats, at least", LATENT, "none",
+        "The same from below; no more than the logarithm of the number of test images."),
+    Metric("marginal_kl", "Marginal KL, nats", LATENT, "none",
+        "Divergence of all codes together from the prior: what samples of the prior miss."),
+    Metric("signal_axes", "Signal axes", LATENT, "none",
+        "Principal axes along which the codes vary by more than a tenth of their noise."),
+    Metric("active_units", "Active units", LATENT, "none",
+        "Latent dimensions whose posterior mean varies over the test images by more than the "
+        "threshold. They may vary together, or by less than their noise: see signal axes."),
     Metric("beta_sigma", "beta_sigma", LATENT, "none",
         "Weight of the KL summed over latent dimensions against the squared error summed over "
         "pixels: what the objective amounts to, whatever its own scaling."),
+    Metric("beta_whole", "beta_whole", LATENT, "none",
+        "The same against all terms of the reconstruction together."),
 )  # fmt: skip
 BY_KEY = {metric.key: metric for metric in METRICS}
 
+# The rows of the first table, in which variants are compared with the baseline.
+TABLE = (
+    "fid", "blur_px", "artefact", "coverage", "sharpness", "psnr", "fid_mixture",
+    "fid_reconstruction",
+)  # fmt: skip
 # What goes to reports/metrics.json, where `dvc metrics diff` compares it.
 HEADLINE = (
-    "fid", "fid_mixture", "fid_reconstruction", "kid", "sharpness", "sharpness_mixture",
-    "brightness_gap", "contrast_gap", "psnr", "active_units", "class_agreement", "beta_sigma",
+    "fid", "fid_mixture", "fid_reconstruction", "kid", "sharpness", "blur_px", "blur_px_mixture",
+    "coverage", "artefact", "brightness_gap", "contrast_gap", "psnr", "active_units",
+    "signal_axes", "class_agreement", "beta_sigma",
 )  # fmt: skip
 # Scores of conditional variants; they are left out where no variant is one.
 CONDITIONAL = ("class_agreement",)
-OPTIONAL = ("beta_sigma", *CONDITIONAL)  # null in scores.json where a variant has none
 # Scores that a collapsed model can win by accident: they measure local texture alone.
-MEANINGLESS_WHEN_COLLAPSED = ("sharpness", "sharpness_mixture", "sharpness_reconstruction")
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-CONFIDENCE = 0.95
-AGAIN = "run the whole pipeline with: dvc repro"
-_TARGETS = {"one": 1.0, "zero": 0.0}
-
-
-class Artefact(BaseModel):
-    """A JSON file of an earlier stage; keys that the report does not use are ignored."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Protocol(Artefact):
-    """How scores were made."""
-
-    fakes: int
-    reals: int
-    split: str
-    features: str
-    feature_dim: int
-    kid_subsets: int
-    kid_subset_size: int
-    libraries: dict[str, str]
-
-    @property
-    def rank_deficient(self) -> bool:
-        """Whether the covariance of either set of features cannot have full rank."""
-        return min(self.fakes, self.reals) <= self.feature_dim
-
-
-class Scores(Artefact):
-    """reports/scores/<variant>/<seed>/scores.json"""
-
-    scores: dict[str, Finite | None]
-    kl_per_dimension: list[Finite]
-    protocol: Protocol
-
-
-class Classifier(Artefact):
-    """The judge or the critic: its accuracy in validation, and how many images it learned from."""
-
-    task: Literal["labels", "rotations"]
-    accuracy: Finite
-    images: int
-
-
-class Floor(Artefact):
-    """What images that no model made score."""
-
-    fid: Finite
-    kid: Finite
-    sharpness: Finite
-
-
-class BlurFloor(Floor):
-    """Real images after a Gaussian blur of `sigma` pixels."""
-
-    sigma: Finite
-
-
-class Floors(Artefact):
-    """The reference points of the table of scores."""
-
-    train_half: Floor
-    blurred: BlurFloor
-    mean_image: Floor
-
-
-class Reference(Artefact):
-    """models/reference/reference.json"""
-
-    sharpness: Finite
-    brightness: Finite
-    contrast: Finite
-    minimum: Finite
-    maximum: Finite
-    floors: Floors
-    judge: Classifier | None
-    protocol: Protocol
-
-
-File = TypeVar("File", bound=Artefact)
-
-
-def load_artefact(path: Path, kind: type[File]) -> File:
-    """Read a JSON artefact.
-
-    Raises:
-        UserError: the file is missing, is not JSON, or lacks what the report needs.
-    """
-    try:
-        return kind.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise UserError(str(path), "the file that its stage writes", found, AGAIN) from None
+MEANINGLESS_WHEN_COLLAPSED = ("sharpness", "sharpness_normalised", "gradient_sharpness")
 
 
 def load_scores(path: Path) -> Scores:
-    """Read one scores.json, which must hold the scores that the report shows and no other.
+    """Read one scores.json, which must name every score that the report shows.
 
     Raises:
-        UserError: see `load_artefact`; or a score is missing, null or unknown.
+        UserError: see `load_artefact`; or a score is missing. It may be null.
     """
     found = load_artefact(path, Scores)
-    given = {key for key, value in found.scores.items() if value is not None or key in OPTIONAL}
-    missing = [key for key in BY_KEY if key not in given]
-    unknown = [key for key in found.scores if key not in BY_KEY]
-    if missing or unknown:
-        wrong = f"missing or null: {', '.join(missing) or 'none'}"
-        wrong += f"; unknown: {', '.join(unknown) or 'none'}"
-        raise UserError(str(path), f"the scores {', '.join(BY_KEY)}", wrong, AGAIN)
+    missing = [key for key in BY_KEY if key not in found.scores]
+    if missing:
+        raise UserError(str(path), f"a number or null for {', '.join(missing)}", "nothing", AGAIN)
     return found
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One score of one variant: a value for each seed."""
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """The arithmetic mean over the seeds."""
-        return math.fsum(self.values) / len(self.values)
-
-    @cached_property
-    def half_width(self) -> float | None:
-        """Half the width of Student's 95 % interval of the mean; None for a single seed."""
-        count = len(self.values)
-        if count < 2:
-            return None
-        squares = math.fsum((value - self.mean) ** 2 for value in self.values)
-        quantile = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
-        return quantile * math.sqrt(squares / (count - 1) / count)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Both ends of the interval; the mean twice for a single seed."""
-        half = self.half_width or 0.0
-        return self.mean - half, self.mean + half
 
 
 def distance(value: float, goal: Goal) -> float:
     """How far `value` is from the goal; of two values, the better has the lower distance."""
-    if goal in _TARGETS:
-        return abs(value - _TARGETS[goal])
+    if goal in ("one", "zero"):
+        return abs(value - (1.0 if goal == "one" else 0.0))
     return -value if goal == "higher" else value
 
 
-def distance_range(estimate: Estimate, goal: Goal) -> tuple[float, float]:
-    """The least and the greatest distance from the goal within the interval of `estimate`."""
-    low, high = estimate.interval
-    ends = sorted((distance(low, goal), distance(high, goal)))
-    inside = goal in _TARGETS and low <= _TARGETS[goal] <= high
-    return (0.0 if inside else ends[0]), ends[1]
-
-
-def separate(better: Estimate, worse: Estimate, goal: Goal) -> bool:
-    """Whether all of `better`'s interval is nearer the goal; never with a single seed."""
-    if better.half_width is None or worse.half_width is None:
-        return False
-    return distance_range(better, goal)[1] < distance_range(worse, goal)[0]
-
-
-class Comparison(NamedTuple):
+@dataclass(frozen=True)
+class Comparison:
     """All variants' scores over the seeds, in the order of the configuration."""
 
     seeds: tuple[int, ...]
-    estimates: Mapping[str, Mapping[str, Estimate | None]]  # None where a score does not apply
-    latent_dims: Mapping[str, int]
+    runs: Mapping[str, Sequence[Scores]]  # variant -> one per seed
+    weights: Mapping[str, float]  # of the judges
 
     @property
     def variants(self) -> list[str]:
         """Their names; the first is the baseline."""
-        return list(self.estimates)
+        return list(self.runs)
 
-    def estimate(self, variant: str, key: str) -> Estimate:
-        """A score that every run has."""
+    @cached_property
+    def estimates(self) -> dict[str, dict[str, Interval | None]]:
+        """Variant -> score -> mean and interval; None where a seed has no such score."""
+        return {
+            variant: {key: self._interval(variant, metric) for key, metric in BY_KEY.items()}
+            for variant in self.runs
+        }
+
+    def mean(self, variant: str, key: str) -> float | None:
+        """The mean over the seeds, geometric for FID; None where a seed has no such score."""
         found = self.estimates[variant][key]
-        if found is None:
-            raise KeyError(f"{variant} has no {key}")
-        return found
+        return None if found is None else found.centre
 
     def has(self, key: str) -> bool:
         """Whether a score is shown: those of conditional variants only where there are any."""
         return key not in CONDITIONAL or any(row[key] for row in self.estimates.values())
 
+    def reason(self, variant: str, key: str) -> str:
+        """Why a variant has no such score; "" where it has, or where that goes without saying."""
+        if self.estimates[variant][key] is not None:
+            return ""
+        return next((r.reasons[key] for r in self.runs[variant] if key in r.reasons), "")
+
     def collapsed(self, variant: str) -> list[int]:
-        """The seeds whose model has no active unit, or fewer than 1 in 100 dimensions active."""
-        least = max(1.0, self.latent_dims[variant] / 100)
-        units = self.estimate(variant, "active_units").values
-        return [seed for seed, active in zip(self.seeds, units, strict=True) if active < least]
+        """The seeds whose model has collapsed."""
+        runs = zip(self.seeds, self.runs[variant], strict=True)
+        return [seed for seed, run in runs if run.collapsed]
+
+    @cached_property
+    def effects(self) -> dict[tuple[str, str], Effect]:
+        """(variant, score) -> its change against the baseline, corrected for their number."""
+        baseline, *others = self.variants
+        found = {
+            (name, key): effect
+            for name in others
+            for key in TABLE
+            if (effect := self._effect(name, baseline, BY_KEY[key])) is not None
+        }
+        return dict(zip(found, correct(list(found.values())), strict=True))
+
+    def change(self, variant: str, key: str) -> Verdict:
+        """Whether a variant is shown to be better than the baseline, or worse."""
+        effect = self.effects.get((variant, key))
+        return "no difference shown" if effect is None else verdict_of(effect, BY_KEY[key].goal)
+
+    def _effect(self, variant: str, baseline: str, metric: Metric) -> Effect | None:
+        ours, theirs = (self._readings(name, metric) for name in (variant, baseline))
+        if ours is None or theirs is None:
+            return None
+        if any(run.replicates is None for run in (*ours, *theirs)):
+            ours, theirs = ([Reading(run.values) for run in runs] for runs in (ours, theirs))
+        if metric.base == "fid":
+            return paired_effect(ours, theirs, "ratio", weights=self.weights, floor=FID_FLOOR)
+        return paired_effect(ours, theirs, "difference", goal=metric.goal)
+
+    def _interval(self, variant: str, metric: Metric) -> Interval | None:
+        runs = self._readings(variant, metric)
+        if runs is None:
+            return None
+        if metric.base == "fid":
+            return interval(runs, "ratio", weights=self.weights, floor=FID_FLOOR)
+        return interval(runs, "difference")
+
+    def _readings(self, variant: str, metric: Metric) -> list[Reading] | None:
+        readings = []
+        for run in self.runs[variant]:
+            value, replicates = run.scores[metric.key], run.replicates.get(metric.key)
+            if value is None:
+                return None
+            if metric.base == "fid":
+                rows = replicates if isinstance(replicates, dict) else None
+                readings.append(_panel(run.judges[metric.key], rows))
+            else:
+                single = replicates if isinstance(replicates, list) else None
+                readings.append(Reading.alone(value, single))
+        if any(reading.replicates is None for reading in readings):
+            return [Reading(reading.values) for reading in readings]
+        return readings
 
 
-def compare(
-    runs: Mapping[str, Sequence[Scores]], seeds: Sequence[int], latent_dims: Mapping[str, int]
-) -> Comparison:
-    """Gather the scores of every variant over its runs, one per seed in the order of `seeds`."""
-
-    def estimate(key: str, scores: Sequence[Scores]) -> Estimate | None:
-        known = tuple(value for run in scores if (value := run.scores[key]) is not None)
-        return Estimate(known) if len(known) == len(scores) else None
-
-    estimates = {
-        variant: {key: estimate(key, scores) for key in BY_KEY} for variant, scores in runs.items()
-    }
-    return Comparison(tuple(seeds), estimates, latent_dims)
+def _panel(values: Mapping[str, float], rows: Mapping[str, list[float]] | None) -> Reading:
+    """Distances judge by judge; rounding may make one of equal images slightly negative."""
+    own = {name: max(value, FID_FLOOR) for name, value in values.items()}
+    if rows is None:
+        return Reading(own)
+    return Reading(own, {n: [max(value, FID_FLOOR) for value in row] for n, row in rows.items()})
 
 
 def headline_metrics(comparison: Comparison) -> dict[str, dict[str, float | None]]:
@@ -325,7 +311,7 @@ def headline_metrics(comparison: Comparison) -> dict[str, dict[str, float | None
     for variant, row in table.items():
         for key in filter(comparison.has, HEADLINE):
             estimate = comparison.estimates[variant][key]
-            row[key] = _significant(estimate.mean if estimate else None)
+            row[key] = _significant(estimate.centre if estimate else None)
             if len(comparison.seeds) > 1:
                 row[f"{key}_ci"] = _significant(estimate.half_width if estimate else None)
     return table

@@ -8,7 +8,16 @@ from PIL import Image
 
 from sharpvae.images.tiles import tile
 from sharpvae.report.figures import DARK, LIGHT, _log_edges, _share
-from sharpvae.report.page import LEAST, embedded, enlargement, grid, opaque, sheet, strip
+from sharpvae.report.pictures import (
+    LEAST,
+    embedded,
+    enlargement,
+    grid,
+    opaque,
+    pairs,
+    sheet,
+    strip,
+)
 from tests.report.tree import blobs
 
 
@@ -37,6 +46,12 @@ def test_images_are_shown_large_enough_and_fit_a_phone(size: int) -> None:
 def test_fewer_images_than_places() -> None:
     assert grid(blobs(1, 3)).width == 64
     assert strip(blobs(2, 3)).width == 130
+
+
+def test_samples_stand_above_what_they_are_like() -> None:
+    images = blobs(6, 1)
+    pixels = np.asarray(Image.open(io.BytesIO(pairs(images).png)))
+    assert (pixels[33:, :32, 0] == images[3, :, :, 0]).all()
 
 
 def test_small_embedded_pictures_grow_by_a_whole_factor() -> None:

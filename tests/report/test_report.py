@@ -17,11 +17,12 @@ from sharpvae.core.config import load_stage
 from sharpvae.core.errors import UserError
 from sharpvae.report.evidence import ReportStage, load_evidence, load_history
 from sharpvae.report.page import Report, build_report, escape, write_report
-from tests.report.tree import BLURRY, SHARP, blobs, write_tree
+from sharpvae.report.scores import BY_KEY
+from tests.report.tree import BLURRY, SHARP, blobs, run_of, write_tree
 
 VOID = {"meta", "img", "br", "source", "link", "input", "hr"}
 ODD = "a<b>&\"c'|_x_"
-COLLAPSED = BLURRY | {"active_units": 0.0, "sharpness": 0.88, "kl": 0.01}
+COLLAPSED = run_of(BLURRY | {"sharpness": 0.88}, collapsed=True)
 
 
 class Page(HTMLParser):
@@ -99,8 +100,9 @@ def test_the_page_needs_no_other_file(page: Page, report: Report) -> None:
 
 def test_pictures_have_alt_texts_and_sizes(page: Page) -> None:
     images = page.all("img")
-    # 5 grids, 3 strips, a sheet, and 7 curves, 2 histograms and 1 spectrum in two schemes each
-    assert len(images) == 9 + 2 * 10
+    # 5 grids, 3 strips, 2 pictures of suspects, a sheet; in two schemes each: 7 curves,
+    # 2 histograms, the power by frequency and the KL of each dimension
+    assert len(images) == 11 + 2 * 11
     assert all(image["alt"] and int(image["width"]) > 0 < int(image["height"]) for image in images)
 
 
@@ -113,18 +115,22 @@ def test_tables_have_scopes_and_links_lead_somewhere(page: Page) -> None:
 
 
 def test_odd_names_are_text_not_markup(page: Page, report: Report) -> None:
-    assert f"{ODD} beats original".replace("'", "\N{RIGHT SINGLE QUOTATION MARK}") in page.text
+    assert (
+        f"{ODD} is better than original".replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")
+        in page.text
+    )
     assert "a<b" not in report.texts["report.html"]
     assert escape(ODD) == "a\\<b\\>\\&\"c'\\|\\_x\\_"
-    rows = [line for line in report.texts["report.md"].splitlines() if line.startswith("| FID ")]
-    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 9
+    rows = [line for line in report.texts["report.md"].splitlines() if line.startswith("| FID |")]
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 2 + 2 + 5 + 1
 
 
 def test_the_page_says_how_the_numbers_were_made(page: Page) -> None:
     for text in (
-        "the test split", "128 dimensions", "20 subsets of 50 images", "torch-fidelity 0.4.0",
+        "the test split", "imagenet (256 features)", "20 subsets of half of the images",
+        "torch-fidelity 0.4.0",
         "trained on 400 images to tell the classes apart; right for 97.2\N{NO-BREAK SPACE}%",
-        "in the loss of a<b>", "trust KID more",
+        "in the loss of a<b>", "Images seen",
         "loss.beta", "dvc repro", "CC BY-SA 3.0", "32 \N{MULTIPLICATION SIGN} 32 pixels, RGB",
     ):  # fmt: skip
         assert text in page.text, text
@@ -133,7 +139,7 @@ def test_the_page_says_how_the_numbers_were_made(page: Page) -> None:
 def test_metrics_and_curves(report: Report, pair: Path) -> None:
     metrics = json.loads(report.texts["metrics.json"])
     assert list(metrics) == ["original", ODD]
-    assert metrics["original"]["fid"] == 121.7
+    assert metrics["original"]["fid"] == pytest.approx((120.4 * 123) ** 0.5, rel=1e-5)
     rows = list(csv.DictReader(io.StringIO(report.texts["curves.csv"])))
     assert list(rows[0]) == ["epoch", "variant", "seed", "split", "term", "value"]
     assert {(row["variant"], row["seed"]) for row in rows} == {
@@ -146,11 +152,13 @@ def test_metrics_and_curves(report: Report, pair: Path) -> None:
 def test_figures_are_pngs_without_metadata(report: Report) -> None:
     assert set(report.figures) == {
         "samples.png", "mixture.png", "reconstructions.png", "sharpness.png", "curves.png",
+        "spectra.png", "nearest.png",
     }  # fmt: skip
     for name, png in report.figures.items():
         with Image.open(io.BytesIO(png)) as image:
             assert not {"Software", "Creation Time"} & set(image.info), name
-        assert f"figures/{name}" in report.texts["report.md"]
+    shown = set(re.findall(r"figures/(\S+\.png)", report.texts["report.md"]))
+    assert shown == {"samples.png", "reconstructions.png"}
 
 
 def test_writing_replaces_the_last_report_whole(report: Report, tmp_path: Path) -> None:
@@ -162,23 +170,50 @@ def test_writing_replaces_the_last_report_whole(report: Report, tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {*report.texts, "figures"}
 
 
+def test_pictures_come_before_words_and_words_before_numbers(page: Page) -> None:
+    sections = [section["aria-labelledby"] for section in page.all("section")]
+    first = ["samples", "reconstructions", "verdict", "scores", "spectra", "judges"]
+    assert sections[:6] == [f"{name}-title" for name in first]
+    assert len(page.all("details")) == len(sections) - len(first) - 1, "the rest is folded"
+
+
+def test_a_floor_that_a_score_does_not_see_is_marked(page: Page, report: Report) -> None:
+    assert "The score is blind to the fault" in page.text
+    (row,) = [
+        r for r in report.texts["report.md"].splitlines() if r.startswith("| Sharpness ratio")
+    ]
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells[4:] == ["0.25", "0.25", "0.25\N{DAGGER}", "0.25\N{DOUBLE DAGGER}", "\N{EN DASH}"]
+
+
 def test_one_variant(tmp_path: Path) -> None:
-    root = write_tree(tmp_path, {"only": {0: BLURRY | {"beta_sigma": None}}}, judge=None)
+    root = write_tree(tmp_path, {"only": {0: BLURRY | {"beta_sigma": None}}})
     found = report_of(root)
     text = Page(found.texts["report.html"]).text
     assert "There is one variant, so nothing differs." in text
-    assert "none was trained: the features are judge" in text
     assert json.loads(found.texts["metrics.json"])["only"]["beta_sigma"] is None
+
+
+def test_scores_that_do_not_exist_are_left_out_with_their_reason(tmp_path: Path) -> None:
+    gone = [key for key in BY_KEY if BY_KEY[key].base in ("fid", "blur_px", "nn_ratio", "artefact")]
+    record = run_of(
+        BLURRY | dict.fromkeys(gone), power={"prior": None}, suspects=[], replicates={}
+    )  # fmt: skip
+    found = report_of(write_tree(tmp_path, {"original": {0: BLURRY}, "flat": {0: record}}))
+    text = Page(found.texts["report.html"]).text
+    assert "Blur, px of flat: all images are alike" in text
+    assert "Nearest neighbour ratio of flat: all images are alike" in text
+    assert json.loads(found.texts["metrics.json"])["flat"]["fid"] is None
 
 
 def test_three_variants_one_collapsed(tmp_path: Path) -> None:
     scores = {"original": {0: BLURRY}, "collapsed": {0: COLLAPSED}, "improved": {0: SHARP}}
     found = report_of(write_tree(tmp_path, scores))
     page = Page(found.texts["report.html"])
-    assert len(page.all("s")) == 3, "its three sharpness ratios are struck out"
-    assert "means nothing and takes no part" in page.text
-    assert "**0.610** \N{WHITE CIRCLE}" in found.texts["report.md"]
-    assert "~~0.880~~ \N{DAGGER}" in found.texts["report.md"]
+    assert len(page.all("s")) > 1, "its sharpness is struck out"
+    assert "collapsed variant\N{RIGHT SINGLE QUOTATION MARK}s sharpness is struck out" in page.text
+    assert "**0.550** better" in found.texts["report.md"]
+    assert "~~0.880~~" in found.texts["report.md"]
 
 
 @pytest.mark.parametrize(
@@ -187,11 +222,12 @@ def test_three_variants_one_collapsed(tmp_path: Path) -> None:
         "data/prepared/card.json",
         "data/prepared/sheet.png",
         "data/prepared/test.npy",
+        "data/prepared/train.npy",
         "data/samples/original/0/prior.npy",
         "data/samples/original/0/mixture.npy",
         "models/critic/critic.json",
-        "models/reference/per_image.npz",
         "models/reference/reference.json",
+        "reports/floors.json",
         "reports/scores/original/0/history.csv",
         "reports/scores/original/0/per_image.npz",
         "reports/scores/original/0/scores.json",
@@ -215,6 +251,13 @@ def test_images_that_do_not_fit_are_named(tmp_path: Path) -> None:
     assert caught.value.where == str(path)
     path.write_bytes(b"not an array")
     with pytest.raises(UserError, match="a file written by numpy"):
+        report_of(root)
+
+
+def test_suspects_that_are_not_there_are_named(tmp_path: Path) -> None:
+    record = run_of(BLURRY, suspects=[[0, 40]])
+    root = write_tree(tmp_path, {"original": {0: record}}, images=blobs(40, 1))
+    with pytest.raises(UserError, match="40 and 40"):
         report_of(root)
 
 

@@ -2,128 +2,109 @@ from __future__ import annotations
 
 import pytest
 
-from sharpvae.report.scores import Comparison, Estimate
 from sharpvae.report.verdict import verdict
-from tests.report.tree import BLURRY, SHARP
+from tests.report.tree import BLURRY, SHARP, comparison, run_of
 
-Scores = dict[str, float | None]
-
-STEADY = (1.0, 1.01, 0.99)
-WILD = (1.0, 1.9, 0.1)
+WILD = (1.0, 2.6, 0.4)
 
 
-def compared(spread: tuple[float, ...] = (1.0,), **variants: Scores) -> Comparison:
-    """Every variant's FID and sharpness over as many seeds as `spread` has factors."""
-    return Comparison(
-        seeds=tuple(range(len(spread))),
-        estimates={
-            name: {
-                key: None
-                if value is None
-                else Estimate(
-                    tuple(value * (f if key in ("fid", "sharpness") else 1) for f in spread)
-                )
-                for key, value in scores.items()
-            }
-            for name, scores in variants.items()
-        },
-        latent_dims=dict.fromkeys(variants, 32),
+def seeds(scores: dict[str, float | None], *factors: float) -> list[dict[str, float | None]]:
+    """FID and blur, times a factor for each seed."""
+    moved = ("fid", "blur_px")
+    return [
+        scores | {key: factor * value for key in moved if (value := scores[key]) is not None}
+        for factor in factors
+    ]
+
+
+def test_one_seed_is_over_judges_and_images() -> None:
+    found = verdict(comparison({"original": [BLURRY], "improved": [SHARP]}))
+    assert found.outcome == "better"
+    assert found.sentence.startswith(
+        "improved is better than original: samples of original are as blurry as real images "
+        "blurred by 1.00 px, improved 0.50 px (ratio of FIDs 0.38, 95\N{NO-BREAK SPACE}% interval "
     )
-
-
-def test_improved_over_three_seeds() -> None:
-    found = verdict(compared(STEADY, original=BLURRY, improved=SHARP))
-    assert found.outcome == "improved"
-    assert found.sentence == (
-        "improved beats original: FID falls from 120.4 to 45.2 (\N{MINUS SIGN}62\N{NO-BREAK SPACE}"
-        "%), and sharpness rises from 0.080 to 0.610 of the real images' (goal 1); the "
-        "95\N{NO-BREAK SPACE}% intervals over 3 seeds do not overlap."
-    )
-    assert found.notes == []
-
-
-def test_one_seed_is_no_finding() -> None:
-    found = verdict(compared(original=BLURRY, improved=SHARP))
-    assert found.outcome == "improved"
-    assert found.sentence.startswith("improved scores better than original: FID falls")
-    assert "not yet a finding" in found.sentence
+    assert "one seed: over judges and images); the decoder, not the prior" in found.sentence
     assert "seeds: [0, 1, 2]" in found.notes[0]
 
 
-def test_overlapping_intervals_show_nothing() -> None:
-    near = BLURRY | {"fid": 110.0, "sharpness": 0.09}
-    found = verdict(compared(WILD, original=BLURRY, improved=near))
-    assert found.outcome == "unclear"
-    assert "may be chance" in found.sentence
-    assert found.sentence.endswith("intervals over 3 seeds overlap.")
+def test_several_seeds() -> None:
+    steady = (1.0, 1.01, 0.99, 1.005, 0.995)
+    runs = {"original": seeds(BLURRY, *steady), "improved": seeds(SHARP, *steady[::-1])}
+    found = verdict(comparison(runs))
+    assert found.outcome == "better"
+    assert "5 seeds: over seeds, judges and images" in found.sentence
+    assert found.notes == []
 
 
-def test_fid_may_separate_alone() -> None:
-    similar = SHARP | {"sharpness": 0.081}
-    found = verdict(compared(STEADY, original=BLURRY, improved=similar))
-    assert found.outcome == "improved"
-    assert found.sentence.endswith("separate for FID but overlap for sharpness.")
+def test_seeds_that_scatter_show_nothing() -> None:
+    near = BLURRY | {"fid": 110.0, "blur_px": 0.9}
+    runs = {"original": seeds(BLURRY, *WILD), "improved": seeds(near, *WILD[::-1])}
+    found = verdict(comparison(runs))
+    assert found.outcome == "not shown"
+    assert found.sentence.startswith("improved and original: no difference shown")
 
 
-def test_not_improved() -> None:
-    found = verdict(compared(original=SHARP, improved=BLURRY))
-    assert found.outcome == "not improved"
-    assert found.sentence.startswith("improved does not beat original: FID rises from 45.2 to")
-    assert "further from the goal of 1" in found.sentence
+def test_worse_the_same_and_mixed() -> None:
+    def outcome(ours: dict[str, float | None], theirs: dict[str, float | None]) -> str:
+        return verdict(comparison({"original": [theirs], "improved": [ours]})).outcome
+
+    assert outcome(BLURRY, SHARP) == "worse"
+    assert outcome(SHARP, SHARP) == "not shown"
+    assert outcome(SHARP | {"blur_px": 1.5}, BLURRY) == "mixed"
 
 
-def test_the_same_is_not_improved() -> None:
-    found = verdict(compared(original=SHARP, improved=SHARP | {"fid": 45.2001}))
-    assert found.outcome == "not improved"
-    assert "FID stays at 45.20, and sharpness stays at 0.610" in found.sentence
+def test_the_prior_may_blur() -> None:
+    found = verdict(comparison({"one": [BLURRY | {"blur_px_reconstruction": 0.2}]}))
+    assert "the prior adds to the blur of reconstructions, 0.20 px" in found.sentence
 
 
-@pytest.mark.parametrize("sharpness", [0.01, 2.5])
-def test_better_fid_with_worse_sharpness_is_mixed(sharpness: float) -> None:
-    found = verdict(compared(original=BLURRY, improved=SHARP | {"sharpness": sharpness}))
-    assert found.outcome == "mixed"
-    assert ", but sharpness" in found.sentence
+def test_sharp_samples_are_said_to_be_sharp() -> None:
+    found = verdict(comparison({"one": [BLURRY | {"blur_px": 0.0}]}))
+    assert found.sentence.startswith("Samples of one are as sharp as real images.")
+
+
+@pytest.mark.parametrize("missing", ["blur_px", "fid"])
+def test_a_score_that_is_missing(missing: str) -> None:
+    runs = {"original": [BLURRY], "improved": [SHARP | {missing: None}]}
+    found = verdict(comparison(runs))
+    assert found.outcome == "better"
+    assert ("no blur that could be measured" in found.sentence) == (missing == "blur_px")
+    assert ("ratio of FIDs" in found.sentence) == (missing == "blur_px")
 
 
 def test_a_collapsed_variant_shows_nothing() -> None:
-    collapsed = SHARP | {"sharpness": 0.88, "active_units": 0.0}
-    found = verdict(compared(original=BLURRY, improved=collapsed))
+    found = verdict(comparison({"original": [BLURRY], "improved": [run_of(SHARP, True)]}))
     assert found.outcome == "collapsed"
-    assert found.sentence == (
-        "improved has collapsed, so it shows nothing against original: none of its 32 latent "
-        "dimensions is active, its sharpness of 0.880 means nothing, and its FID is 45.2 against "
-        "120.4."
-    )
+    assert found.sentence.startswith("improved has collapsed: the codes of all images are the same")
+    assert found.sentence.endswith("it shows nothing against original.")
 
 
-def test_a_collapsed_baseline_is_easily_beaten() -> None:
-    collapsed = BLURRY | {"sharpness": 0.88, "active_units": 0.4}
-    found = verdict(compared(original=collapsed, improved=SHARP))
-    assert found.outcome == "improved"
-    assert "which has collapsed" in found.sentence
-    assert "0.88" not in found.sentence
-    assert "original has collapsed: only 0.400 of its 32" in found.notes[0]
+def test_a_collapsed_baseline_is_told() -> None:
+    found = verdict(comparison({"original": [run_of(BLURRY, True)], "improved": [SHARP]}))
+    assert found.outcome == "better"
+    assert found.notes[0].startswith("original has collapsed")
 
 
 def test_one_collapsed_seed_counts() -> None:
-    scores = compared(STEADY, original=BLURRY, improved=SHARP)
-    units = {"active_units": Estimate((19.0, 0.0, 18.0))}
-    estimates = {**scores.estimates, "improved": {**scores.estimates["improved"], **units}}
-    found = verdict(Comparison(scores.seeds, estimates, scores.latent_dims))
+    runs = {"original": [BLURRY] * 3, "improved": [run_of(SHARP), run_of(SHARP, True), SHARP]}
+    found = verdict(comparison(runs))
     assert found.outcome == "collapsed"
-    assert "none of its 32 latent dimensions is active in seed 1" in found.sentence
+    assert "improved has collapsed in seed 1" in found.sentence
 
 
 def test_the_best_of_several_is_named_as_picked() -> None:
-    others = {"wide": SHARP | {"fid": 30.0}, "flat": SHARP | {"fid": 9.0, "active_units": 0.0}}
-    found = verdict(compared(STEADY, original=BLURRY, improved=SHARP, **others))
-    assert found.sentence.startswith("wide beats original: FID falls from 120.4 to 30.0")
+    runs = {
+        "original": [BLURRY], "improved": [SHARP], "flat": [run_of(SHARP | {"fid": 9.0}, True)],
+    }  # fmt: skip
+    found = verdict(comparison(runs))
+    assert found.sentence.startswith("improved is better")
     assert any(note.startswith("flat has collapsed") for note in found.notes)
-    assert any("wide was picked from 3 variants" in note for note in found.notes)
+    assert any("improved was picked from 2 variants" in note for note in found.notes)
 
 
 def test_a_lone_variant() -> None:
-    found = verdict(compared(original=BLURRY))
+    found = verdict(comparison({"original": [BLURRY]}))
     assert found.outcome == "alone"
     assert "no baseline to compare with" in found.sentence
-    assert verdict(compared(original=BLURRY | {"active_units": 0.0})).outcome == "collapsed"
+    assert verdict(comparison({"original": [run_of(BLURRY, True)]})).outcome == "collapsed"

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sharpvae.images.packed import Card
+from sharpvae.report.artefacts import Scores as ScoresFile
+from sharpvae.report.scores import BY_KEY, PRIOR, Comparison
 
 VARIANT: dict[str, Any] = {
     "model": {
@@ -67,29 +69,86 @@ DATA: dict[str, Any] = {
 }  # fmt: skip
 METRICS: dict[str, Any] = {
     "features": "judge", "weights": None, "batch_size": 64, "kid_subsets": 20,
-    "kid_subset_size": 50, "active_threshold": 0.01,
+    "kid_subset_size": None, "active_threshold": 0.01,
 }  # fmt: skip
 PROTOCOL: dict[str, Any] = {
-    "fakes": 60, "reals": 60, "split": "test", "features": "judge", "feature_dim": 128,
-    "kid_subsets": 20, "kid_subset_size": 50,
+    "fakes": 60, "reals": 60, "split": "test", "judges": {"imagenet": 256, "learned": 64},
+    "kid_subsets": 20, "kid_subset_size": None,
     "libraries": {"torch": "2.14.1", "torch-fidelity": "0.4.0", "numpy": "2.4.6"},
 }  # fmt: skip
 JUDGE = {"task": "labels", "accuracy": 0.972, "images": 400}
-BLURRY: dict[str, float | None] = {
-    "fid": 120.4, "fid_reconstruction": 88.2, "kid": 0.412, "kid_reconstruction": 0.307,
-    "sharpness": 0.08, "sharpness_reconstruction": 0.12, "brightness": 0.16,
-    "brightness_gap": 0.03, "contrast": 0.24, "contrast_gap": -0.05, "minimum": 0.0,
-    "minimum_gap": 0.0, "maximum": 0.91, "maximum_gap": -0.08, "psnr": 17.3, "ssim": 0.71,
-    "active_units": 11.0, "kl": 22.9, "beta_sigma": 0.512,
-    "fid_mixture": 97.5, "kid_mixture": 0.35, "sharpness_mixture": 0.11, "class_agreement": None,
-}  # fmt: skip
-SHARP = BLURRY | {
-    "fid": 45.2, "fid_reconstruction": 19.8, "kid": 0.098, "kid_reconstruction": 0.041,
-    "sharpness": 0.61, "sharpness_reconstruction": 0.79, "brightness": 0.14,
-    "brightness_gap": 0.01, "contrast": 0.29, "contrast_gap": -0.01, "maximum": 0.98,
-    "maximum_gap": -0.01, "psnr": 19.8, "ssim": 0.86, "active_units": 19.0, "kl": 41.5,
-    "beta_sigma": 2.0, "fid_mixture": 24.6, "kid_mixture": 0.052, "sharpness_mixture": 0.72,
-}  # fmt: skip
+WEIGHTS = {"imagenet": 1.0, "learned": 1.0, "pixels": 0.0}
+GROUPS = 10
+FAULTS = {"sharpness": {"noise": "fooled", "dim": "blind"}, "blur_px": {"noise": "blind"}}
+FLOORS = ("real", "blur_1", "noise", "dim", "mean_image")
+Values = dict[str, float | None]
+
+
+def every_score(
+    blur: float, fid: tuple[float, float, float], psnr: float, axes: float, beta: float
+) -> Values:
+    """A value for each metric, worse with more `blur`; FIDs of prior, mixture, reconstruction."""
+    scores: Values = dict.fromkeys(BY_KEY, 0.5)
+    for suffix, factor, own in zip(("", "_mixture", "_reconstruction"), (1, 0.9, 0.8), fid,
+                                   strict=True):  # fmt: skip
+        px = blur * factor
+        scores |= {
+            f"fid{suffix}": own, f"fid_limit{suffix}": own, f"kid{suffix}": own / 300,
+            f"blur_px{suffix}": px, f"artefact{suffix}": 0.02, f"sharpness{suffix}": 1 - 0.9 * px,
+            f"coverage{suffix}": 1 - px, f"brightness{suffix}": 0.13 + 0.03 * px,
+            f"brightness_gap{suffix}": 0.03 * px, f"contrast_gap{suffix}": -0.05 * px,
+        }  # fmt: skip
+    return scores | {
+        "psnr": psnr, "active_units": 32.0, "signal_axes": axes, "kl": 22.9, "information": 11.0,
+        "beta_sigma": beta, "class_agreement": None,
+    }  # fmt: skip
+
+
+BLURRY = every_score(1.0, (120.4, 97.5, 88.2), 17.3, 11.0, 0.512)
+SHARP = every_score(0.5, (45.2, 24.6, 19.8), 19.8, 19.0, 2.0)
+
+
+def run_of(scores: Mapping[str, float | None], collapsed: bool = False, **changes: Any) -> Any:
+    """A scores.json; every judge's distance is the FID times a unit of its own."""
+    units = {"imagenet": 4.0, "learned": 0.25, "pixels": 7.0}
+    judges = {
+        key: {} if value is None else {name: unit * value for name, unit in units.items()}
+        for key, value in scores.items()
+        if key in ("fid", "fid_mixture", "fid_reconstruction")
+    }
+    steps = 1 + 0.002 * np.cos(np.arange(GROUPS))
+    replicates: dict[str, Any] = {
+        key: {judge: (steps * value).tolist() for judge, value in row.items()}
+        for key, row in judges.items()
+        if row
+    }
+    for key in ("blur_px", "coverage", "sharpness", "psnr"):
+        if (value := scores[key]) is not None:
+            replicates[key] = (steps * value).tolist()
+    reason = "the codes of all images are the same, whatever the KL (0.01 nats)"
+    return {
+        "scores": dict(scores), "validation": dict(scores), "judges": judges,
+        "reasons": {
+            key: "all images are alike" for key, value in scores.items()
+            if value is None and key not in ("class_agreement", "beta_sigma")
+        },
+        "replicates": replicates, "artefacts": dict.fromkeys(("prior", "mixture")),
+        "power": {"prior": [4.0, 2.0, 0.5, 0.1], "mixture": None}, "suspects": [[3, 1], [5, 0]],
+        "collapsed": collapsed,
+        "collapse": f"collapsed: {reason}" if collapsed else "not collapsed: 9 axes carry",
+        "kl_per_dimension": [2.5, 1.0, *[0.002] * 30], "protocol": PROTOCOL,
+    } | changes  # fmt: skip
+
+
+def comparison(
+    runs: Mapping[str, Sequence[Any]], weights: Mapping[str, float] = WEIGHTS
+) -> Comparison:
+    """Of variants whose runs are scores or whole files of `run_of`, one per seed."""
+    read = {
+        name: [ScoresFile.model_validate(r if "protocol" in r else run_of(r)) for r in own]
+        for name, own in runs.items()
+    }
+    return Comparison(tuple(range(len(next(iter(read.values()))))), read, weights)
 
 
 def configuration(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,36 +165,33 @@ def configuration(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_tree(
     root: Path,
-    scores: Mapping[str, Mapping[int, Mapping[str, float | None]]],
+    scores: Mapping[str, Mapping[int, Mapping[str, Any]]],
     *,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
     images: NDArray[np.uint8] | None = None,
     blurs: Sequence[float] = (2.0, 0.7, 1.2),
-    feature_dim: int = 128,
-    judge: Mapping[str, Any] | None = JUDGE,
 ) -> Path:
     """Write all inputs of the report below `root`.
 
     Args:
-        scores: variant -> seed -> its scores.
+        scores: variant -> seed -> its scores, or a whole file of `run_of`.
         changes: variant -> dotted keys that differ from VARIANT.
         images: uint8 [N, H, W, C], N at least 2, to serve as test images; blobs by default.
         blurs: how blurred each variant's images are, in pixels.
     """
     variants, seeds = list(scores), list(next(iter(scores.values())))
     images = blobs(60, 1) if images is None else images
-    protocol = PROTOCOL | {"feature_dim": feature_dim, "fakes": len(images), "reals": len(images)}
     stage = {
         "preset": "default", "seeds": seeds, "data": DATA, "metrics": METRICS,
         "variants": {name: configuration((changes or {}).get(name, {})) for name in variants},
     }  # fmt: skip
     _json(root / "configs/report.json", stage)
     _write_data(root, images)
-    _write_reference(root, images, protocol, judge)
+    _write_reference(root, images)
     for index, name in enumerate(variants):
         for seed in seeds:
             fakes = np.stack([_blur(image, blurs[index % len(blurs)]) for image in images])
-            _write_run(root, name, seed, scores[name][seed], fakes, protocol)
+            _write_run(root, name, seed, scores[name][seed], fakes)
     return root
 
 
@@ -181,6 +237,7 @@ def _write_data(root: Path, images: NDArray[np.uint8]) -> None:
     }  # fmt: skip
     _json(folder / "card.json", {field.name: card.get(field.name) for field in fields(Card)})
     np.save(folder / "test.npy", images)
+    np.save(folder / "train.npy", images[::-1])
     columns = [
         np.concatenate(list(row), axis=1) for row in images[:40].reshape(2, -1, *images.shape[1:])
     ]
@@ -188,42 +245,40 @@ def _write_data(root: Path, images: NDArray[np.uint8]) -> None:
     Image.fromarray(sheet.repeat(3 // channels, axis=2)).save(folder / "sheet.png")
 
 
-def _write_reference(
-    root: Path,
-    images: NDArray[np.uint8],
-    protocol: Mapping[str, Any],
-    judge: Mapping[str, Any] | None,
-) -> None:
-    folder = root / "models/reference"
+def _write_reference(root: Path, images: NDArray[np.uint8]) -> None:
     sharpness = laplacian_variance(images)
-    reference = {
-        "sharpness": float(sharpness.mean()), "brightness": 0.13, "contrast": 0.3,
-        "minimum": 0.0, "maximum": 0.992,
-        "floors": {
-            "train_half": {"fid": 5.81, "kid": 0.0004, "sharpness": 1.004},
-            "mean_image": {"fid": 310.5, "kid": 1.21, "sharpness": 0.011},
-            "blurred": {"fid": 64.7, "kid": 0.153, "sharpness": 0.137, "sigma": 1.0},
-        },
-        "judge": judge, "protocol": protocol,
+    judges: dict[str, dict[str, Any]] = {
+        name: {
+            "weight": weight, "why": "" if weight else "it is fooled by noise",
+            "floors": dict.fromkeys(FLOORS, 9.0),
+        }
+        for name, weight in WEIGHTS.items()
     }  # fmt: skip
-    _json(folder / "reference.json", reference)
-    np.savez(folder / "per_image.npz", sharpness=sharpness)
+    judges["learned"]["learned"] = JUDGE
+    reference = {
+        "judges": judges, "faults": FAULTS, "sharpness": float(sharpness.mean()),
+        "brightness": 0.13, "contrast": 0.3, "minimum": 0.0, "maximum": 0.992,
+        "power": {
+            "frequency": [0.1, 0.2, 0.3, 0.4], "test": [4.0, 3.0, 2.0, 1.0],
+            "blur_1": [4.0, 2.0, 0.4, 0.05],
+        },
+        "sharpness_per_image": sharpness.tolist(),
+    }  # fmt: skip
+    _json(root / "models/reference/reference.json", reference)
+    keys = [key for key in BY_KEY if BY_KEY[key].group == PRIOR and key != "class_agreement"]
+    floors: dict[str, Values] = {name: dict.fromkeys(keys, 0.25) for name in FLOORS}
+    floors["mean_image"]["sharpness"] = None
+    _json(root / "reports/floors.json", floors)
     _json(root / "models/critic/critic.json", {"task": "labels", "accuracy": 0.955, "images": 400})
 
 
 def _write_run(
-    root: Path, name: str, seed: int, scores: Mapping[str, float | None],
-    fakes: NDArray[np.uint8], protocol: Mapping[str, Any],
-) -> None:  # fmt: skip
+    root: Path, name: str, seed: int, given: Mapping[str, Any], fakes: NDArray[np.uint8]
+) -> None:
     random = np.random.default_rng([seed, *name.encode()])
-    active = int(scores["active_units"] or 0)
-    per_dimension = np.concatenate([random.uniform(0.5, 3.5, active), [0.002] * (32 - active)])
+    record = given if "protocol" in given else run_of(given)
     folder = root / "reports/scores" / name / str(seed)
-    record = {
-        "variant": name, "seed": seed, "scores": dict(scores),
-        "kl_per_dimension": per_dimension.tolist(), "protocol": protocol,
-    }  # fmt: skip
-    _json(folder / "scores.json", record)
+    _json(folder / "scores.json", {"variant": name, "seed": seed, **record})
     sharpness = laplacian_variance(fakes)
     np.savez(
         folder / "per_image.npz",
@@ -235,7 +290,7 @@ def _write_run(
     np.save(samples / "prior.npy", fakes[::-1])
     np.save(samples / "mixture.npy", np.roll(fakes, 7, axis=0))
     np.save(samples / "reconstruction.npy", fakes)
-    _write_training(folder, scores, random)
+    _write_training(folder, record["scores"], random)
 
 
 def _write_training(

@@ -1,0 +1,145 @@
+"""What is wrong with a variant's images, and which change to try next.
+
+The thresholds are rules of thumb, no tests: they say where to look first.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sharpvae.report.evidence import Evidence, ScoredRun
+from sharpvae.report.numerals import fixed, short, thousands
+from sharpvae.report.scores import Comparison
+from sharpvae.report.verdict import NEARLY, collapse
+
+BLURRED = 0.3  # px, from which the eye sees it
+APART = 1.5  # FID of samples over that of reconstructions, from which the prior is at fault
+FALLING = (
+    0.01  # relative fall of the validation loss, last tenth of the epochs against the one before
+)
+FEW = 2000  # updates
+
+
+class Finding(NamedTuple):
+    """One fault and its cure."""
+
+    variant: str
+    text: str
+    command: str  # to paste into a shell; "" where there is nothing to set
+
+
+def diagnose(evidence: Evidence, comparison: Comparison) -> list[Finding]:
+    """The findings on every variant, in the order in which to follow them."""
+    found = []
+    for name in comparison.variants:
+        own = _Case(comparison, name, evidence.stage.variants[name], evidence.runs[name][0])
+        found += own.findings()
+    return found
+
+
+class _Case(NamedTuple):
+    """One variant; its training is told by the first seed."""
+
+    comparison: Comparison
+    name: str
+    config: Mapping[str, Any]
+    run: ScoredRun
+
+    def findings(self) -> list[Finding]:
+        if self.comparison.collapsed(self.name):
+            return [self._try(collapse(self.comparison, self.name), **self._beta(0.25))]
+        checks = (
+            self._signal(),
+            self._training(),
+            self._decoder(),
+            self._prior(),
+            self._artefact(),
+        )
+        return [finding for finding in checks if finding is not None]
+
+    def _mean(self, key: str) -> float | None:
+        return self.comparison.mean(self.name, key)
+
+    def _try(self, text: str, **settings: Any) -> Finding:
+        """A finding with the command that changes `settings`, dots written as two underscores."""
+        parts = [
+            shlex.quote(f"++variants.{self.name}.{key.replace('__', '.')}={short_value(value)}")
+            for key, value in settings.items()
+        ]
+        return Finding(self.name, text, f"dvc exp run -S {' -S '.join(parts)}" if parts else "")
+
+    def _beta(self, factor: float) -> dict[str, float]:
+        beta = self.config["loss"]["beta"]
+        return {"loss__beta": beta * factor} if beta > 0 else {}
+
+    def _signal(self) -> Finding | None:
+        if self._mean("signal_axes") != 0:
+            return None
+        return self._try(
+            "No axis of the codes carries a signal above a tenth of the noise: a lower beta lets "
+            "them tell more.",
+            **self._beta(0.25),
+        )
+
+    def _training(self) -> Finding | None:
+        summary, fall = self.run.summary, falling(self.run)
+        if summary.stopped_early or (fall <= FALLING and summary.steps >= FEW):
+            return None
+        if fall > FALLING:
+            why = f"the validation loss fell by {100 * fall:.1f}\N{NO-BREAK SPACE}% at the end"
+        else:
+            why = f"it had {thousands(summary.steps)} updates only"
+        text = f"It has not trained to the end: {why}. What is said below may change."
+        return self._try(text, train__epochs=2 * summary.epochs)
+
+    def _decoder(self) -> Finding | None:
+        blur, bottom = self._mean("blur_px"), self._mean("blur_px_reconstruction")
+        if blur is None or bottom is None or blur < BLURRED or bottom < NEARLY * blur:
+            return None
+        text = (
+            f"Reconstructions are nearly as blurred as samples ({fixed(bottom, 2)} and "
+            f"{fixed(blur, 2)} px): the decoder, or what its loss asks for."
+        )
+        weights = self.config["loss"]["weights"]
+        for term in ("perceptual", "adversarial"):
+            if not weights[term] and not (term == "perceptual" and weights["lpips"]):
+                return self._try(text, **{f"loss__weights__{term}": 0.5})
+        return self._try(text, model__width_scale=2 * self.config["model"]["width_scale"])
+
+    def _prior(self) -> Finding | None:
+        keys = ("fid", "fid_mixture", "fid_reconstruction")
+        prior, mixture, bottom = map(self._mean, keys)
+        if prior is None or bottom is None or prior <= APART * bottom:
+            return None
+        text = (
+            f"Samples are much worse than reconstructions (FID {short(prior)} and "
+            f"{short(bottom)}): codes do not lie where the prior draws."
+        )
+        if mixture is not None and mixture < prior / APART:
+            text += f" The mixture draws better ones already, FID {short(mixture)}; or raise beta."
+        return self._try(text, **self._beta(2.0))
+
+    def _artefact(self) -> Finding | None:
+        kind = self.run.scores.artefacts.get("prior")
+        if kind is None:
+            return None
+        text = f"Samples show an artefact: {kind}."
+        transposed = self.config["model"]["upsampling"] == "transposed"
+        return self._try(text, **{"model__upsampling": "nearest"} if transposed else {})
+
+
+def short_value(value: Any) -> str:
+    """A setting's value as it is written in a command."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def falling(run: ScoredRun) -> float:
+    """Relative fall of the validation loss at the end; 0 where there are too few epochs to tell."""
+    losses = [r.value for r in run.history if r.split == "validation" and r.term == "loss"]
+    span = max(1, len(losses) // 10)
+    if len(losses) < 2 * span:
+        return 0.0
+    before, after = sum(losses[-2 * span : -span]), sum(losses[-span:])
+    return (before - after) / abs(before) if before else 0.0

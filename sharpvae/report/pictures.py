@@ -1,0 +1,113 @@
+"""Many images as one picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from sharpvae.images.tiles import tile
+from sharpvae.report.evidence import Images
+from sharpvae.report.figures import Theme
+
+LEAST = 64  # pixels that an image should measure at the least, as shown
+_GRID = 340  # pixels of a grid's width, as shown: three grids fit side by side, one on a phone
+_STRIP = 820  # pixels of a strip's width, as shown
+_GAP = 1  # pixels between images, before enlargement
+_LABEL = 26  # pixels for a line of text on a sheet
+_MARGIN = 12
+
+
+class EmbeddedImage(NamedTuple):
+    """A PNG and the size at which to show it, a whole multiple of its own."""
+
+    png: bytes
+    width: int
+    height: int
+
+
+Lay = Callable[[Images], EmbeddedImage]  # many images as one picture: `grid` or `strip`
+
+
+def enlargement(size: int) -> int:
+    """The whole factor that makes an image of `size` pixels at least LEAST wide."""
+    return max(1, -(-LEAST // size))
+
+
+def grid(images: Images) -> EmbeddedImage:
+    """The first images as a square grid."""
+    size = images.shape[2]
+    columns = min(5, max(2, _GRID // ((size + _GAP) * enlargement(size))))
+    return _tiled(images[: columns * columns], columns)
+
+
+def strip(images: Images) -> EmbeddedImage:
+    """The first images in one row."""
+    size = images.shape[2]
+    count = min(12, max(4, _STRIP // ((size + _GAP) * enlargement(size))))
+    return _tiled(images[:count], count)
+
+
+def pairs(images: Images) -> EmbeddedImage:
+    """The first half of the images in one row above the second half."""
+    return _tiled(images, max(1, len(images) // 2))
+
+
+def _tiled(images: Images, columns: int) -> EmbeddedImage:
+    factor = enlargement(images.shape[2])
+    pixels = tile(opaque(images), min(columns, len(images)), _GAP, 0)
+    height, width = pixels.shape[:2]
+    return EmbeddedImage(_png(Image.fromarray(pixels)), width * factor, height * factor)
+
+
+def opaque(images: Images) -> Images:
+    """uint8 [N, H, W, C], C 1 or 3 => uint8 [N, H, W, 4], RGBA"""
+    colours = images.repeat(3 // images.shape[3], axis=3)
+    return np.pad(colours, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=255)
+
+
+def embedded(png: bytes) -> EmbeddedImage:
+    """A picture that an earlier stage made, enlarged by a whole factor where it is small."""
+    with Image.open(io.BytesIO(png)) as image:
+        factor = max(1, 640 // image.width)
+        return EmbeddedImage(png, image.width * factor, image.height * factor)
+
+
+def sheet(labelled: Sequence[tuple[str, Images]], lay: Lay, columns: int, theme: Theme) -> bytes:
+    """Grids or strips, as `lay` makes them, at most `columns` in a row, each below its label."""
+    blocks = []
+    for label, images in labelled:
+        picture = lay(images)
+        with Image.open(io.BytesIO(picture.png)) as image:
+            shown = image.resize((picture.width, picture.height), Image.Resampling.NEAREST)
+        blocks.append((label, shown))
+    columns = min(columns, len(blocks))
+    width = max(block.width for _, block in blocks) + _MARGIN
+    height = max(block.height for _, block in blocks) + _LABEL + _MARGIN
+    rows = -(-len(blocks) // columns)
+    canvas = Image.new("RGB", (columns * width + _MARGIN, rows * height + _MARGIN), theme.paper)
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(15)  # comes with Pillow: the same letters on every machine
+    for index, (label, block) in enumerate(blocks):
+        x, y = _MARGIN + index % columns * width, _MARGIN + index // columns * height
+        draw.text((x, y), _shortened(label, font, block.width), theme.ink, font)
+        canvas.paste(block, (x, y + _LABEL), block)
+    return _png(canvas)
+
+
+def _shortened(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """`label`, its end cut off where it would run into the next picture."""
+    shown = label
+    while label and font.getlength(shown) > width:
+        label = label[:-1]
+        shown = f"{label}..."
+    return shown
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,182 @@
+"""The scores of all variants beside those of images with known faults, and the judges' opinions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sharpvae.report.evidence import Evidence
+from sharpvae.report.numerals import NOTHING, decimals, fixed, join, short, with_interval
+from sharpvae.report.scores import (
+    BY_KEY,
+    GOAL_TEXT,
+    MEANINGLESS_WHEN_COLLAPSED,
+    METRICS,
+    TABLE,
+    Comparison,
+    Metric,
+    distance,
+)
+from sharpvae.report.tables import Table
+
+SIGHTS = {"fooled": "\N{DAGGER}", "blind": "\N{DOUBLE DAGGER}"}
+
+
+class Cell(NamedTuple):
+    """One variant's value."""
+
+    text: str
+    spread: str = ""  # "± half-width"
+    validation: str = ""  # the same score of the validation split
+    best: bool = False
+    change: str = ""  # "better" or "worse" than the baseline, where that is shown
+    doubtful: bool = False  # whether the variant has collapsed, so that the value means nothing
+
+
+class Floor(NamedTuple):
+    """What images of a known fault score."""
+
+    text: str
+    sight: str = ""  # "fooled" or "blind"
+
+
+class ScoreRow(NamedTuple):
+    """One score."""
+
+    metric: Metric
+    goal: str
+    cells: list[Cell]
+    floors: list[Floor]
+
+
+class ScoreTable(NamedTuple):
+    """`groups` has rows by heading; `missing` says which scores are absent and why."""
+
+    variants: list[str]
+    floors: list[str]
+    groups: dict[str, list[ScoreRow]]
+    missing: list[str]
+
+    @property
+    def any_doubtful(self) -> bool:
+        """Whether a collapsed variant takes part."""
+        rows = (row for group in self.groups.values() for row in group)
+        return any(cell.doubtful for row in rows for cell in row.cells)
+
+
+def headline_table(comparison: Comparison, evidence: Evidence) -> ScoreTable:
+    """The scores in which variants are compared with the baseline."""
+    return _table(comparison, evidence, {"": [BY_KEY[key] for key in TABLE]})
+
+
+def score_table(comparison: Comparison, evidence: Evidence) -> ScoreTable:
+    """All other scores, by the images they are of."""
+    groups: dict[str, list[Metric]] = {}
+    for metric in METRICS:
+        if metric.key not in TABLE and comparison.has(metric.key):
+            groups.setdefault(metric.group, []).append(metric)
+    return _table(comparison, evidence, groups)
+
+
+def _table(
+    comparison: Comparison, evidence: Evidence, groups: Mapping[str, list[Metric]]
+) -> ScoreTable:
+    rows = {
+        heading: [_row(metric, comparison, evidence) for metric in metrics]
+        for heading, metrics in groups.items()
+    }
+    missing = [
+        f"{metric.name} of {name}: {why}"
+        for metrics in groups.values()
+        for metric in metrics
+        for name in comparison.variants
+        if (why := comparison.reason(name, metric.key))
+    ]
+    return ScoreTable(comparison.variants, list(evidence.floors), rows, missing)
+
+
+def _row(metric: Metric, comparison: Comparison, evidence: Evidence) -> ScoreRow:
+    means = {name: comparison.mean(name, metric.key) for name in comparison.variants}
+    places = max(metric.places, decimals(value for value in means.values() if value is not None))
+    fragile = metric.base in MEANINGLESS_WHEN_COLLAPSED
+    doubtful = {name for name in means if fragile and comparison.collapsed(name)}
+    best = best_of(metric, {n: v for n, v in means.items() if n not in doubtful}, places)
+    cells = []
+    for name, runs in evidence.runs.items():
+        estimate = comparison.estimates[name][metric.key]
+        if estimate is None:
+            cells.append(Cell(NOTHING))
+            continue
+        text, spread = with_interval(estimate, places, metric.signed)
+        unseen = runs[0].scores.validation.get(metric.key)
+        validation = "" if unseen is None else fixed(unseen, places, metric.signed)
+        change = comparison.change(name, metric.key)
+        shown = "" if change == "no difference shown" or name in doubtful else change
+        cells.append(Cell(text, spread, validation, name in best, shown, name in doubtful))
+    return ScoreRow(metric, GOAL_TEXT[metric.goal], cells, _floors(metric, evidence))
+
+
+def _floors(metric: Metric, evidence: Evidence) -> list[Floor]:
+    """Of the first row of a score only: those of mixture and reconstructions are the same."""
+    if metric.base != metric.key:
+        return [Floor("") for _ in evidence.floors]
+    seen = evidence.reference.faults.get(metric.key, {})
+    found = []
+    for name, scores in evidence.floors.items():
+        value = scores.get(metric.key)
+        absent = NOTHING if metric.key in scores else ""
+        found.append(Floor(absent if value is None else short(value), seen.get(name, "")))
+    return found
+
+
+def best_of(metric: Metric, means: Mapping[str, float | None], places: int) -> list[str]:
+    """The variants with the best mean, with `places` digits: several if equal, none if all are."""
+    known = {name: value for name, value in means.items() if value is not None}
+    if metric.goal == "none" or len(known) < 2:
+        return []
+    far = {name: round(distance(value, metric.goal), places) for name, value in known.items()}
+    best = [name for name in known if far[name] == min(far.values())]
+    return [] if len(best) == len(known) else best
+
+
+def judge_table(comparison: Comparison, evidence: Evidence) -> Table:
+    """What each judge of the panel says of samples from the prior, and how it orders variants."""
+    rows = []
+    for name, entry in evidence.reference.judges.items():
+        found = judged(comparison, name)
+        cells = [short(found[v]) if v in found else NOTHING for v in comparison.variants]
+        weight = f"{entry.weight:g}" + (f": {entry.why}" if entry.why else "")
+        rows.append([name, *cells, ", ".join(order(found)), weight])
+    head = ["Judge", *comparison.variants, "Order, best first", "Weight"]
+    return Table(head, rows, set(range(1, len(comparison.variants) + 1)))
+
+
+def judged(comparison: Comparison, judge: str) -> dict[str, float]:
+    """Variant -> one judge's distance of its samples, the mean over the seeds."""
+    found = {}
+    for variant, runs in comparison.runs.items():
+        own = [run.judges.get("fid", {}).get(judge) for run in runs]
+        known = [value for value in own if value is not None]
+        if known:
+            found[variant] = sum(known) / len(known)
+    return found
+
+
+def order(distances: Mapping[str, float]) -> list[str]:
+    """Variants, the nearest to real images first."""
+    return sorted(distances, key=lambda name: distances[name])
+
+
+def agreement(comparison: Comparison, evidence: Evidence) -> str:
+    """Whether the judges with a weight order the variants alike, in words."""
+    if len(comparison.variants) < 2:
+        return ""
+    orders: dict[tuple[str, ...], list[str]] = {}
+    for name, weight in comparison.weights.items():
+        if weight > 0:
+            orders.setdefault(tuple(order(judged(comparison, name))), []).append(name)
+    told = {names: join(judges) for names, judges in orders.items() if names}
+    if len(told) < 2:
+        return "" if not told else f"The judges agree: {', '.join(next(iter(told)))}, best first."
+    parts = [f"{judges}: {', '.join(names)}" for names, judges in told.items()]
+    return f"The judges disagree on the order. Best first, by {'; by '.join(parts)}."

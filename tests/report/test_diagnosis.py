@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sharpvae.core.config import load_stage
+from sharpvae.report.diagnosis import Finding, diagnose
+from sharpvae.report.evidence import ReportStage, load_evidence
+from tests.report.tree import BLURRY, blobs, run_of, write_tree
+
+HEALTHY = BLURRY | {
+    "blur_px": 0.1, "blur_px_reconstruction": 0.1, "fid": 20.0, "fid_reconstruction": 18.0,
+}  # fmt: skip
+
+
+def found_in(
+    root: Path, record: Any, changes: dict[str, Any] | None = None, trained: bool = True
+) -> list[Finding]:
+    """The findings on one variant; `trained`: its loss stands still after many updates."""
+    write_tree(root, {"one": {0: record}}, changes={"one": changes or {}}, images=blobs(40, 1))
+    folder = root / "reports/scores/one/0"
+    if trained:
+        (folder / "history.csv").write_text(
+            "epoch,step,split,term,value\n" + "".join(
+                f"{e},{e},validation,loss,5\n" for e in range(1, 9)
+            )
+        )  # fmt: skip
+        summary = folder / "summary.json"
+        summary.write_text(summary.read_text().replace('"steps": 660', '"steps": 66000'))
+    evidence = load_evidence(load_stage(root / "configs/report.json", ReportStage), root)
+    return diagnose(evidence, evidence.comparison())
+
+
+def settings(finding: Finding) -> list[str]:
+    command = shlex.split(finding.command)
+    assert command[:4] == ["dvc", "exp", "run", "-S"]
+    return command[4:]
+
+
+def test_nothing_wrong_nothing_said(tmp_path: Path) -> None:
+    assert found_in(tmp_path, HEALTHY) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told", "setting"),
+    [
+        ({"signal_axes": 0.0}, "No axis", "loss.beta=0.125"),
+        ({"blur_px": 1.0, "blur_px_reconstruction": 0.9}, "nearly as blurred",
+         "loss.weights.perceptual=0.5"),
+        ({"fid": 60.0}, "much worse than reconstructions", "loss.beta=1"),
+    ],
+)  # fmt: skip
+def test_each_fault_has_its_cure(
+    tmp_path: Path, change: dict[str, float], told: str, setting: str
+) -> None:
+    (finding,) = found_in(tmp_path, HEALTHY | change)
+    assert told in finding.text
+    assert settings(finding) == [f"++variants.one.{setting}"]
+
+
+def test_a_decoder_with_every_loss_is_made_wider(tmp_path: Path) -> None:
+    blurred = HEALTHY | {"blur_px": 1.0, "blur_px_reconstruction": 0.9}
+    weights = {"loss.weights.perceptual": 1.0, "loss.weights.adversarial": 1.0}
+    (finding,) = found_in(tmp_path, blurred, weights)
+    assert settings(finding) == ["++variants.one.model.width_scale=1"]
+
+
+def test_an_artefact(tmp_path: Path) -> None:
+    record = run_of(HEALTHY, artefacts={"prior": "checkerboard"})
+    (finding,) = found_in(tmp_path / "a", record)
+    assert "checkerboard" in finding.text
+    assert settings(finding) == ["++variants.one.model.upsampling=nearest"]
+    (finding,) = found_in(tmp_path / "b", record, {"model.upsampling": "nearest"})
+    assert finding.command == ""
+
+
+def test_a_collapsed_variant_has_one_finding(tmp_path: Path) -> None:
+    (finding,) = found_in(tmp_path, run_of(BLURRY, collapsed=True), trained=False)
+    assert settings(finding) == ["++variants.one.loss.beta=0.125"]
+
+
+def test_a_short_training_is_told_first(tmp_path: Path) -> None:
+    first = found_in(tmp_path, HEALTHY, trained=False)[0]
+    assert "not trained to the end" in first.text
+    assert settings(first) == ["++variants.one.train.epochs=24"]
