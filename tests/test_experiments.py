@@ -20,8 +20,10 @@ import yaml
 from tests.processes import interruptible
 
 REPOSITORY = Path(__file__).parents[1]
-PROJECT = ("stages", "sharpvae", "presets", "studies", ".dvc/config", ".dvc/plots", ".dvcignore",
-           ".gitignore", "dvc.yaml", "params.yaml")  # fmt: skip
+PROJECT = (
+    "stages", "sharpvae", "presets", "studies", ".dvc/config", ".dvc/plots", ".dvcignore",
+    ".gitignore", "data/.gitignore", "models/.gitignore", "dvc.yaml", "params.yaml",
+)  # fmt: skip
 
 pytestmark = pytest.mark.slow
 
