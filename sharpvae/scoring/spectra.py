@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn
 from scipy.ndimage import correlate1d
+from scipy.optimize import nnls
 
 from sharpvae.scoring.measures import grey
 from sharpvae.scoring.sharpness import check_images, is_constant
@@ -27,7 +28,6 @@ Floats = NDArray[np.float64]
 MIN_SIZE = 16  # px; the band of the fit has too few frequencies below
 MIN_IMAGES = 10
 _BAND = (1 / 16, 0.45)  # cycles/px that are fitted; below, fakes differ in shape, not in blur
-_HIGH = 0.3  # cycles/px above which noise is looked for
 _NOTCH = 0.075  # cycles/px around the frequencies of checkerboards
 _PERIOD = 4  # px, of the longest checkerboard
 _BOX = np.array([0.5, 1, 1, 1, 0.5]) / _PERIOD  # a mean that no period of 2 or 4 px survives
@@ -38,7 +38,9 @@ _MOST_EXPLAINED = 2.0  # of the whole variance; more is a blur that explains not
 # Blurs that two samples of 1000 real digits seem to differ by: 0.009 px^2 (standard deviation),
 # 0.036 the most of 40. Less is none.
 _UNSEEN = 0.035
-_LEEWAY = 1.1  # the part of the reals' power that sampling may add
+_HIGH = 0.3  # cycles/px above which texture is fine
+_LEEWAY = 0.1  # the part of the reals' power that sampling may add
+_SEEN = 0.1  # of an image's deviation; VAEs without artefacts come to 0.00 to 0.03
 _CHUNK = 64  # images transformed at once
 
 
@@ -66,6 +68,10 @@ class Spectra:
             raise ValueError(f"{use.sum()} images that are not constant; {MIN_IMAGES} are needed")
         return self.power[use].mean(axis=0)
 
+    def mean_pattern(self, keep: NDArray[np.bool_] | None = None) -> float:
+        """Mean pattern of the same images."""
+        return float(np.nanmean(self.pattern if keep is None else self.pattern[keep]))
+
 
 @dataclass(frozen=True)
 class BlurFit:
@@ -91,12 +97,8 @@ class Artefact:
 
     @property
     def kind(self) -> Literal["noise", "checkerboard"] | None:
-        """The larger of the two.
-
-        None below 0.15: where only a part of each image is blurred, as VAEs do, the texture that
-        the other part keeps comes to 0.06 to 0.12.
-        """
-        if self.amount < 0.15:
+        """The larger of the two; None below 0.1, where the eye sees neither."""
+        if self.amount < _SEEN:
             return None
         return "noise" if self.noise >= self.checkerboard else "checkerboard"
 
@@ -166,7 +168,8 @@ def fit_blur(real: Floats, fake: Floats, size: tuple[int, int]) -> BlurFit:
     they do not fit together, are not finite or not above zero.
     """
     rings, table = _rings(size), _transfer(size)
-    _check_means(real, fake, rings)
+    for mean in (real, fake):
+        _check_mean(mean, rings)
     explained = table.power * real
     most = _MOST_EXPLAINED * rings.count.sum() / (explained @ rings.count)
     band = (rings.frequency >= _BAND[0]) & (rings.frequency <= _BAND[1])
@@ -191,32 +194,46 @@ def fit_blur(real: Floats, fake: Floats, size: tuple[int, int]) -> BlurFit:
 def artefact(real: Spectra, fake: Spectra) -> Artefact:
     """Noise and checkerboards of the fakes, beyond what blurred reals would have.
 
-    Noise is the excess of power above 0.3 cycles/px away from the checkerboards' frequencies, taken
-    as white; the checkerboard is the part that repeats every 4 (or 2) pixels. Up to a tenth more
-    than the reals' own is allowed for sampling.
     Raises ValueError as `blur_px` does.
     """
     _check_pair(real, fake)
-    before, after = real.mean(), fake.mean()
-    fit = fit_blur(before, after, real.size)
-    rings = _rings(real.size)
-    high = rings.frequency >= _HIGH
-    excess = after - _LEEWAY * fit.contrast * fit.passed * before
-    noise = max(0.0, float(np.average(excess[high], weights=rings.count[high])))
-    own = noise * (_PERIOD**2 - 1) / (real.size[0] * real.size[1])  # noise repeats a little too
-    pattern = float(np.nanmean(fake.pattern)) - own
+    means = (real.mean(), fake.mean())
+    return fit_artefact(means, (real.mean_pattern(), fake.mean_pattern()), real.size)
+
+
+def fit_artefact(
+    power: tuple[Floats, Floats], pattern: tuple[float, float], size: tuple[int, int]
+) -> Artefact:
+    """Behind `artefact`: mean power and mean pattern, of reals and of fakes.
+
+    A VAE blurs some parts of an image more than others, so fakes are taken for a mixture of real
+    images at every blur, plus white noise: non-negative least squares of relative errors above 1/16
+    cycles/px, where a sharp part's falling spectrum is told from a flat one. The checkerboard is
+    the part that repeats every 4 (or 2) pixels, less that of the noise and of the mixture. A tenth
+    of the mixture's own fine texture and pattern is allowed for sampling.
+    """
+    (before, after), (own, found) = power, pattern
+    rings, table = _rings(size), _transfer(size)
+    for mean in power:
+        _check_mean(mean, rings)
+    band = rings.frequency >= _BAND[0]
+    weight = np.sqrt(rings.count[band] / rings.count[band].sum()) / after[band]
+    columns = np.concatenate([table.power * before, np.ones((1, len(before)))])[:, band]
+    *parts, white = nnls((columns * weight).T, after[band] * weight)[0].tolist()
+    kept, high = np.dot(parts, table.power), rings.frequency >= _HIGH
+    texture = float(np.average((kept * before)[high], weights=rings.count[high]))
+    noise = max(0.0, white - _LEEWAY * texture)
     longest = int(np.abs(rings.frequency - 1 / _PERIOD).argmin())
-    kept = fit.contrast * float(fit.passed[longest])  # of the reals' own repeats
-    pattern -= _LEEWAY * kept * float(np.nanmean(real.pattern))
-    return Artefact((noise + max(0.0, pattern)) ** 0.5, noise**0.5, max(0.0, pattern) ** 0.5)
+    repeats = noise * (_PERIOD**2 - 1) / (size[0] * size[1])  # noise does so a little too
+    board = max(0.0, found - repeats - (1 + _LEEWAY) * kept[longest] * own)
+    return Artefact((noise + board) ** 0.5, noise**0.5, board**0.5)
 
 
-def _check_means(real: Floats, fake: Floats, rings: _Rings) -> None:
-    for mean in (real, fake):
-        if mean.shape != rings.frequency.shape:
-            raise ValueError(f"{mean.shape} is no mean spectrum of {rings.frequency.shape}")
-        if not (np.isfinite(mean).all() and (mean > 0).all()):
-            raise ValueError("a mean spectrum must be finite and above zero")
+def _check_mean(mean: Floats, rings: _Rings) -> None:
+    if mean.shape != rings.frequency.shape:
+        raise ValueError(f"{mean.shape} is no mean spectrum of {rings.frequency.shape}")
+    if not (np.isfinite(mean).all() and (mean > 0).all()):
+        raise ValueError("a mean spectrum must be finite and above zero")
 
 
 def _check_pair(real: Spectra, fake: Spectra) -> None:

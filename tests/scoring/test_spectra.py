@@ -234,6 +234,22 @@ def test_artefacts_are_told_from_blur_and_from_each_other(sets) -> None:
             assert board.kind == "checkerboard"
 
 
+@pytest.mark.parametrize("sets", [_digits, lambda: _photographs(64, 64)], ids=["digits", "photos"])
+def test_blur_of_a_part_of_the_image_is_no_artefact(sets) -> None:
+    """As a VAE's: one blur of the whole cannot explain the texture that the rest keeps."""
+    a, b = sets()
+    real, half, partly = radial_power(a), b.shape[2] // 2, blurred(b, 2)
+    partly[:, :, :half] = blurred(b, 0.7)[:, :, :half]
+    assert artefact(real, radial_power(partly)).amount < 0.04
+    noisy = artefact(real, radial_power(_noise(partly)))
+    assert noisy.kind == "noise" and noisy.amount > 0.2
+
+
+def test_few_images_many_times_are_no_artefact() -> None:
+    a, b = _digits()
+    assert artefact(radial_power(a), radial_power(b[np.arange(1000) % 100])).amount < 0.05
+
+
 def test_noise_is_told_in_shares_of_the_deviation() -> None:
     a, b = (images // 2 + 64 for images in _photographs(64, 64))  # where nothing is clipped
     real, blur = radial_power(a), blurred(b, 1)
