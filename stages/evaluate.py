@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from sharpvae.core.collapse import collapsed
 from sharpvae.core.config import load_stage
@@ -16,10 +17,11 @@ from sharpvae.core.devices import select
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import fresh_directory, read_json, write_json
 from sharpvae.images.packed import load_split
-from sharpvae.scoring import latent, panel
-from sharpvae.scoring.config import EvaluateStage
-from sharpvae.scoring.evaluate import SUFFIXES, Drawn, evaluate
-from sharpvae.scoring.scores import Reals
+from sharpvae.scoring import latent
+from sharpvae.scoring.config import EvaluateStage, MetricsConfig
+from sharpvae.scoring.evaluate import SUFFIXES, Evaluated, evaluate
+from sharpvae.scoring.panel import agreement, extract, load_reals, members
+from sharpvae.scoring.scores import Looked, Reals, protocol
 
 PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
 
@@ -29,38 +31,19 @@ def main(variant: str, seed: str) -> None:
     config = load_stage(Path("configs") / variant / "evaluate.json", EvaluateStage)
     metrics, device = config.metrics, select(config.device)
     drawn, model = Path("data/samples") / variant / seed, Path("models") / variant / seed
-    splits = {name: load_split(PREPARED, name).images for name in ("train", "validation", "test")}
-    scales, reals = panel.load_reals(REFERENCE / "reals.npz")
-    judges = panel.members(metrics, splits["test"].shape[3], REFERENCE)
-    weights = {n: j["weight"] for n, j in read_json(REFERENCE / "reference.json")["judges"].items()}
-
-    def load(name: str) -> Drawn:
-        images = np.load(drawn / f"{name}.npy")
-        if images.shape[1:] != splits["test"].shape[1:]:
-            expected = f"images of {splits['test'].shape[1:]}, as the prepared ones"
-            found = f"of {images.shape[1:]}"
-            raise UserError(str(drawn / f"{name}.npy"), expected, found, "dvc repro sample")
-        return Drawn(images, {
-            judge: scales[judge](panel.extract(network, images, metrics.batch_size, device))
-            for judge, network in judges.items()
-        })  # fmt: skip
-
-    def real(split: str) -> Reals:
-        own = {name: reals[f"{name}/{split}"] for name in judges}
-        return Reals(splits[split], own, weights)
-
-    sets = {name: load(name) for name in SUFFIXES}
-    found = evaluate(
-        sets, load("reconstruction_validation"), real("test"), real("validation"),
-        splits["train"], metrics,
-    )  # fmt: skip
-    scores = found["scores"]
+    panel = Panel(metrics, device)
+    sets = {name: panel.look(drawn / f"{name}.npy") for name in SUFFIXES}
+    reconstructed = panel.look(drawn / "reconstruction_validation.npy")
+    test, validation = panel.reals("test"), panel.reals("validation")
+    train = Looked(load_split(PREPARED, "train").images, {})
+    found = evaluate(sets, reconstructed, test, validation, train, metrics)
     posterior = np.load(drawn / "posterior.npz")
-    health = latent.latent_health(posterior["mean"], posterior["log_var"], metrics.active_threshold)
+    mean, log_var = posterior["mean"], posterior["log_var"]
+    health = latent.latent_health(mean, log_var, metrics.active_threshold)
     fallen, sentence = collapsed(health["kl"], int(health["signal_axes"]), health["information"])
     ended = read_json(model / "summary.json")
-    scores |= health | {
-        "class_agreement": panel.agreement(
+    found.scores |= health | {
+        "class_agreement": agreement(
             drawn, sets["prior"].images, REFERENCE, metrics.batch_size, device
         ),
         "beta_sigma": ended["beta_sigma"],
@@ -68,23 +51,49 @@ def main(variant: str, seed: str) -> None:
     }
     write(Path("reports/scores") / variant / seed, model, found, {
         "variant": variant, "seed": int(seed), "collapsed": fallen, "collapse": sentence,
-        "kl_per_dimension": latent.kl_per_dimension(
-            posterior["mean"], posterior["log_var"]
-        ).tolist(),
-        "protocol": panel.protocol(metrics, len(sets["prior"].images), reals),
+        "kl_per_dimension": latent.kl_per_dimension(mean, log_var).tolist(),
+        "protocol": protocol(metrics, sets["prior"], test),
     })  # fmt: skip
-    print(f"{variant}, seed {seed}: {summary(scores)}", flush=True)
+    print(f"{variant}, seed {seed}: {summary(found.scores)}", flush=True)
 
 
-def write(directory: Path, model: Path, found: dict[str, Any], described: dict[str, Any]) -> None:
+class Panel:
+    """The judges, and what `reference` measured with them."""
+
+    def __init__(self, metrics: MetricsConfig, device: torch.device) -> None:
+        self.batch_size, self.device = metrics.batch_size, device
+        self.scales, self.features = load_reals(REFERENCE / "reals.npz")
+        described = read_json(REFERENCE / "reference.json")["judges"]
+        self.weights = {name: judge["weight"] for name, judge in described.items()}
+        self.shape = load_split(PREPARED, "test").images.shape[1:]
+        self.judges = members(metrics, self.shape[2], REFERENCE)
+
+    def look(self, path: Path) -> Looked:
+        """The images of a file, with the judges' features."""
+        images = np.load(path)
+        if images.shape[1:] != self.shape:
+            expected = f"images of {self.shape}, as the prepared ones"
+            raise UserError(str(path), expected, f"of {images.shape[1:]}", "dvc repro sample")
+        return Looked(images, {
+            name: self.scales[name](extract(judge, images, self.batch_size, self.device))
+            for name, judge in self.judges.items()
+        })  # fmt: skip
+
+    def reals(self, split: Literal["validation", "test"]) -> Reals:
+        """The real images of a split."""
+        own = {name: self.features[f"{name}/{split}"] for name in self.judges}
+        return Reals(load_split(PREPARED, split).images, own, self.weights)
+
+
+def write(directory: Path, model: Path, found: Evaluated, described: dict[str, Any]) -> None:
     """Write all of one run that the report reads to one place."""
     with fresh_directory(directory) as folder:
         for name in ("summary.json", "history.csv"):
             shutil.copy(model / name, folder)
-        np.savez(folder / "per_image.npz", **{
-            f"{name}_sharpness": values for name, values in found.pop("sharpness").items()
-        })  # fmt: skip
-        write_json(folder / "scores.json", described | found)
+        sharpness = {f"{name}_sharpness": values for name, values in found.sharpness.items()}
+        np.savez(folder / "per_image.npz", **sharpness)  # type: ignore[arg-type]
+        scores = {key: value for key, value in vars(found).items() if key != "sharpness"}
+        write_json(folder / "scores.json", described | scores)
 
 
 def summary(scores: dict[str, float | None]) -> str:

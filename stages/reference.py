@@ -18,7 +18,7 @@ from sharpvae.perception.config import ClassifierConfig
 from sharpvae.perception.critic import halves, learn_half
 from sharpvae.scoring import judges, reference
 from sharpvae.scoring.config import ReferenceStage
-from sharpvae.scoring.panel import members, protocol, save_reals
+from sharpvae.scoring.panel import members, save_reals
 
 PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
 FLOORS = Path("reports/floors.json")
@@ -41,10 +41,7 @@ def main() -> None:
     with fresh_directory(REFERENCE) as directory:
         judges.save_learned(directory, judge, learned)
         save_reals(directory / "reals.npz", measured.scales, measured.features)
-        write_json(directory / "reference.json", {
-            **measured.description,
-            "protocol": protocol(metrics, len(held_out), measured.features),
-        })  # fmt: skip
+        write_json(directory / "reference.json", measured.description)
     write_json(FLOORS, measured.floors)
     for line in measured.warnings:
         print(line, flush=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,65 +11,73 @@ from numpy.typing import NDArray
 
 from sharpvae.scoring import measures, neighbours, spectra
 from sharpvae.scoring.config import MetricsConfig
-from sharpvae.scoring.panel import Features, Images
-from sharpvae.scoring.resampled import Moments, extrapolated
-from sharpvae.scoring.scores import GROUPS, Reals, Scored, mean_power, score
+from sharpvae.scoring.resampled import GROUPS, extrapolated
+from sharpvae.scoring.scores import Looked, Reals, Scored, mean_power, score
 
 SUFFIXES = {"prior": "", "mixture": "_mixture", "reconstruction": "_reconstruction"}  # of scores
 Replicates = dict[str, Any]  # score -> (GROUPS,), or judge -> (GROUPS,)
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """One set of images that a VAE made, with its features."""
+@dataclass
+class Evaluated:
+    """What scores.json and per_image.npz hold of one run.
 
-    images: Images
-    features: Mapping[str, Features]
+    Attributes:
+        scores: score -> value on the test split, or None.
+        validation: the same on the validation split.
+        reasons: score -> why it is None, or why its interval is.
+        judges: score -> judge -> its own distance.
+        replicates: scores on the test split without each group of images.
+        power: mean radial power of each set of images.
+        artefacts: `noise`, `checkerboard` or None for each set.
+        suspects: (sample of the prior, training image) of what looks most like a copy.
+        sharpness: (N,) Laplacian variances of each set.
+    """
+
+    scores: dict[str, float | None] = field(default_factory=dict)
+    validation: dict[str, float | None] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    judges: dict[str, dict[str, float]] = field(default_factory=dict)
+    replicates: Replicates = field(default_factory=dict)
+    power: dict[str, list[float] | None] = field(default_factory=dict)
+    artefacts: dict[str, str | None] = field(default_factory=dict)
+    suspects: list[tuple[int, int]] = field(default_factory=list)
+    sharpness: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def evaluate(
-    drawn: Mapping[str, Drawn], reconstructed: Drawn, test: Reals, validation: Reals,
-    train: Images, metrics: MetricsConfig,
-) -> dict[str, Any]:  # fmt: skip
+    drawn: Mapping[str, Looked], reconstructed: Looked, test: Reals, validation: Reals,
+    train: Looked, metrics: MetricsConfig,
+) -> Evaluated:  # fmt: skip
     """Score what one VAE drew on both splits.
 
     Args:
         drawn: `prior`, `mixture` and `reconstruction`, the last of the test split.
         reconstructed: the validation split, reconstructed.
-
-    Returns:
-        `scores` and `validation`: score -> value or None; `reasons`: score -> why it is None;
-        `judges`: score -> judge -> its own distance; `replicates` of the test scores;
-        `suspects` among samples of the prior; `power`, `artefacts` and `sharpness` of each set.
+        train: the training split, of which only pixels are used.
     """
-    found: dict[str, Any] = {
-        "scores": {}, "validation": {}, "reasons": {}, "judges": {}, "replicates": {},
-        "power": {}, "artefacts": {}, "suspects": [], "sharpness": {},
-    }  # fmt: skip
+    found = Evaluated()
     for name, set_ in drawn.items():
-        suffix = SUFFIXES[name]
-        copies = None if name == "reconstruction" else train
-        scored = score(set_.images, set_.features, test, metrics, copies)
-        other = reconstructed if name == "reconstruction" else set_
-        unseen = score(other.images, other.features, validation, metrics)
-        found["scores"] |= _named(scored.values, suffix)
-        found["validation"] |= _named(unseen.values, suffix)
-        found["reasons"] |= _named(scored.reasons, suffix)
-        found["judges"][f"fid{suffix}"] = scored.judges
-        found["replicates"] |= _named(replicates(scored, set_, test, metrics), suffix)
-        found["power"][name] = mean_power(scored.spectrum)
-        found["artefacts"][name] = scored.artefact
-        found["sharpness"][name] = scored.sharpness
+        suffix, paired = SUFFIXES[name], name == "reconstruction"
+        scored = score(set_, test, metrics, None if paired else train)
+        unseen = score(reconstructed if paired else set_, validation, metrics)
+        found.scores |= _named(scored.values, suffix)
+        found.validation |= _named(unseen.values, suffix)
+        found.judges[f"fid{suffix}"] = scored.judges
+        rows, why = replicates(scored, set_, test, metrics)
+        found.reasons |= _named(why | scored.reasons, suffix)
+        found.replicates |= _named(rows, suffix)
+        found.power[name] = mean_power(set_.spectrum)
+        found.artefacts[name] = scored.artefact
+        found.sharpness[name] = set_.laplacian
         if name == "prior":
-            found["suspects"] = scored.suspects
-    for split, real, set_ in (
-        ("scores", test, drawn["reconstruction"]), ("validation", validation, reconstructed)
-    ):  # fmt: skip
-        found[split] |= measures.likeness(real.images, set_.images)
+            found.suspects = scored.suspects
+    found.scores |= measures.likeness(test.images, drawn["reconstruction"].images)
+    found.validation |= measures.likeness(validation.images, reconstructed.images)
     if len(test.images) >= 2 * GROUPS:
         pairs = measures.psnr(test.images, drawn["reconstruction"].images)
-        found["replicates"]["psnr"] = _means(np.minimum(pairs, measures.PSNR_OF_EQUALS))
-    _limit(found)
+        found.replicates["psnr"] = _means(np.minimum(pairs, measures.PSNR_OF_EQUALS))
+    _limit(found, test.lead)
     return found
 
 
@@ -78,31 +85,32 @@ def _named(values: Mapping[str, Any], suffix: str) -> dict[str, Any]:
     return {f"{key}{suffix}": value for key, value in values.items()}
 
 
-def _limit(found: dict[str, Any]) -> None:
+def _limit(found: Evaluated, lead: str) -> None:
     """`fid_limit`: the leading judge's distance, extrapolated to many images."""
-    for key, judges in list(found["judges"].items()):
-        lead = next(iter(judges), None)
-        rows = found["replicates"].get(key, {}).get(lead)
-        limit = None if lead is None or rows is None else extrapolated(judges[lead], np.array(rows))
-        found["scores"][key.replace("fid", "fid_limit")] = limit and limit[0]
+    for key, judges in found.judges.items():
+        rows = found.replicates.get(key, {}).get(lead)
+        limit = extrapolated(judges[lead], np.array(rows))[0] if rows else None
+        found.scores[key.replace("fid", "fid_limit")] = limit
 
 
-def replicates(scored: Scored, set_: Drawn, real: Reals, metrics: MetricsConfig) -> Replicates:
-    """Scores without each group of images in turn, for intervals; of those that exist.
+def replicates(
+    scored: Scored, set_: Looked, real: Reals, metrics: MetricsConfig
+) -> tuple[Replicates, dict[str, str]]:
+    """Scores without each group of images in turn, for intervals; and why some have none.
 
     None with fewer than two images a group; a score that a part of the images has not is absent.
     """
     found: Replicates = {}
     fewer = min(len(set_.images), len(real.images))
     if fewer < 2 * GROUPS:
-        return found
+        return found, {}
     k = neighbours.neighbours_for(fewer, metrics.neighbours)
     assert k is not None
 
     def fids() -> Replicates:
         return {"fid": {
-            name: real.references[name].replicates(Moments(fake, GROUPS)).tolist()
-            for name, fake in set_.features.items()
+            name: real.references[name].replicates(moments).tolist()
+            for name, moments in set_.moments.items()
         }}  # fmt: skip
 
     def near() -> Replicates:
@@ -110,22 +118,25 @@ def replicates(scored: Scored, set_: Drawn, real: Reals, metrics: MetricsConfig)
         table = neighbours.density_coverage_replicates(ours, theirs, k, GROUPS)
         return dict(zip(("density", "coverage"), table.T.tolist(), strict=True))
 
-    for key, compute in (
-        ("fid", fids), ("sharpness", lambda: {"sharpness": _ratios(scored, real)}),
-        ("blur_px", lambda: {"blur_px": _blurs(real.spectrum, scored.spectrum)}),
-        ("coverage", near),
-    ):  # fmt: skip
+    reasons: dict[str, str] = {}
+    computed: dict[str, Callable[[], Replicates]] = {
+        "fid": fids, "sharpness": lambda: {"sharpness": _ratios(set_.laplacian, real.laplacian)},
+        "blur_px": lambda: _spectral(real.spectrum, set_.spectrum), "coverage": near,
+    }  # fmt: skip
+    for key, compute in computed.items():
         if scored.values[key] is not None:
-            with suppress(ValueError):  # few are not constant, or k is as large as what is left
+            try:  # few are not constant, or k is as large as what is left
                 found |= compute()
-    return found
+            except ValueError as error:
+                reasons[key] = f"no interval: {error}"
+    return found, reasons
 
 
-def _ratios(scored: Scored, real: Reals) -> list[float]:
-    fakes, reals = np.array(_means(scored.sharpness)), np.array(_means(real.sharpness))
-    if not (reals > 0).all():
+def _ratios(fakes: NDArray[np.float64], reals: NDArray[np.float64]) -> list[float]:
+    ours, theirs = np.array(_means(fakes)), np.array(_means(reals))
+    if not (theirs > 0).all():
         raise ValueError("a part of the real images has no sharpness")
-    return [float(ratio) for ratio in fakes / reals]
+    return [float(ratio) for ratio in ours / theirs]
 
 
 def _means(values: NDArray[np.float64]) -> list[float]:
@@ -134,11 +145,13 @@ def _means(values: NDArray[np.float64]) -> list[float]:
     return [float(values[group != g].mean()) for g in range(GROUPS)]
 
 
-def _blurs(real: spectra.Spectra, fake: spectra.Spectra | None) -> list[float]:
-    assert fake is not None
-    groups = range(GROUPS)
-    ours, theirs = (
-        [spectrum.mean(np.arange(len(spectrum.power)) % GROUPS != g) for g in groups]
-        for spectrum in (real, fake)
-    )
-    return [spectra.fit_blur(ours[g], theirs[g], real.size).sigma for g in groups]
+def _spectral(real: spectra.Spectra, fake: spectra.Spectra) -> Replicates:
+    rows: dict[str, list[float]] = {"blur_px": [], "artefact": []}
+    for g in range(GROUPS):
+        kept = [np.arange(len(of.power)) % GROUPS != g for of in (real, fake)]
+        ours, theirs = real.mean(kept[0]), fake.mean(kept[1])
+        patterns = real.mean_pattern(kept[0]), fake.mean_pattern(kept[1])
+        rows["blur_px"].append(spectra.fit_blur(ours, theirs, real.size).sigma)
+        excess = spectra.fit_artefact((ours, theirs), patterns, real.size)
+        rows["artefact"].append(excess.amount)
+    return rows

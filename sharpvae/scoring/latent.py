@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
+from threadpoolctl import threadpool_limits
 
 from sharpvae.core.seeds import seed_of
 
@@ -153,15 +154,16 @@ def latent_health(mean: Floats, log_var: Floats, active_threshold: float) -> dic
     Raises:
         ValueError: as of `signal_axes`.
     """
-    split = kl_split(mean, log_var)
-    return {
-        "kl": split.total,
-        "information": split.information,
-        "information_least": information_least(mean, log_var),
-        "signal_axes": signal_axes(mean, log_var)[0],
-        "active_units": active_units(mean, active_threshold),
-        **aggregate(mean, log_var),
-    }
+    with threadpool_limits(1, user_api="blas"):  # more are slower at these sizes
+        split = kl_split(mean, log_var)
+        return {
+            "kl": split.total,
+            "information": split.information,
+            "information_least": information_least(mean, log_var),
+            "signal_axes": signal_axes(mean, log_var)[0],
+            "active_units": active_units(mean, active_threshold),
+            **aggregate(mean, log_var),
+        }
 
 
 def _moments(mean: Floats, log_var: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

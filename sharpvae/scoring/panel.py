@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from importlib.metadata import version
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -28,7 +28,6 @@ Images = NDArray[np.uint8]
 Features = NDArray[np.float64]
 
 DIMENSIONS = 256  # of the features that are compared; more are projected
-LIBRARIES = ("torch", "torch-fidelity", "numpy", "scipy")
 
 
 class Judge(Protocol):
@@ -80,9 +79,13 @@ class Scale(NamedTuple):
         scaled = (features - self.mean) / self.deviation
         if count <= DIMENSIONS:
             return np.asarray(scaled)
-        draws = np.random.default_rng(0).standard_normal((count, DIMENSIONS))
-        basis = np.linalg.qr(draws)[0]
-        return np.asarray(scaled @ basis) * (count / DIMENSIONS) ** 0.5
+        return np.asarray(scaled @ _basis(count)) * (count / DIMENSIONS) ** 0.5
+
+
+@cache
+def _basis(count: int) -> Features:
+    draws = np.random.default_rng(0).standard_normal((count, DIMENSIONS))
+    return np.asarray(np.linalg.qr(draws)[0])
 
 
 def members(
@@ -188,18 +191,3 @@ def agreement(
         return None
     found = classify(load_learned(reference), images, batch_size, device)
     return float((np.load(asked) == found).mean())
-
-
-def protocol(metrics: MetricsConfig, fakes: int, reals: Mapping[str, Features]) -> dict[str, Any]:
-    """Counts, judges and library versions of one set of scores."""
-    ending = "/test"
-    features = {n.removesuffix(ending): a for n, a in reals.items() if n.endswith(ending)}
-    return {
-        "fakes": fakes,
-        "reals": len(next(iter(features.values()))),
-        "split": "test",
-        "judges": {name: array.shape[1] for name, array in features.items()},
-        "kid_subsets": metrics.kid_subsets,
-        "kid_subset_size": metrics.kid_subset_size,
-        "libraries": {name: version(name) for name in LIBRARIES},
-    }

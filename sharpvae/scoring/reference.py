@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from sharpvae.core.errors import UserError
 from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.floors import GOALS, faults, floor_images
 from sharpvae.scoring.panel import Features, Images, Judge, Scale, extract
-from sharpvae.scoring.scores import Reals, Scored, distances, mean_power, score
+from sharpvae.scoring.scores import Looked, Reals, distances, mean_power, score
 
 ESSENTIAL = ("blur_1", "blur_2", "mean_image")  # a judge blind to one of these has no weight
 
@@ -36,35 +36,41 @@ def measure(
 
     Args:
         judges: by name, the first of which leads.
-        splits: `validation` and `test`, uint8 (N, H, W, C).
+        splits: `validation`, which decides on the judges' weights, and `test`, uint8 (N, H, W, C).
         train: training images, without those of `held_out`.
-        held_out: training images that no judge has learned from.
+        held_out: training images that no judge has learned from; they set the scale of features.
         learned: the description of the judge that was trained here.
 
     Raises:
-        UserError: the test images are alike to a judge.
+        UserError: the images of `held_out` are alike to a judge.
     """
     looked = {name: _Looks(judge, metrics.batch_size, device) for name, judge in judges.items()}
-    scales, reals = _scaled(looked, splits)
-    sets = floor_images(train, held_out)
-    found = {
-        floor: {name: scales[name](look(images)) for name, look in looked.items()}
-        for floor, images in sets.items()
-    }
-    test = {name: reals[f"{name}/test"] for name in judges}
-    equal = Reals(splits["test"], test, dict.fromkeys(judges, 1.0))
-    apart = {floor: distances(set_, equal) for floor, set_ in found.items()}
-    described = _weigh(apart, learned)
-    real = replace(equal, weights={name: entry["weight"] for name, entry in described.items()})
-    scored = {
-        floor: score(images, found[floor], real, metrics, train, apart[floor])
-        for floor, images in sets.items()
-    }
-    floors = {floor: {key: set_.values[key] for key in GOALS} for floor, set_ in scored.items()}
-    seen = {key: faults(_known(floors, key), goal) for key, goal in GOALS.items()}
+    raw = {name: look(held_out) for name, look in looked.items()}
+    scales = {name: _scale(name, features) for name, features in raw.items()}
+
+    def seen(images: Images) -> Looked:
+        found = raw if images is held_out else {n: look(images) for n, look in looked.items()}
+        return Looked(images, {name: scales[name](found[name]) for name in scales})
+
+    floors = {name: seen(images) for name, images in floor_images(train, held_out).items()}
+    real = {split: seen(images) for split, images in splits.items()}
+    described = _weigh(
+        {floor: distances(set_.features, real["validation"]) for floor, set_ in floors.items()},
+        learned,
+    )
+    weights = {name: entry["weight"] for name, entry in described.items()}
+    test = Reals(real["test"].images, real["test"].features, weights)
+    trained = Looked(train, {})
+    scored = {floor: score(set_, test, metrics, trained) for floor, set_ in floors.items()}
+    for name, entry in described.items():
+        entry["floors"] = {floor: one.judges[name] for floor, one in scored.items()}
+    values = {floor: {key: one.values[key] for key in GOALS} for floor, one in scored.items()}
+    faulty = {key: faults(_known(values, key), goal) for key, goal in GOALS.items()}
+    features = {f"{name}/{split}": set_.features[name] for name in judges for split, set_ in
+                real.items()}  # fmt: skip
     return Measured(
-        scales, reals, {"judges": described, "faults": seen, **_described(real, scored)}, floors,
-        [f"judge {n}: no weight, {e['why']}" for n, e in described.items() if e["why"]],
+        scales, features, {"judges": described, "faults": faulty, **_described(test, floors)},
+        values, [f"judge {n}: no weight, {e['why']}" for n, e in described.items() if e["why"]],
     )  # fmt: skip
 
 
@@ -80,34 +86,25 @@ class _Looks:
         return extract(self.judge, images, self.batch_size, self.device)
 
 
-def _scaled(
-    looked: Mapping[str, _Looks], splits: Mapping[str, Images]
-) -> tuple[dict[str, Scale], dict[str, Features]]:
-    """The scale of each judge, from the test split, and `<judge>/<split>` -> scaled features."""
-    scales: dict[str, Scale] = {}
-    reals: dict[str, Features] = {}
-    for name, look in looked.items():
-        raw = {split: look(splits[split]) for split in ("validation", "test")}
-        try:
-            scales[name] = Scale.of(raw["test"])
-        except ValueError as error:
-            raise UserError(
-                "data.subset", f"test images that the judge '{name}' can tell apart", str(error),
-                "use other images, or train the judge otherwise: judge.epochs, judge.lr",
-            ) from None  # fmt: skip
-        reals |= {f"{name}/{split}": scales[name](found) for split, found in raw.items()}
-    return scales, reals
+def _scale(name: str, features: Features) -> Scale:
+    try:
+        return Scale.of(features)
+    except ValueError as error:
+        raise UserError(
+            "data.subset", f"training images that the judge '{name}' can tell apart", str(error),
+            "use other images, or train the judge otherwise: judge.epochs, judge.lr",
+        ) from None  # fmt: skip
 
 
-def _described(real: Reals, scored: Mapping[str, Scored]) -> dict[str, Any]:
+def _described(real: Reals, floors: Mapping[str, Looked]) -> dict[str, Any]:
     """Sharpness, exposure and spectra of the reals, and the spectra of the floors."""
     return {
-        "sharpness": float(real.sharpness.mean()), **vars(real.exposure),
+        "sharpness": float(real.laplacian.mean()), **vars(real.exposure),
         "power": {
             "frequency": real.spectrum.frequency.tolist(), "test": mean_power(real.spectrum),
-            **{floor: mean_power(set_.spectrum) for floor, set_ in scored.items()},
+            **{floor: mean_power(set_.spectrum) for floor, set_ in floors.items()},
         },
-        "sharpness_per_image": real.sharpness.tolist(),
+        "sharpness_per_image": real.laplacian.tolist(),
     }  # fmt: skip
 
 
@@ -118,13 +115,13 @@ def _known(floors: Mapping[str, Mapping[str, float | None]], key: str) -> dict[s
 def _weigh(
     distances: Mapping[str, Mapping[str, float]], learned: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Judge -> weight, why it is 0 (or ""), and its own distance for each floor.
+    """Judge -> its weight, and why it is 0 (or ""), from its distances of each floor.
 
     A judge that an artefact fools, or that does not see blur, on this data, has no say; nor has one
     that learned nothing. Where that would leave none, the first judge decides.
     """
     names = list(distances["real"])
-    described = {}
+    described: dict[str, dict[str, Any]] = {}
     for name in names:
         own = {floor: row[name] for floor, row in distances.items() if name in row}
         unseen = {
@@ -137,7 +134,7 @@ def _weigh(
         )
         if name == "learned" and _at_chance(learned):
             why = f"it learned nothing: {learned['accuracy']:.1%} of the {learned['task']} right"
-        described[name] = {"weight": 0.0 if why else 1.0, "why": why, "floors": own}
+        described[name] = {"weight": 0.0 if why else 1.0, "why": why}
     described.get("learned", {})["learned"] = dict(learned)
     if not any(entry["weight"] for entry in described.values()):
         described[names[0]]["weight"] = 1.0

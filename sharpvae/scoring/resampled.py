@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 Features = NDArray[np.float64]
 
-GROUPS = 10
+GROUPS = 10  # of images, each left out in turn: image i is in group i % GROUPS
 
 
 class Moments:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +15,74 @@ from sharpvae.perception.fidelity import fid, kid
 from sharpvae.scoring import measures, neighbours, sharpness, spectra
 from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.panel import Features, Images, combined
-from sharpvae.scoring.resampled import FrechetReference
+from sharpvae.scoring.resampled import FrechetReference, Moments
 
-GROUPS = 10  # of images, each left out in turn for a jackknife: image i is in group i % GROUPS
+LIBRARIES = ("torch", "torch-fidelity", "numpy", "scipy")
 MEMORISATION_SIZE = 32  # px; images are brought to this before distances in pixels
 
 
 @dataclass(frozen=True)
-class Reals:
-    """One split of real images, measured once.
+class Looked:
+    """A set of images with the panel's features; whatever is measured on it is measured once.
 
     Attributes:
         images: uint8 (N, H, W, C).
-        features: judge -> float64 (N, D), scaled; the first judge leads.
-        weights: judge -> its weight in the panel's distance.
+        features: judge -> float64 (N, D), scaled.
     """
 
     images: Images
     features: Mapping[str, Features]
+
+    @cached_property
+    def spectrum(self) -> spectra.Spectra:
+        """Radial power of each image."""
+        return spectra.radial_power(self.images)
+
+    @cached_property
+    def laplacian(self) -> NDArray[np.float64]:
+        """(N,) Laplacian variance of each image."""
+        return measures.laplacian_variance(self.images)
+
+    @cached_property
+    def normalised(self) -> NDArray[np.float64]:
+        """(N,) the same over each image's variance."""
+        return sharpness.normalised_laplacian(self.images)
+
+    @cached_property
+    def gradients(self) -> NDArray[np.float64]:
+        """(N,) document 000's sharpness of each image."""
+        return sharpness.gradient_sharpness(self.images)
+
+    @cached_property
+    def exposure(self) -> measures.Exposure:
+        """Brightness and contrast."""
+        return measures.exposure(self.images)
+
+    @cached_property
+    def pixels(self) -> Features:
+        """The images as vectors."""
+        return pixels(self.images)
+
+    @cached_property
+    def moments(self) -> dict[str, Moments]:
+        """Judge -> what distances without a group of these images need."""
+        return {name: Moments(own) for name, own in self.features.items()}
+
+
+@dataclass(frozen=True)
+class Reals(Looked):
+    """One split of real images.
+
+    Attributes:
+        weights: judge -> its weight in the panel's distance.
+    """
+
     weights: Mapping[str, float]
+
+    @property
+    def lead(self) -> str:
+        """The judge of scores that have one: the first that has a weight."""
+        return next((n for n in self.features if self.weights[n] > 0), next(iter(self.features)))
 
     @property
     def expert(self) -> str:
@@ -40,27 +91,12 @@ class Reals:
         The one that was trained on such images, unless it has no weight: to others, all that is
         blurred is equally far from all that is not.
         """
-        return "learned" if self.weights.get("learned", 0) > 0 else next(iter(self.features))
-
-    @cached_property
-    def spectrum(self) -> spectra.Spectra:
-        """Radial power of each image."""
-        return spectra.radial_power(self.images)
-
-    @cached_property
-    def sharpness(self) -> NDArray[np.float64]:
-        """(N,) Laplacian variance of each image."""
-        return measures.laplacian_variance(self.images)
-
-    @cached_property
-    def exposure(self) -> measures.Exposure:
-        """Brightness and contrast."""
-        return measures.exposure(self.images)
+        return "learned" if self.weights.get("learned", 0) > 0 else self.lead
 
     @cached_property
     def references(self) -> dict[str, FrechetReference]:
-        """Judge -> what distances without a group of images need."""
-        return {name: FrechetReference(own, GROUPS) for name, own in self.features.items()}
+        """Judge -> what distances from these images without a group need."""
+        return {name: FrechetReference(own) for name, own in self.features.items()}
 
 
 @dataclass
@@ -72,8 +108,6 @@ class Scored:
         reasons: score -> why it is None.
         judges: judge -> its own Frechet distance.
         suspects: (image, training image) of what looks most like a copy.
-        sharpness: (N,) Laplacian variance of each image.
-        spectrum: radial power of each image.
         artefact: `noise`, `checkerboard`, or None where neither can be seen.
     """
 
@@ -81,29 +115,26 @@ class Scored:
     reasons: dict[str, str] = field(default_factory=dict)
     judges: dict[str, float] = field(default_factory=dict)
     suspects: list[tuple[int, int]] = field(default_factory=list)
-    sharpness: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    spectrum: spectra.Spectra | None = None
     artefact: str | None = None
 
     def add(self, keys: Sequence[str], compute: Callable[[], Sequence[float]]) -> None:
-        """Add what `compute` returns, one value a key; a ValueError is why there are none."""
+        """Add what `compute` returns, one value a key; what it raises is why there are none."""
         try:
             self.values |= dict(zip(keys, map(float, compute()), strict=True))
-        except ValueError as error:
+        except (ValueError, FloatingPointError) as error:
             self.values |= dict.fromkeys(keys)
             self.reasons |= dict.fromkeys(keys, str(error))
 
 
 def score(
-    images: Images, features: Mapping[str, Features], real: Reals, metrics: MetricsConfig,
-    train: Images | None = None, judges: Mapping[str, float] | None = None,
+    fake: Looked, real: Reals, metrics: MetricsConfig, train: Looked | None = None,
+    judges: Mapping[str, float] | None = None,
 ) -> Scored:  # fmt: skip
-    """Score `images` against `real`.
+    """Score `fake`, with features scaled as those of `real`.
 
     Args:
-        images: uint8 (M, H, W, C).
-        features: judge -> float64 (M, D), scaled as those of `real`.
-        train: uint8 (L, H, W, C), the training split; None: copies of it are not looked for.
+        train: the training split, of which only pixels are used; None: copies of it are not looked
+            for.
         judges: what `distances` gave for these features, if that is known.
 
     Returns:
@@ -111,24 +142,23 @@ def score(
         constant, is None with the reason.
 
     Raises:
-        ValueError: `images` are not of the size and channels of the reals.
+        ValueError: the fakes are not of the size and channels of the reals.
     """
-    if images.shape[1:] != real.images.shape[1:]:
-        ours, theirs = images.shape[1:], real.images.shape[1:]
+    if fake.images.shape[1:] != real.images.shape[1:]:
+        ours, theirs = fake.images.shape[1:], real.images.shape[1:]
         raise ValueError(f"images of {ours} cannot be scored against real ones of {theirs}")
-    found = Scored(sharpness=measures.laplacian_variance(images))
-    _fidelity(found, features, real, metrics, judges)
-    _blur(found, images, real)
-    _neighbours(found, features, real, metrics)
+    found = Scored()
+    _fidelity(found, fake, real, metrics, judges)
+    _blur(found, fake, real)
+    _neighbours(found, fake, real, metrics)
     if train is not None:
-        found.add(["nn_ratio", "copied"], lambda: _memorised(found, images, real.images, train))
-    exposure = measures.exposure(images)
-    for name, value in vars(exposure).items():
+        found.add(["nn_ratio", "copied"], lambda: _memorised(found, fake, real, train))
+    for name, value in vars(fake.exposure).items():
         found.values |= {name: value, f"{name}_gap": value - getattr(real.exposure, name)}
     return found
 
 
-def distances(features: Mapping[str, Features], real: Reals) -> dict[str, float]:
+def distances(features: Mapping[str, Features], real: Looked) -> dict[str, float]:
     """Frechet distance of `features` from the reals', judge by judge.
 
     Raises:
@@ -138,20 +168,20 @@ def distances(features: Mapping[str, Features], real: Reals) -> dict[str, float]
 
 
 def _fidelity(
-    found: Scored, features: Mapping[str, Features], real: Reals, metrics: MetricsConfig,
+    found: Scored, fake: Looked, real: Reals, metrics: MetricsConfig,
     judges: Mapping[str, float] | None,
 ) -> None:  # fmt: skip
     def panel() -> list[float]:
-        found.judges = dict(judges or distances(features, real))
+        found.judges = dict(judges or distances(fake.features, real))
         return [combined(found.judges, real.weights)]
 
-    lead = next(iter(features))
-    size = subset_size(metrics.kid_subset_size, len(features[lead]), len(real.images))
+    def kernel() -> list[float]:
+        ours, theirs = real.features[real.lead], fake.features[real.lead]
+        size = subset_size(metrics.kid_subset_size, len(theirs), len(ours))
+        return [kid(ours, theirs, metrics.kid_subsets, size)]
+
     found.add(["fid"], panel)
-    found.add(
-        ["kid"],
-        lambda: [kid(real.features[lead], features[lead], metrics.kid_subsets, size)],
-    )
+    found.add(["kid"], kernel)
 
 
 def subset_size(asked: int | None, fakes: int, reals: int) -> int:
@@ -159,25 +189,23 @@ def subset_size(asked: int | None, fakes: int, reals: int) -> int:
     return asked or max(2, min(fakes // 2, reals // 2, 1000))
 
 
-def _blur(found: Scored, images: Images, real: Reals) -> None:
-    found.spectrum = spectrum = spectra.radial_power(images)
-    normalised = [sharpness.normalised_laplacian(set_) for set_ in (real.images, images)]
-    found.add(["blur_px"], lambda: [spectra.blur_px(real.spectrum, spectrum)])
-    found.add(["artefact"], lambda: [_artefact(found, real.spectrum, spectrum)])
-    found.add(["sharpness"], lambda: [_ratio(found.sharpness, real.sharpness)])
-    found.add(["sharpness_normalised"], lambda: [sharpness.laplacian_ratio_normalised(*normalised)])
-    found.add(
-        ["sharpness_spread"],
-        lambda: [sharpness.log_laplacian_distance(real.sharpness, found.sharpness)],
-    )
-    gradients = [sharpness.gradient_sharpness(set_) for set_ in (images, real.images)]
-    found.add(["gradient_sharpness"], lambda: [_ratio(*gradients)])
+def _blur(found: Scored, fake: Looked, real: Reals) -> None:
+    def artefact() -> list[float]:
+        excess = spectra.artefact(real.spectrum, fake.spectrum)
+        found.artefact = excess.kind
+        return [excess.amount]
 
-
-def _artefact(found: Scored, real: spectra.Spectra, fake: spectra.Spectra) -> float:
-    excess = spectra.artefact(real, fake)
-    found.artefact = excess.kind
-    return excess.amount
+    for key, compute in (
+        ("blur_px", lambda: [spectra.blur_px(real.spectrum, fake.spectrum)]),
+        ("artefact", artefact),
+        ("sharpness", lambda: [_ratio(fake.laplacian, real.laplacian)]),
+        ("sharpness_normalised",
+         lambda: [sharpness.laplacian_ratio_normalised(real.normalised, fake.normalised)]),
+        ("sharpness_spread",
+         lambda: [sharpness.log_laplacian_distance(real.laplacian, fake.laplacian)]),
+        ("gradient_sharpness", lambda: [_ratio(fake.gradients, real.gradients)]),
+    ):  # fmt: skip
+        found.add([key], compute)
 
 
 def _ratio(fakes: NDArray[np.float64], reals: NDArray[np.float64]) -> float:
@@ -186,10 +214,8 @@ def _ratio(fakes: NDArray[np.float64], reals: NDArray[np.float64]) -> float:
     return float(fakes.mean() / reals.mean())
 
 
-def _neighbours(
-    found: Scored, features: Mapping[str, Features], real: Reals, metrics: MetricsConfig
-) -> None:
-    reals, fakes = real.features[real.expert], features[real.expert]
+def _neighbours(found: Scored, fake: Looked, real: Reals, metrics: MetricsConfig) -> None:
+    reals, fakes = real.features[real.expert], fake.features[real.expert]
     fewer = min(len(reals), len(fakes))
     k = neighbours.neighbours_for(fewer, metrics.neighbours)
 
@@ -202,17 +228,17 @@ def _neighbours(
     found.add(["density", "coverage"], lambda: neighbours.density_coverage(reals, fakes, enough()))
 
 
-def _memorised(found: Scored, images: Images, test: Images, train: Images) -> list[float]:
-    memory = neighbours.memorisation(*map(pixels, (train, test, images)))
+def _memorised(found: Scored, fake: Looked, test: Reals, train: Looked) -> list[float]:
+    memory = neighbours.memorisation(train.pixels, test.pixels, fake.pixels)
     if memory is None:
         raise ValueError("too few images, or half of the test images stand in the training split")
     found.suspects = memory.suspects
     return [memory.ratio, memory.copied]
 
 
-def mean_power(spectrum: spectra.Spectra | None) -> list[float] | None:
+def mean_power(spectrum: spectra.Spectra) -> list[float] | None:
     """(B,) mean radial power of the images that are not constant; None where all are."""
-    if spectrum is None or spectrum.constant.all():
+    if spectrum.constant.all():
         return None
     return [float(value) for value in spectrum.power[~spectrum.constant].mean(axis=0)]
 
@@ -228,3 +254,17 @@ def pixels(images: Images) -> Features:
         len(images), height // side, side, width // side, side, images.shape[3]
     )
     return np.asarray(blocks.mean(axis=(2, 4)).reshape(len(images), -1) / 255)
+
+
+def protocol(metrics: MetricsConfig, fake: Looked, real: Reals) -> dict[str, Any]:
+    """Counts, judges and library versions of one set of scores on the test split."""
+    fakes, reals = len(fake.images), len(real.images)
+    return {
+        "fakes": fakes,
+        "reals": reals,
+        "split": "test",
+        "judges": {name: array.shape[1] for name, array in real.features.items()},
+        "kid_subsets": metrics.kid_subsets,
+        "kid_subset_size": subset_size(metrics.kid_subset_size, fakes, reals),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 
-from sharpvae.scoring.evaluate import Drawn, evaluate, replicates
+from sharpvae.scoring.evaluate import Evaluated, evaluate, replicates
 from sharpvae.scoring.judges import PixelJudge, RandomJudge
 from sharpvae.scoring.measures import blurred, psnr
 from sharpvae.scoring.panel import Images, Scale, extract
-from sharpvae.scoring.resampled import extrapolated
-from sharpvae.scoring.scores import GROUPS, Reals, score
+from sharpvae.scoring.resampled import GROUPS, extrapolated
+from sharpvae.scoring.scores import Looked, Reals, score
 from tests.scoring.pictures import METRICS, discs
 
 CPU = torch.device("cpu")
@@ -22,9 +20,9 @@ TRAIN, TEST, VALIDATION = discs(150, 0), discs(60, 1), discs(40, 2)
 SCALES = {name: Scale.of(extract(judge, TEST, 64, CPU)) for name, judge in JUDGES.items()}
 
 
-def drawn(images: Images) -> Drawn:
+def drawn(images: Images) -> Looked:
     found = {name: extract(judge, images, 64, CPU) for name, judge in JUDGES.items()}
-    return Drawn(images, {name: SCALES[name](raw) for name, raw in found.items()})
+    return Looked(images, {name: SCALES[name](raw) for name, raw in found.items()})
 
 
 def real(images: Images) -> Reals:
@@ -32,7 +30,7 @@ def real(images: Images) -> Reals:
 
 
 @pytest.fixture(scope="module")
-def sets() -> dict[str, Drawn]:
+def sets() -> dict[str, Looked]:
     copies = TRAIN[np.arange(60) % 20]
     return {
         "prior": drawn(copies), "mixture": drawn(discs(60, 5)),
@@ -41,46 +39,46 @@ def sets() -> dict[str, Drawn]:
 
 
 @pytest.fixture(scope="module")
-def found(sets: dict[str, Drawn]) -> dict[str, Any]:
+def found(sets: dict[str, Looked]) -> Evaluated:
     again = drawn(blurred(VALIDATION, 0.7))
-    return evaluate(sets, again, real(TEST), real(VALIDATION), TRAIN, METRICS)
+    return evaluate(sets, again, real(TEST), real(VALIDATION), Looked(TRAIN, {}), METRICS)
 
 
 def test_the_validation_split_is_scored_apart_from_test(
-    found: dict[str, Any], sets: dict[str, Drawn]
+    found: Evaluated, sets: dict[str, Looked]
 ) -> None:
     mixture = sets["mixture"]
     for where, reals in (("scores", real(TEST)), ("validation", real(VALIDATION))):
-        alone = score(mixture.images, mixture.features, reals, METRICS)
-        assert found[where]["fid_mixture"] == pytest.approx(alone.values["fid"])
-    assert found["scores"]["fid_mixture"] != found["validation"]["fid_mixture"]
+        alone = score(mixture, reals, METRICS)
+        assert getattr(found, where)["fid_mixture"] == pytest.approx(alone.values["fid"])
+    assert found.scores["fid_mixture"] != found.validation["fid_mixture"]
     again = blurred(VALIDATION, 0.7)
-    assert found["validation"]["psnr"] == pytest.approx(psnr(VALIDATION, again).mean())
-    assert found["scores"]["psnr"] == pytest.approx(psnr(TEST, blurred(TEST, 0.7)).mean())
+    assert found.validation["psnr"] == pytest.approx(psnr(VALIDATION, again).mean())
+    assert found.scores["psnr"] == pytest.approx(psnr(TEST, blurred(TEST, 0.7)).mean())
 
 
-def test_reconstructions_are_not_searched_for_copies(found: dict[str, Any]) -> None:
+def test_reconstructions_are_not_searched_for_copies(found: Evaluated) -> None:
     for key in ("copied", "nn_ratio"):
-        assert key in found["scores"] and f"{key}_mixture" in found["scores"]
-        assert f"{key}_reconstruction" not in found["scores"]
-        assert key not in found["validation"]
-    assert found["scores"]["copied"] == 1 and found["suspects"]
+        assert key in found.scores and f"{key}_mixture" in found.scores
+        assert f"{key}_reconstruction" not in found.scores
+        assert key not in found.validation
+    assert found.scores["copied"] == 1 and found.suspects
 
 
-def test_replicates_are_one_a_group(found: dict[str, Any]) -> None:
-    made = found["replicates"]
+def test_replicates_are_one_a_group(found: Evaluated) -> None:
+    made = found.replicates
     for suffix in ("", "_mixture", "_reconstruction"):
         assert set(made[f"fid{suffix}"]) == set(JUDGES)
         for judge in JUDGES:
             assert len(made[f"fid{suffix}"][judge]) == GROUPS
-        for key in ("sharpness", "blur_px", "density", "coverage"):
+        for key in ("sharpness", "blur_px", "artefact", "density", "coverage"):
             assert len(made[f"{key}{suffix}"]) == GROUPS
             assert np.isfinite(made[f"{key}{suffix}"]).all()
     assert len(made["psnr"]) == GROUPS
 
 
 def test_replicates_are_the_score_without_a_group(
-    found: dict[str, Any], sets: dict[str, Drawn]
+    found: Evaluated, sets: dict[str, Looked]
 ) -> None:
     kept, mixture = np.arange(60) % GROUPS != 3, sets["mixture"]
     reals = Reals(
@@ -89,52 +87,55 @@ def test_replicates_are_the_score_without_a_group(
         dict.fromkeys(JUDGES, 1),
     )
     fakes = {name: own[kept] for name, own in mixture.features.items()}
-    alone = score(mixture.images[kept], fakes, reals, METRICS)
-    made = found["replicates"]
+    alone = score(Looked(mixture.images[kept], fakes), reals, METRICS)
+    made = found.replicates
     for judge, value in alone.judges.items():
         assert made["fid_mixture"][judge][3] == pytest.approx(value, rel=1e-3)
     for key in ("sharpness", "density", "coverage"):
         assert made[f"{key}_mixture"][3] == pytest.approx(alone.values[key]), key
-    assert made["blur_px_mixture"][3] == pytest.approx(alone.values["blur_px"], abs=1e-6)
+    for key in ("blur_px", "artefact"):
+        assert made[f"{key}_mixture"][3] == pytest.approx(alone.values[key], abs=1e-6), key
 
 
-def test_the_limit_is_the_leading_judges(found: dict[str, Any]) -> None:
+def test_the_limit_is_the_leading_judges(found: Evaluated) -> None:
     for suffix in ("", "_mixture", "_reconstruction"):
-        rows = np.array(found["replicates"][f"fid{suffix}"]["pixels"])
-        limit = extrapolated(found["judges"][f"fid{suffix}"]["pixels"], rows)[0]
-        assert found["scores"][f"fid_limit{suffix}"] == pytest.approx(limit)
+        rows = np.array(found.replicates[f"fid{suffix}"]["pixels"])
+        limit = extrapolated(found.judges[f"fid{suffix}"]["pixels"], rows)[0]
+        assert found.scores[f"fid_limit{suffix}"] == pytest.approx(limit)
 
 
-def test_every_set_has_its_spectrum_and_sharpness(found: dict[str, Any]) -> None:
+def test_every_set_has_its_spectrum_and_sharpness(found: Evaluated) -> None:
     for name in ("prior", "mixture", "reconstruction"):
-        assert len(found["power"][name]) > 5 and found["sharpness"][name].shape == (60,)
-        assert found["artefacts"][name] in (None, "noise", "checkerboard")
-    assert 0.5 < found["scores"]["blur_px_reconstruction"] < 0.9
+        assert len(found.power[name]) > 5 and found.sharpness[name].shape == (60,)
+        assert found.artefacts[name] in (None, "noise", "checkerboard")
+    assert 0.5 < found.scores["blur_px_reconstruction"] < 0.9
 
 
 def test_few_images_have_no_replicates_and_no_limit() -> None:
     few = {name: drawn(TEST[:3]) for name in ("prior", "mixture", "reconstruction")}
     found = evaluate(
-        few, drawn(VALIDATION[:2]), real(TEST[:3]), real(VALIDATION[:2]), TRAIN, METRICS
+        few, drawn(VALIDATION[:2]), real(TEST[:3]), real(VALIDATION[:2]), Looked(TRAIN, {}), METRICS
     )
-    assert found["replicates"] == {}
-    assert found["scores"]["fid_limit"] is None and found["scores"]["fid"] is not None
-    assert found["scores"]["coverage"] is None and "coverage_mixture" in found["reasons"]
+    assert found.replicates == {}
+    assert found.scores["fid_limit"] is None and found.scores["fid"] is not None
+    assert found.scores["coverage"] is None and "coverage_mixture" in found.reasons
 
 
 def test_a_score_that_a_part_of_the_images_has_not_has_no_replicates() -> None:
     """Ten images are not constant: enough for the blur, but not without one of them."""
     images = np.concatenate([discs(10, 7), np.full((50, 32, 32, 1), 90, np.uint8)])
     set_, reals = drawn(images), real(TEST)
-    scored = score(images, set_.features, reals, METRICS)
+    scored = score(set_, reals, METRICS)
     assert scored.values["blur_px"] is not None
-    made = replicates(scored, set_, reals, METRICS)
+    made, why = replicates(scored, set_, reals, METRICS)
     assert set(made) == {"fid", "sharpness", "density", "coverage"}
+    assert why == {"blur_px": "no interval: 9 images that are not constant; 10 are needed"}
 
 
 def test_neighbours_that_no_group_may_miss_have_no_replicates() -> None:
     metrics = METRICS.model_copy(update={"neighbours": 57})
     set_, reals = drawn(discs(60, 5)), real(TEST)
-    scored = score(set_.images, set_.features, reals, metrics)
+    scored = score(set_, reals, metrics)
     assert scored.values["coverage"] is not None
-    assert "coverage" not in replicates(scored, set_, reals, metrics)
+    made, why = replicates(scored, set_, reals, metrics)
+    assert "coverage" not in made and "at least 64 are needed" in why["coverage"]

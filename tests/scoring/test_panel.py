@@ -19,7 +19,6 @@ from sharpvae.scoring.panel import (
     extract,
     load_reals,
     members,
-    protocol,
     save_reals,
 )
 from tests.scoring.pictures import METRICS, discs
@@ -142,15 +141,3 @@ def test_the_members_and_which_of_them_leads(tmp_path: Path) -> None:
     assert {name: extract(one, images, 2, CPU).shape[1] for name, one in panel.items()} == {
         "imagenet": 864, "learned": 8, "random": 224, "pixels": 192,
     }  # fmt: skip
-
-
-def test_the_protocol_counts_what_is_compared() -> None:
-    reals = {
-        "a/test": np.zeros((7, 3)),
-        "a/validation": np.zeros((4, 3)),
-        "b/test": np.ones((7, 5)),
-    }
-    found = protocol(METRICS, 9, reals)
-    assert (found["fakes"], found["reals"], found["split"]) == (9, 7, "test")
-    assert found["judges"] == {"a": 3, "b": 5}
-    assert set(found["libraries"]) == {"torch", "torch-fidelity", "numpy", "scipy"}

@@ -12,7 +12,7 @@ import torch
 from sharpvae.core.errors import UserError
 from sharpvae.scoring.floors import FLOORS, GOALS
 from sharpvae.scoring.judges import PixelJudge, RandomJudge
-from sharpvae.scoring.panel import combined
+from sharpvae.scoring.panel import combined, extract
 from sharpvae.scoring.reference import _weigh, measure
 from tests.scoring.pictures import METRICS, discs
 
@@ -32,7 +32,7 @@ def weighed(description: dict[str, Any] = LEARNED, /, **judges: dict[str, float]
 def test_a_judge_that_sees_all_has_a_say() -> None:
     found = weighed(imagenet=GOOD, learned=GOOD)
     assert [entry["weight"] for entry in found.values()] == [1, 1]
-    assert found["imagenet"]["why"] == "" and found["imagenet"]["floors"] == GOOD
+    assert found["imagenet"]["why"] == ""
     assert found["learned"]["learned"] == LEARNED and "learned" not in found["imagenet"]
 
 
@@ -103,13 +103,18 @@ def test_the_panels_floor_is_that_of_the_judges_with_a_say(measured: Any) -> Non
     assert measured.floors["duplicates"]["copied"] == 1
 
 
-def test_reals_are_scaled_by_the_test_split(measured: Any) -> None:
-    assert set(measured.features) == {f"{n}/{s}" for n in JUDGES for s in SPLITS}
-    for name in JUDGES:
-        assert len(measured.features[f"{name}/validation"]) == 60
-        assert measured.features[f"{name}/test"].mean(0) == pytest.approx(0, abs=1e-6)
-        assert measured.features[f"{name}/test"].std(0).max() == pytest.approx(1, abs=0.5)
-    assert measured.scales.keys() == JUDGES.keys()
+def test_no_test_image_decides_on_scales_or_weights(measured: Any) -> None:
+    train, held_out = discs(150, 0), discs(120, 1)
+    other = measure(JUDGES, SPLITS | {"test": discs(80, 9)}, train, held_out, LEARNED, METRICS, CPU)
+    for name, judge in JUDGES.items():
+        assert (other.scales[name].mean == measured.scales[name].mean).all()
+        own = measured.scales[name](extract(judge, held_out, 64, CPU))
+        assert own.mean(0) == pytest.approx(0, abs=1e-5)
+        assert set(measured.features) == {f"{n}/{s}" for n in JUDGES for s in SPLITS}
+    for name, entry in measured.description["judges"].items():
+        again = other.description["judges"][name]
+        assert (again["weight"], again["why"]) == (entry["weight"], entry["why"])
+        assert again["floors"] != entry["floors"], "which are told of the test split"
 
 
 def test_what_is_said_of_the_reals(measured: Any) -> None:
@@ -123,7 +128,7 @@ def test_what_is_said_of_the_reals(measured: Any) -> None:
     assert all(len(power) == rings for power in said["power"].values() if power is not None)
 
 
-def test_test_images_that_are_all_alike_are_an_error_in_words() -> None:
-    alike = {"validation": SPLITS["validation"], "test": np.repeat(SPLITS["test"][:1], 9, axis=0)}
+def test_images_that_are_all_alike_are_an_error_in_words() -> None:
+    alike = np.repeat(discs(1, 1), 9, axis=0)
     with pytest.raises(UserError, match="judge 'pixels' can tell apart"):
-        measure({"pixels": PixelJudge()}, alike, discs(9, 0), discs(9, 1), LEARNED, METRICS, CPU)
+        measure({"pixels": PixelJudge()}, SPLITS, discs(9, 0), alike, LEARNED, METRICS, CPU)

@@ -10,13 +10,15 @@ import torch
 
 from sharpvae.scoring.floors import GOALS, floor_images
 from sharpvae.scoring.judges import PixelJudge, RandomJudge
-from sharpvae.scoring.panel import Features, Images, Scale, combined, extract
+from sharpvae.scoring.panel import Images, Scale, combined, extract
 from sharpvae.scoring.scores import (
     MEMORISATION_SIZE,
+    Looked,
     Reals,
     Scored,
     mean_power,
     pixels,
+    protocol,
     score,
     subset_size,
 )
@@ -29,8 +31,9 @@ RAW = {name: extract(judge, REAL, 64, CPU) for name, judge in JUDGES.items()}
 SCALES = {name: Scale.of(raw) for name, raw in RAW.items()}
 
 
-def features(images: Images) -> dict[str, Features]:
-    return {name: SCALES[name](extract(judge, images, 64, CPU)) for name, judge in JUDGES.items()}
+def looked(images: Images) -> Looked:
+    found = {name: extract(judge, images, 64, CPU) for name, judge in JUDGES.items()}
+    return Looked(images, {name: SCALES[name](raw) for name, raw in found.items()})
 
 
 def reals(**changes: float) -> Reals:
@@ -39,7 +42,8 @@ def reals(**changes: float) -> Reals:
 
 
 def scored(images: Images, train: Images | None = TRAIN, real: Reals | None = None) -> Scored:
-    return score(images, features(images), real or reals(), METRICS, train)
+    trained = None if train is None else Looked(train, {})
+    return score(looked(images), real or reals(), METRICS, trained)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +103,14 @@ def test_neighbours_are_looked_for_by_the_judge_that_knows_the_images() -> None:
     one = {"imagenet": np.zeros((1, 1)), "learned": np.zeros((1, 1))}
     assert Reals(REAL, one, {"imagenet": 1.0, "learned": 1.0}).expert == "learned"
     assert Reals(REAL, one, {"imagenet": 1.0, "learned": 0.0}).expert == "imagenet"
-    assert reals().expert == "random", "else by the first"
+    assert reals().expert == reals().lead == "random", "else by the first"
+
+
+def test_a_judge_without_a_say_does_not_lead() -> None:
+    assert reals(random=0.0).lead == reals(random=0.0).expert == "pixels"
+    assert reals(random=0.0, pixels=0.0).lead == "random"
+    alone, both = scored(OTHER, None, reals(random=0.0)), scored(OTHER, None)
+    assert alone.values["kid"] != both.values["kid"]
 
 
 def test_two_images_are_scored_as_far_as_they_can_be() -> None:
@@ -120,13 +131,13 @@ def test_constant_images_have_no_contrast_to_measure() -> None:
     for key in ("blur_px", "artefact", "sharpness_normalised"):
         assert found.values[key] is None and "constant" in found.reasons[key]
     assert found.values["fid"] is not None and found.values["coverage"] == 0
-    assert mean_power(found.spectrum) is None
+    assert mean_power(looked(np.full_like(OTHER, 128)).spectrum) is None
 
 
 def test_features_that_are_not_numbers_are_a_reason_not_a_score() -> None:
-    bad = features(OTHER)
-    bad["random"][3, 3] = np.nan
-    found = score(OTHER, bad, reals(), METRICS)
+    bad = looked(OTHER)
+    bad.features["random"][3, 3] = np.nan
+    found = score(bad, reals(), METRICS)
     for key in ("fid", "kid", "coverage"):
         assert found.values[key] is None and "not finite" in found.reasons[key]
 
@@ -134,7 +145,7 @@ def test_features_that_are_not_numbers_are_a_reason_not_a_score() -> None:
 @pytest.mark.parametrize("images", [discs(9, 0, channels=3), discs(9, 0, size=16)])
 def test_images_of_another_kind_are_refused(images: Images) -> None:
     with pytest.raises(ValueError, match="cannot be scored against real ones"):
-        score(images, features(OTHER[:9]), reals(), METRICS)
+        score(Looked(images, looked(OTHER[:9]).features), reals(), METRICS)
 
 
 def test_a_subset_is_half_of_the_smaller_set() -> None:
@@ -146,7 +157,7 @@ def test_a_subset_is_half_of_the_smaller_set() -> None:
 
 def test_a_subset_that_was_asked_for_and_is_too_large_is_a_reason() -> None:
     metrics = METRICS.model_copy(update={"kid_subset_size": 500})
-    found = score(OTHER, features(OTHER), reals(), metrics)
+    found = score(looked(OTHER), reals(), metrics)
     assert found.values["kid"] is None and "500 are needed" in found.reasons["kid"]
 
 
@@ -157,3 +168,11 @@ def test_large_images_are_brought_to_means_over_blocks() -> None:
     assert found[0, :3] == pytest.approx(image[0, :2, :2].mean((0, 1)) / 255)
     small = discs(3, 0)
     assert pixels(small) == pytest.approx(small.reshape(3, -1) / 255)
+
+
+def test_the_protocol_counts_what_is_compared() -> None:
+    found = protocol(METRICS, looked(OTHER[:40]), reals())
+    assert (found["fakes"], found["reals"], found["split"]) == (40, 150, "test")
+    assert found["judges"] == {"random": 224, "pixels": 64}
+    assert found["kid_subset_size"] == 20, "what it was, where none was asked for"
+    assert set(found["libraries"]) == {"torch", "torch-fidelity", "numpy", "scipy"}
