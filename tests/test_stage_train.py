@@ -72,12 +72,12 @@ def alter(place: Path, **keys: object) -> None:
 
 
 def outputs(place: Path) -> dict[str, bytes]:
-    """Every file that the stage promises, by its place."""
+    """Every file that the stage promises, by its place, but the one that says how long it took."""
     return {
         str(path.relative_to(place)): path.read_bytes()
         for folder in ("models/improved/0", "reports/film/improved/0", "reports/live/improved/0")
         for path in sorted((place / folder).rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "cost.json"
     }
 
 
@@ -120,9 +120,13 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(place, expected, numb
     assert "interrupted: in epoch" in complaint and "dvc repro" in complaint
     assert "Traceback" not in complaint
     assert not (place / "models/improved/0").exists(), "nothing half done is put out"
-    assert len(checkpoints(place)) == 1
+    (checkpoint,) = checkpoints(place)
+    spent = json.loads((checkpoint.parent / "seconds.json").read_text())["seconds"]
     said = passes(place, "train", "improved", "0")
     assert "going on from the checkpoint at update" in said and "epoch   1/6" not in said
+    cost = json.loads((place / "reports/live/improved/0/cost.json").read_text())
+    assert cost["seconds"] > spent > 0, "of both parts"
+    assert "cpu" in cost["device"]
     assert outputs(place) == expected
     assert not list((place / ".checkpoints").iterdir()), "removed on success, so that -f retrains"
 

@@ -102,12 +102,20 @@ class Summary(Artefact):
     best_epoch: int
     stopped_early: bool
     parameters: int
+    multiply_adds: int  # of encoding and decoding one image
     kept: Literal["last", "best"]
 
     @property
     def kept_epoch(self) -> int:
         """The epoch whose weights were scored."""
         return self.best_epoch if self.kept == "best" else self.epochs
+
+
+class Cost(Artefact):
+    """reports/live/<variant>/<seed>/cost.json"""
+
+    seconds: Finite  # of training
+    device: str
 
 
 File = TypeVar("File", bound=Artefact)

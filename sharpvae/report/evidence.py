@@ -17,6 +17,7 @@ from sharpvae.images.packed import Card, load_card, load_split
 from sharpvae.report.artefacts import (
     AGAIN,
     Classifier,
+    Cost,
     Reference,
     Scores,
     Summary,
@@ -28,6 +29,7 @@ from sharpvae.report.scores import Comparison, load_scores
 Images = NDArray[np.uint8]
 
 SHOWN = 100  # images kept of each set; no picture of the report shows more
+CODES = 2000  # kept of each variant
 _COLUMNS = ["epoch", "step", "split", "term", "value"]
 
 
@@ -39,6 +41,13 @@ class ReportStage(Section):
     data: dict[str, Any]
     metrics: dict[str, Any]
     variants: dict[str, dict[str, Any]]
+
+
+class Codes(NamedTuple):
+    """Posteriors of N images: mean and log-variance, float32 [N, Z] both."""
+
+    mean: NDArray[np.float32]
+    log_var: NDArray[np.float32]
 
 
 class Record(NamedTuple):
@@ -59,6 +68,7 @@ class ScoredRun:
     seed: int
     scores: Scores
     summary: Summary
+    cost: Cost
     history: list[Record]
     prior_sharpness: NDArray[np.float64]  # [N], Laplacian variance of each image
     reconstruction_sharpness: NDArray[np.float64]
@@ -80,6 +90,7 @@ class Evidence:
     mixture: dict[str, Images]
     reconstructions: dict[str, Images]
     suspects: dict[str, Images]  # variant -> samples most like a copy, then what they resemble
+    codes: dict[str, Codes]  # variant -> posteriors of test images
 
     @property
     def variants(self) -> list[str]:
@@ -141,6 +152,7 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
         mixture=drawn("mixture"),
         reconstructions=drawn("reconstruction"),
         suspects={variant: suspects(variant) for variant in stage.variants},
+        codes={v: _load_codes(samples / v / first / "posterior.npz") for v in stage.variants},
     )
 
 
@@ -152,6 +164,7 @@ def _load_run(root: Path, variant: str, seed: int) -> ScoredRun:
         seed=seed,
         scores=load_scores(scores / "scores.json"),
         summary=load_artefact(scores / "summary.json", Summary),
+        cost=load_artefact(root / "reports/live" / variant / str(seed) / "cost.json", Cost),
         history=load_history(scores / "history.csv"),
         prior_sharpness=_load_per_image(per_image, "prior_sharpness"),
         reconstruction_sharpness=_load_per_image(per_image, "reconstruction_sharpness"),
@@ -225,6 +238,19 @@ def _load_per_image(path: Path, key: str) -> NDArray[np.float64]:
         found = f"arrays named {', '.join(names) or 'nothing'}"
         raise UserError(str(path), expected, found, AGAIN)
     return np.asarray(values, dtype=np.float64)
+
+
+def _load_codes(path: Path) -> Codes:
+    archive = _load_numpy(path)
+    names = list(getattr(archive, "files", []))
+    if not {"mean", "log_var"} <= set(names):
+        found = f"arrays named {', '.join(names) or 'nothing'}"
+        raise UserError(str(path), "arrays named mean and log_var", found, AGAIN)
+    codes = Codes(archive["mean"][:CODES], archive["log_var"][:CODES])
+    if codes.mean.ndim != 2 or codes.mean.shape != codes.log_var.shape or not codes.mean.size:
+        found = f"{codes.mean.shape} and {codes.log_var.shape}"
+        raise UserError(str(path), "mean and log_var of one shape [N, Z]", found, AGAIN)
+    return codes
 
 
 def _load_numpy(path: Path) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +12,12 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
 from matplotlib.style import context as style
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from sharpvae.report.evidence import Evidence, ScoredRun
+from sharpvae.report.evidence import Codes, Evidence, ScoredRun
 from sharpvae.report.numerals import MINUS
 from sharpvae.report.scores import PRIOR, RECONSTRUCTION
 
@@ -59,6 +60,7 @@ DARK = Theme(
 
 DPI = 200  # a panel is shown at half its pixels, so that it is crisp on a fine screen
 PANEL = (3.56, 2.4)  # inches: three fit side by side
+SQUARE_PANEL = (3.56, 3.4)
 WIDE_PANEL = (4.4, 2.7)  # two
 
 
@@ -80,30 +82,24 @@ def render(panel: Panel, theme: Theme) -> bytes:
 
 
 def render_sheet(
-    panels: Sequence[Panel],
-    variants: Sequence[str],
-    theme: Theme,
-    split_key: bool,
-    dashed: str = "",
+    panels: Sequence[Panel], variants: Sequence[str], theme: Theme, lines: Mapping[str, str]
 ) -> bytes:
     """Several charts with titles and one legend, on the theme's paper, as a PNG.
 
-    With `split_key` the legend explains dashed and solid lines, else the real images, and
-    `dashed` if that is given.
+    `lines`: what the legend explains beside the variants -> `solid`, `dashed` or `area`.
     """
     columns = min(len(panels), 3 if len(panels) > 4 else 2)
     rows = -(-len(panels) // columns)
+    styles: dict[str, dict[str, Any]] = {
+        "solid": {"color": theme.quiet, "lw": 1.2},
+        "dashed": {"color": theme.quiet, "lw": 1.2, "ls": "--"},
+        "area": {"color": theme.real, "alpha": 0.45, "lw": 7},
+    }
     keys: list[dict[str, Any]] = [
         {"color": theme.colour(index), "lw": 2, "label": name}
         for index, name in enumerate(variants)
     ]
-    if split_key:
-        keys.append({"color": theme.quiet, "lw": 1.2, "label": "validation"})
-        keys.append({"color": theme.quiet, "lw": 1.2, "ls": "--", "label": "train"})
-    else:
-        keys.append({"color": theme.real, "alpha": 0.45, "lw": 7, "label": "real test images"})
-    if dashed:
-        keys.append({"color": theme.quiet, "lw": 1.2, "ls": "--", "label": dashed})
+    keys += [{**styles[kind], "label": label} for label, kind in lines.items()]
     with style(["default", _settings(theme)]):
         width, height = panels[0].size
         size = (width * columns, (height + 0.25) * rows + 0.4)
@@ -332,6 +328,43 @@ def latent_panel(evidence: Evidence) -> Panel:
             f"{run.variant} seed {run.seed}: {above} of {len(kl)} dimensions above 0.1 nats"
         )
     return Panel("KL of each latent dimension, nats", f"{'; '.join(parts)}.", draw, WIDE_PANEL)
+
+
+def code_panels(evidence: Evidence) -> list[Panel]:
+    """Codes of test images along the two principal axes of strongest signal, by variant."""
+    return [
+        _code_panel(name, codes, index)
+        for index, (name, codes) in enumerate(evidence.codes.items())
+    ]
+
+
+def _code_panel(name: str, codes: Codes, index: int) -> Panel:
+    """Posterior draws, whose cloud the prior should fill, and the prior's circles."""
+    mean, deviation = codes.mean.astype(np.float64), np.exp(codes.log_var.astype(np.float64) / 2)
+    _, _, axes_ = np.linalg.svd(mean - mean.mean(axis=0), full_matrices=False)
+    noise = np.random.default_rng(0).standard_normal(mean.shape)
+    drawn = (mean + deviation * noise) @ axes_[:2].T
+    if drawn.shape[1] == 1:  # one latent dimension, or one image
+        drawn = np.concatenate([drawn, np.zeros_like(drawn)], axis=1)
+    spread = drawn.std(axis=0)
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        axes.plot(*drawn.T, ".", color=theme.colour(index), ms=2.5, alpha=0.5, mew=0)
+        for radius in (1, 2, 3):
+            circle = Circle((0, 0), radius, fill=False, ec=theme.quiet, ls="--", lw=0.9)
+            axes.add_patch(circle)
+        reach = 1.05 * max(3.0, float(np.abs(drawn).max()))
+        axes.set_xlim(-reach, reach)
+        axes.set_ylim(-reach, reach)
+        axes.set_aspect("equal")
+        axes.set_xlabel("first axis")
+        axes.set_ylabel("second axis")
+
+    alt = (
+        f"Codes of test images by {name} along its two strongest axes, with standard deviations "
+        f"{spread[0]:.2f} and {spread[1]:.2f}; the prior's are 1."
+    )
+    return Panel(name, alt, draw, SQUARE_PANEL)
 
 
 def _choose_scale(axes: Axes, values: Sequence[float]) -> None:

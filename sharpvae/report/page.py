@@ -76,6 +76,9 @@ def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) ->
         curves=list(map(_chart, figures.curve_panels(evidence))),
         sharpness=list(map(_chart, figures.sharpness_panels(evidence))),
         latent=_chart(figures.latent_panel(evidence)),
+        codes=list(map(_chart, figures.code_panels(evidence))),
+        budget=tables.budget_table(evidence),
+        validation=tables.validation_table(evidence),
         differences=tables.difference_table(evidence),
         runs=tables.run_table(evidence),
         protocol=tables.protocol_table(evidence),
@@ -142,21 +145,27 @@ def build_report(evidence: Evidence) -> Report:
         "report.md": render_markdown(evidence, comparison, outcome),
         "report.html": render_page(evidence, comparison, outcome),
     }
-    real, names = ("real test images", evidence.test_images), evidence.variants
-    curves, sharpness = figures.curve_panels(evidence), figures.sharpness_panels(evidence)
+    real = "real test images"
+
+    def pictured(drawn: dict[str, Images], lay: Lay, columns: int) -> bytes:
+        return sheet([(real, evidence.test_images), *drawn.items()], lay, columns, LIGHT)
+
+    def charts(panels: list[figures.Panel], lines: dict[str, str]) -> bytes:
+        return figures.render_sheet(panels, evidence.variants, LIGHT, lines)
+
     pictures = {
-        "samples.png": sheet([real, *evidence.prior.items()], grid, 4, LIGHT),
-        "mixture.png": sheet([real, *evidence.mixture.items()], grid, 4, LIGHT),
-        "reconstructions.png": sheet([real, *evidence.reconstructions.items()], strip, 1, LIGHT),
-        "sharpness.png": figures.render_sheet(sharpness, names, LIGHT, split_key=False),
-        "spectra.png": figures.render_sheet(
+        "samples.png": pictured(evidence.prior, grid, 4),
+        "mixture.png": pictured(evidence.mixture, grid, 4),
+        "reconstructions.png": pictured(evidence.reconstructions, strip, 1),
+        "sharpness.png": charts(figures.sharpness_panels(evidence), {real: "area"}),
+        "spectra.png": charts(
             [figures.spectrum_panel(evidence)],
-            names,
-            LIGHT,
-            split_key=False,
-            dashed="real images, blurred by 1 px",
+            {real: "area", "real images, blurred by 1 px": "dashed"},
         ),
-        "curves.png": figures.render_sheet(curves, names, LIGHT, split_key=True),
+        "curves.png": charts(
+            figures.curve_panels(evidence), {"validation": "solid", "train": "dashed"}
+        ),
+        "codes.png": charts(figures.code_panels(evidence), {"the prior": "dashed"}),
     }
     if copies := [(name, own) for name, own in evidence.suspects.items() if len(own)]:
         pictures["nearest.png"] = sheet(copies, pairs, 2, LIGHT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from statistics import mean
 from typing import Any, NamedTuple
 
 from sharpvae.core.config import flatten, text
@@ -10,7 +11,7 @@ from sharpvae.images.packed import SPLITS, Card
 from sharpvae.report.artefacts import Classifier, Protocol, Reference
 from sharpvae.report.evidence import Evidence
 from sharpvae.report.numerals import NOTHING, decimals, fixed, join, thousands
-from sharpvae.report.scores import BY_KEY
+from sharpvae.report.scores import BY_KEY, TABLE
 
 
 def differences(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -37,6 +38,26 @@ def difference_table(evidence: Evidence) -> Table:
     return Table(["Setting", *evidence.variants], rows)
 
 
+def budget_table(evidence: Evidence) -> Table:
+    """What each variant cost, the mean over the seeds: equal rows make a fair comparison."""
+    rows: dict[str, list[str]] = {}
+    for name, runs in evidence.runs.items():
+        batch = evidence.stage.variants[name]["train"]["batch_size"]
+        ends = [run.summary for run in runs]
+        seconds = mean(run.cost.seconds for run in runs)
+        for key, value in {
+            "Parameters": thousands(ends[0].parameters),
+            "Multiply-adds an image": thousands(ends[0].multiply_adds),
+            "Updates": thousands(round(mean(end.steps for end in ends))),
+            "Images seen": thousands(round(mean(end.steps for end in ends)) * batch),
+            "Training, s": f"{seconds:.1f}" if seconds < 10 else thousands(round(seconds)),
+            "Trained on": join(sorted({run.cost.device for run in runs})),
+        }.items():
+            rows.setdefault(key, [key]).append(value)
+    names = evidence.variants
+    return Table(["Budget", *names], list(rows.values()), set(range(1, len(names) + 1)))
+
+
 def run_table(evidence: Evidence) -> Table:
     """How every single run scored, and how its training ended."""
     columns = {"fid": "FID", "blur_px": "Blur, px", "psnr": "PSNR", "signal_axes": "Signal axes"}
@@ -55,12 +76,25 @@ def run_table(evidence: Evidence) -> Table:
             f"{summary.epochs}{', stopped early' if summary.stopped_early else ''}",
             f"{summary.kept_epoch} ({summary.kept})",
             thousands(summary.steps),
-            thousands(summary.steps * evidence.stage.variants[run.variant]["train"]["batch_size"]),
-            thousands(summary.parameters),
+            f"{run.cost.seconds:.1f}",
         ])  # fmt: skip
     head = ["Variant", "Seed", *columns.values()]
-    head += ["Epochs", "Scored epoch", "Updates", "Images seen", "Parameters"]
+    head += ["Epochs", "Scored epoch", "Updates", "Seconds"]
     return Table(head, rows, set(range(1, len(head))))
+
+
+def validation_table(evidence: Evidence) -> Table:
+    """The headline scores of the validation split, on which choices are made."""
+    rows = []
+    for key in TABLE:
+        found = [
+            [run.scores.validation.get(key) for run in runs] for runs in evidence.runs.values()
+        ]
+        values = [None if None in own else mean(v for v in own if v is not None) for own in found]
+        places = max(BY_KEY[key].places, decimals(v for v in values if v is not None))
+        rows.append([BY_KEY[key].name, *(_value(value, places) for value in values)])
+    names = evidence.variants
+    return Table(["Score", *names], rows, set(range(1, len(names) + 1)))
 
 
 def _value(value: float | None, places: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from sharpvae.core.devices import resolved
 from sharpvae.core.errors import UserError
@@ -183,6 +184,19 @@ def summary(config: TrainStage, trainer: Trainer) -> dict[str, Any]:
         "kept": config.train.keep,
         "precision": resolved(config.train.precision, trainer.train.device),
         "parameters": sum(weight.numel() for weight in trainer.vae.parameters()),
+        "multiply_adds": multiply_adds(trainer.vae, trainer.train),
         "beta_sigma": scale,
         "beta_whole": None if scale is None or share is None else scale * share,
     }
+
+
+@torch.no_grad()
+def multiply_adds(vae: VAE, feed: Feed) -> int:
+    """Of encoding and decoding one image; norms, activations and resizing count as 0."""
+    batch = feed.take(torch.zeros(1, dtype=torch.int64))
+    training = vae.training
+    vae.eval()  # a batch norm has no statistics of one image
+    with FlopCounterMode(display=False) as counted:
+        vae.decoder(vae.encoder(batch.images, batch.labels).mean, batch.labels)
+    vae.train(training)
+    return int(counted.get_total_flops()) // 2

@@ -18,7 +18,7 @@ from sharpvae.core.config import flatten, text
 from sharpvae.core.console import INTERRUPTED, bar
 from sharpvae.core.devices import describe
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import force, fresh_directory, unwritable, write_json
+from sharpvae.core.files import force, fresh_directory, read_json, unwritable, write_json
 from sharpvae.core.weights import save_weights
 from sharpvae.distributed.processes import broadcast, handled, is_first, launched, world
 from sharpvae.objective.objective import beta_sigma
@@ -37,7 +37,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _COURTESY = 8.0  # seconds, in which a process that reports the same has ended
 NOTHING, SAVE, STOP = range(3)
 HISTORY = ("epoch", "step", "split", "term", "value")
-FILM = "film"  # in the directory of the checkpoints, until training has come to its end
+# In the directory of the checkpoints, until training has come to its end:
+FILM = "film"
+SECONDS = "seconds.json"  # of all runs up to the last checkpoint
 
 
 @contextmanager
@@ -120,6 +122,8 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
     settings = flatten(config.model_dump(exclude={"logging"}))
     run = LoggedRun(config.variant, trainer.seed, run_id, live, root() / "logs", settings, done)
     total = trainer.config.epochs * trainer.steps
+    spent = checkpoints.directory / SECONDS
+    began = time.monotonic() - (read_json(spent)["seconds"] if done and spent.exists() else 0.0)
     with (
         put_off() as signals,
         open_loggers(config.logging, run) as loggers,
@@ -133,10 +137,12 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
                 watch.epoch(event)
             due = SAVE if trainer.finished or checkpoints.due() else NOTHING
             wish = agreed(event, STOP if signals and not trainer.finished else due)
-            if wish != NOTHING:
-                checkpoints.save(trainer.update.step, trainer.state_dict())
+            if wish != NOTHING and checkpoints.save(trainer.update.step, trainer.state_dict()):
+                write_json(spent, {"seconds": time.monotonic() - began})
             if wish == STOP:
                 raise KeyboardInterrupt(f"in epoch {trainer.epoch}; dvc repro goes on from here")
+    cost = {"seconds": round(time.monotonic() - began, 1), "device": describe(trainer.train.device)}
+    write_json(live / "cost.json", cost)
     if trainer.history[-1].stopped_early:
         chosen = f"best validation {trainer.config.best_by} in epoch {trainer.best.epoch}"
         print(f"  stopped early: {chosen}", flush=True)

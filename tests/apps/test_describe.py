@@ -4,9 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from apps import describe as app
+from sharpvae.training.build import multiply_adds
+from sharpvae.vae.vae import VAE
 from tests.datasets.samples import REPOSITORY
+from tests.feeds import feed_of
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +99,13 @@ def test_an_image_that_no_network_can_halve(
     (place / "params.yaml").write_text(text.replace("image_size: null", "image_size: 28  "))
     assert app.main([]) == 1
     assert "multiple of 16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changes", [{}, {"family": "mlp"}, {"conditional": True, "kernel": 3}])
+def test_training_counts_the_same_multiply_adds(model_config, changes: dict[str, object]) -> None:
+    vae = VAE(model_config(**changes), 3, 16, 10)
+    feed = feed_of(torch.zeros(2, 3, 16, 16, dtype=torch.uint8), torch.arange(2))
+    assert vae.training
+    counted = multiply_adds(vae, feed)
+    assert vae.training
+    assert counted == sum(layer.multiply_adds for layer in app.layers(vae, 3, 16)) > 1000

@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
+from sharpvae.config.names import Studies, read_settings
+from sharpvae.config.resolve import resolve
+from sharpvae.config.rules import check
 from sharpvae.core.config import load_stage
 from sharpvae.report.diagnosis import Finding, diagnose
 from sharpvae.report.evidence import ReportStage, load_evidence
 from tests.report.tree import BLURRY, blobs, run_of, write_tree
 
+REPOSITORY = Path(__file__).parents[2]
 HEALTHY = BLURRY | {
     "blur_px": 0.1, "blur_px_reconstruction": 0.1, "fid": 20.0, "fid_reconstruction": 18.0,
 }  # fmt: skip
@@ -35,8 +40,19 @@ def found_in(
 
 
 def settings(finding: Finding) -> list[str]:
+    """What a command sets, which either of the default variants must take."""
     command = shlex.split(finding.command)
     assert command[:4] == ["dvc", "exp", "run", "-S"]
+    for variant in ("original", "improved"):
+        params = read_settings(REPOSITORY / "params.yaml")
+        for setting in command[4:]:
+            dotted, value = setting.removeprefix("++variants.one.").split("=")
+            section = params["variants"][variant]
+            *path, key = dotted.split(".")
+            for name in path:
+                section = section.setdefault(name, {})
+            section[key] = YAML(typ="safe").load(value)
+        check(resolve(params, Studies(REPOSITORY / "studies")))
     return command[4:]
 
 

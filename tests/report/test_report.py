@@ -101,8 +101,8 @@ def test_the_page_needs_no_other_file(page: Page, report: Report) -> None:
 def test_pictures_have_alt_texts_and_sizes(page: Page) -> None:
     images = page.all("img")
     # 5 grids, 3 strips, 2 pictures of suspects, a sheet; in two schemes each: 7 curves,
-    # 2 histograms, the power by frequency and the KL of each dimension
-    assert len(images) == 11 + 2 * 11
+    # 2 histograms, the power by frequency, the KL of each dimension and 2 maps of codes
+    assert len(images) == 11 + 2 * 13
     assert all(image["alt"] and int(image["width"]) > 0 < int(image["height"]) for image in images)
 
 
@@ -152,7 +152,7 @@ def test_metrics_and_curves(report: Report, pair: Path) -> None:
 def test_figures_are_pngs_without_metadata(report: Report) -> None:
     assert set(report.figures) == {
         "samples.png", "mixture.png", "reconstructions.png", "sharpness.png", "curves.png",
-        "spectra.png", "nearest.png",
+        "spectra.png", "nearest.png", "codes.png",
     }  # fmt: skip
     for name, png in report.figures.items():
         with Image.open(io.BytesIO(png)) as image:
@@ -225,9 +225,11 @@ def test_three_variants_one_collapsed(tmp_path: Path) -> None:
         "data/prepared/train.npy",
         "data/samples/original/0/prior.npy",
         "data/samples/original/0/mixture.npy",
+        "data/samples/original/0/posterior.npz",
         "models/critic/critic.json",
         "models/reference/reference.json",
         "reports/floors.json",
+        "reports/live/original/0/cost.json",
         "reports/scores/original/0/history.csv",
         "reports/scores/original/0/per_image.npz",
         "reports/scores/original/0/scores.json",

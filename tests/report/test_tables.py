@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from sharpvae.config.experiment import VariantConfig
+from sharpvae.core.config import load_stage
 from sharpvae.images.packed import load_card
 from sharpvae.report.artefacts import Reference, load_artefact
-from sharpvae.report.numerals import decimals, fixed, join, short, thousands
-from sharpvae.report.tables import card_rows, differences
-from tests.report.tree import BLURRY, blobs, configuration, write_tree
+from sharpvae.report.evidence import Evidence, ReportStage, load_evidence
+from sharpvae.report.numerals import NOTHING, decimals, fixed, join, short, thousands
+from sharpvae.report.scores import TABLE
+from sharpvae.report.tables import budget_table, card_rows, differences, validation_table
+from tests.report.tree import BLURRY, SHARP, VARIANT, blobs, configuration, run_of, write_tree
 
 
 def test_differences() -> None:
@@ -69,3 +72,33 @@ def test_what_was_left_out_of_the_data_is_told(tmp_path: Path) -> None:
     assert rows["Test images"].startswith("sharpness 0.0841 (variance of the Laplacian)")
     assert rows["Images"].endswith("grey; data.fit: pad")
     assert rows["Classes"].endswith("class 10, class 11 and 2 more")
+
+
+def test_the_budget_is_the_mean_over_seeds(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"a": {0: BLURRY, 1: BLURRY}, "b": {0: SHARP, 1: SHARP}})
+    summary = root / "reports/scores/b/1/summary.json"
+    summary.write_text(summary.read_text().replace('"steps": 660', '"steps": 340'))
+    cost = root / "reports/live/b/1/cost.json"
+    cost.write_text('{"seconds": 16.75, "device": "cuda"}')
+    table = budget_table(evidence_of(root))
+    batch = VARIANT["train"]["batch_size"]
+    assert table.head == ["Budget", "a", "b"]
+    assert {row[0]: row[1:] for row in table.rows} == {
+        "Parameters": [thousands(1234567)] * 2,
+        "Multiply-adds an image": [thousands(4567890)] * 2,
+        "Updates": ["660", "500"],
+        "Images seen": [thousands(660 * batch), thousands(500 * batch)],
+        "Training, s": ["83", "50"],
+        "Trained on": ["cpu (2 threads)", "cpu (2 threads) and cuda"],
+    }
+
+
+def test_validation_scores_are_of_the_validation_split(tmp_path: Path) -> None:
+    record = run_of(BLURRY, validation=BLURRY | {"fid": 77.0, "blur_px": None})
+    table = validation_table(evidence_of(write_tree(tmp_path, {"a": {0: record}})))
+    found = dict(row[:2] for row in table.rows)
+    assert found["FID"] == "77" and found["Blur, px"] == NOTHING and len(found) == len(TABLE)
+
+
+def evidence_of(root: Path) -> Evidence:
+    return load_evidence(load_stage(root / "configs/report.json", ReportStage), root)
