@@ -99,9 +99,7 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
 def _minimum(experiment: Experiment) -> Minimum:
     """A full batch to train on, two images to validate and to test on, or `kid_subset_size`.
 
-    The judge and the critic each see half of the training split. A score that needs more images
-    than there are is left out.
+    Judge and critic take what is there. A score that needs more images than there are is left out.
     """
     batches = [variant.train.batch_size for variant in experiment.variants.values()]
-    batches += [2 * experiment.judge.batch_size, 2 * experiment.critic.batch_size]
     return Minimum(train=max(batches), validation=2, test=experiment.metrics.kid_subset_size or 2)

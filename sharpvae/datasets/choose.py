@@ -24,12 +24,7 @@ from sharpvae.images.packed import SPLITS, Skipped, SplitName
 Key = TypeVar("Key", bound=Hashable)
 Indices = NDArray[np.int64]
 
-_NEEDED_BY = {
-    "train": "a batch of every network: train.batch_size, twice judge.batch_size and twice "
-    "critic.batch_size",
-    "validation": "the validation scores",
-    "test": "the scores, or one KID subset: metrics.kid_subset_size",
-}
+_FEWEST = 2  # images of any split, to compare with each other
 _SHOWN = 5  # skipped files that a message lists
 
 
@@ -93,45 +88,64 @@ def require_possible(config: DataConfig, minimum: Minimum) -> None:
     """Before a download in vain. Raises: UserError: `data.subset` is below what the splits need."""
     needed = minimum.train + minimum.validation + minimum.test
     if isinstance(config.subset, int) and config.subset < needed:
+        keys = [need.key for split in SPLITS if (need := _need(split, minimum)).key]
         raise UserError(
             "data.subset",
             f"at least {needed} images: {minimum.train} train, {minimum.validation} validation, "
             f"{minimum.test} test", str(config.subset),
-            "raise data.subset, or lower metrics.kid_subset_size and the batch sizes",
+            " or ".join(["raise data.subset", *(f"lower {key}" for key in keys)]),
         )  # fmt: skip
 
 
 def require(
-    splits: NDArray[np.str_], minimum: Minimum, config: DataConfig, pool: Pool, lost: str = ""
-) -> None:
+    splits: NDArray[np.str_], minimum: Minimum, config: DataConfig, pool: Pool, available: int,
+    lost: str = "",
+) -> None:  # fmt: skip
     """Refuse splits, str [N of the images], that hold too few images for the later stages.
 
-    `lost` tells what became of other images. One UserError a split names the keys to change.
+    `available` images are of the chosen classes; `lost` tells what became of others. One UserError
+    a split names the keys to change.
     """
     counts = {split: int((splits == split).sum()) for split in SPLITS}
     listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
     listed += f"; {lost}" if lost else ""
     errors = []
     for split in SPLITS:
-        needed: int = getattr(minimum, split)
-        if counts[split] < needed:
-            key, remedy = _change(split, config, pool.own_splits)
+        need = _need(split, minimum)
+        if counts[split] < need.count:
+            key, remedy = _change(split, config, pool.own_splits, available)
             errors.append(UserError(
-                key, f"at least {needed} {split} images, for {_NEEDED_BY[split]}",
+                key, f"at least {need.count} {split} images, for {need.purpose}",
                 f"{counts[split]} (the splits hold {listed})",
-                f"{remedy}, or lower the keys named above",
+                f"{remedy}, or lower {need.key}" if need.key else remedy,
             ))  # fmt: skip
     if errors:
         raise UserErrors(errors)
 
 
+@dataclass(frozen=True)
+class _Need:
+    count: int
+    purpose: str
+    key: str | None  # to lower; None where nothing asks for more than the fewest
+
+
+def _need(split: SplitName, minimum: Minimum) -> _Need:
+    count: int = getattr(minimum, split)
+    if split == "train":
+        return _Need(count, "a whole batch of train.batch_size", "train.batch_size")
+    if split == "test" and count > _FEWEST:
+        return _Need(count, "a subset of metrics.kid_subset_size", "metrics.kid_subset_size")
+    return _Need(count, f"the {split} scores", None)
+
+
 def _change(
-    split: SplitName, config: DataConfig, own_splits: frozenset[SplitName]
+    split: SplitName, config: DataConfig, own_splits: frozenset[SplitName], available: int
 ) -> tuple[str, str]:
     """The key to blame for too few images in `split`, and what would fix it."""
     fraction = f"data.{split}_fraction"
     ways = {}
-    if config.subset is not None:
+    if config.subset is not None and subset_count(config.subset, available) < available:
         ways["data.subset"] = "raise data.subset"
     if config.classes is not None:
         ways["data.classes"] = "name more data.classes"

@@ -167,13 +167,14 @@ def _pack(
     choose.require_usable(plan, pool)
     first, _ = _next_round(np.arange(len(plan.order)), plan.strata, plan.quotas)
     expected = _split(plan.order[first], plan, pool, config)  # if every file were usable
-    choose.require(expected, minimum, config, pool)
+    available = len(plan.order)
+    choose.require(expected, minimum, config, pool, available)
     chosen, rows, skipped = _decode(plan, pool, config, scratch, progress)
     splits = _split(chosen, plan, pool, config)
     stays = choose.drop_straddling(splits, [scratch.digests[row] for row in rows])
     duplicates = int((~stays).sum())
     lost = f"{len(skipped)} files skipped, {duplicates} duplicates removed"
-    choose.require(splits[stays], minimum, config, pool, lost)
+    choose.require(splits[stays], minimum, config, pool, available, lost)
     shape = (config.image_size, config.image_size, scratch.channels)
     counts: dict[str, int] = {}
     class_counts: dict[str, list[int]] = {}

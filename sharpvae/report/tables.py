@@ -13,6 +13,8 @@ from sharpvae.report.evidence import Evidence
 from sharpvae.report.numerals import NOTHING, decimals, fixed, join, thousands
 from sharpvae.report.scores import BY_KEY, TABLE
 
+FEW = 500  # images, below which the bias of Frechet distances is told
+
 
 def differences(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     """Dotted key of each setting in which variants differ -> its value as text, per variant."""
@@ -165,6 +167,19 @@ def protocol_notes(evidence: Evidence) -> list[str]:
             "The runs were not all scored in the same way, so their scores cannot be compared: "
             "run dvc repro on one machine."
         )
+    fewest = min(min(protocol.fakes, protocol.reals) for protocol in protocols)
+    if fewest < FEW:
+        notes.append(
+            f"With {thousands(fewest)} images every Fréchet distance is too high, the more so the "
+            "fewer they are: compare variants with each other and with the floors beside them, "
+            "which have as many images, and with nothing else."
+        )
+    deaf = [name for name, entry in evidence.reference.judges.items() if entry.why and entry.weight]
+    notes += [
+        f"No judge can be trusted on these images; {name} decides alone, though "
+        f"{evidence.reference.judges[name].why}."
+        for name in deaf
+    ]
     for name, network in _loss_networks(evidence).items():
         if network in protocols[0].judges:
             notes.append(

@@ -147,11 +147,12 @@ def _means(values: NDArray[np.float64]) -> list[float]:
 
 def _spectral(real: spectra.Spectra, fake: spectra.Spectra) -> Replicates:
     rows: dict[str, list[float]] = {"blur_px": [], "artefact": []}
+    images = min(real.count, fake.count)
     for g in range(GROUPS):
         kept = [np.arange(len(of.power)) % GROUPS != g for of in (real, fake)]
         ours, theirs = real.mean(kept[0]), fake.mean(kept[1])
         patterns = real.mean_pattern(kept[0]), fake.mean_pattern(kept[1])
-        rows["blur_px"].append(spectra.fit_blur(ours, theirs, real.size).sigma)
-        excess = spectra.fit_artefact((ours, theirs), patterns, real.size)
+        rows["blur_px"].append(spectra.fit_blur(ours, theirs, real.size, images).sigma)
+        excess = spectra.fit_artefact((ours, theirs), patterns, real.size, images)
         rows["artefact"].append(excess.amount)
     return rows

@@ -32,6 +32,8 @@ _NOTCH = 0.075  # cycles/px around the frequencies of checkerboards
 _PERIOD = 4  # px, of the longest checkerboard
 _BOX = np.array([0.5, 1, 1, 1, 0.5]) / _PERIOD  # a mean that no period of 2 or 4 px survives
 _SAME = 1e-8  # mean squares of relative errors that make no difference
+_ENOUGH = 1000  # images; of fewer, _UNSEEN grows as the standard error: 99 % of pairs, down to 12
+_HIDDEN = 0.5  # of the power; where reals make up less at every frequency, no blur is seen
 _PASSES = 3  # of the fit, each weighted by the one before
 _LEAST_SHARE = 0.2  # that weight's lower end: the noise must stay known
 _MOST_EXPLAINED = 2.0  # of the whole variance; more is a blur that explains nothing
@@ -58,6 +60,11 @@ class Spectra:
     pattern: Floats  # (N,) share of the variance that repeats every 4 px, in [0, 1]
     constant: NDArray[np.bool_]  # (N,)
 
+    @property
+    def count(self) -> int:
+        """Images that are not constant."""
+        return int((~self.constant).sum())
+
     def mean(self, keep: NDArray[np.bool_] | None = None) -> Floats:
         """Mean power of the images in `keep` (N,) that are not constant => (B,)
 
@@ -82,6 +89,7 @@ class BlurFit:
     floor: float  # >= 0; the white noise's share of the variance
     misfit: float  # root mean square of (fitted - fake) / fake, weighted as in the fit
     passed: Floats  # (B,) the part of the power that the blur lets through
+    seen: float  # the blurred reals' share of the fitted power, where it is largest; in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -150,20 +158,26 @@ def blur_px(real: Spectra, fake: Spectra) -> float:
     much of high frequencies counts as `artefact`. At most a quarter of the shorter side. Clipping
     to [0, 255] narrows the strokes of a digit: noise or a checkerboard of 0.1 take 0.1 px away.
     Reals so smooth that rounding to bytes hides their texture leave the blur unknown.
-    Raises ValueError for two sizes, or fewer than MIN_IMAGES images that are not constant.
+    Raises ValueError for two sizes, fewer than MIN_IMAGES images that are not constant, or fakes
+    that hold less of the reals than of white noise at every frequency.
     """
     _check_pair(real, fake)
-    return fit_blur(real.mean(), fake.mean(), real.size).sigma
+    fewer = min(real.count, fake.count)
+    fit = fit_blur(real.mean(), fake.mean(), real.size, fewer)
+    if fit.seen < _HIDDEN:
+        raise ValueError("noise drowns what these images share with real ones: no blur is seen")
+    return fit.sigma
 
 
-def fit_blur(real: Floats, fake: Floats, size: tuple[int, int]) -> BlurFit:
+def fit_blur(real: Floats, fake: Floats, size: tuple[int, int], images: int = _ENOUGH) -> BlurFit:
     """The fit behind `blur_px`, on mean spectra: 1 ms, cheap enough for a jackknife.
 
     Least squares of relative errors: contrast and floor are solved for each of a row of blurs, and
     a parabola finds the best between them. Frequencies that the floor dominates are then weighted
     down, since remains of artefacts are not quite white. Sigma is the kernel's standard deviation,
     which is SciPy's sigma from 0.7 px up (0.46 for its 0.5). At last Breiman's (1995) garrote,
-    s - t^2 / s for s = sigma^2 and t = 0.035 px^2, takes away what sampling alone brings about.
+    s - t^2 / s for s = sigma^2 and t = 0.035 px^2, takes away what sampling alone brings about;
+    t grows with the standard error where fewer than 1000 `images` make up the smaller set.
     float64 (B,) from `Spectra.mean` of images of `size`, twice => BlurFit.  Raises ValueError where
     they do not fit together, are not finite or not above zero.
     """
@@ -184,10 +198,11 @@ def fit_blur(real: Floats, fake: Floats, size: tuple[int, int]) -> BlurFit:
         share = signal / (signal + floor[best] * white)
         weight = count * np.maximum(share, _LEAST_SHARE) ** 2
     variance = _lowest(table.variance, error, best)
-    variance = variance - _UNSEEN**2 / variance if variance > _UNSEEN else 0.0
+    unseen = _UNSEEN * max(1.0, _ENOUGH / images) ** 0.5
+    variance = variance - unseen**2 / variance if variance > unseen else 0.0
     return BlurFit(
         variance**0.5, float(contrast[best]), float(floor[best]), float(error[best] ** 0.5),
-        table.power[best],
+        table.power[best], float(share.max()),
     )  # fmt: skip
 
 
@@ -197,20 +212,22 @@ def artefact(real: Spectra, fake: Spectra) -> Artefact:
     Raises ValueError as `blur_px` does.
     """
     _check_pair(real, fake)
-    means = (real.mean(), fake.mean())
-    return fit_artefact(means, (real.mean_pattern(), fake.mean_pattern()), real.size)
+    means, patterns = (real.mean(), fake.mean()), (real.mean_pattern(), fake.mean_pattern())
+    return fit_artefact(means, patterns, real.size, min(real.count, fake.count))
 
 
 def fit_artefact(
-    power: tuple[Floats, Floats], pattern: tuple[float, float], size: tuple[int, int]
-) -> Artefact:
+    power: tuple[Floats, Floats], pattern: tuple[float, float], size: tuple[int, int],
+    images: int = _ENOUGH,
+) -> Artefact:  # fmt: skip
     """Behind `artefact`: mean power and mean pattern, of reals and of fakes.
 
     A VAE blurs some parts of an image more than others, so fakes are taken for a mixture of real
     images at every blur, plus white noise: non-negative least squares of relative errors above 1/16
     cycles/px, where a sharp part's falling spectrum is told from a flat one. The checkerboard is
     the part that repeats every 4 (or 2) pixels, less that of the noise and of the mixture. A tenth
-    of the mixture's own fine texture and pattern is allowed for sampling.
+    of the mixture's own fine texture and pattern is allowed for sampling, more where fewer than
+    1000 `images` make up the smaller set.
     """
     (before, after), (own, found) = power, pattern
     rings, table = _rings(size), _transfer(size)
@@ -222,11 +239,12 @@ def fit_artefact(
     *parts, white = nnls((columns * weight).T, after[band] * weight)[0].tolist()
     kept, high = np.dot(parts, table.power), rings.frequency >= _HIGH
     texture = float(np.average((kept * before)[high], weights=rings.count[high]))
-    noise = max(0.0, white - _LEEWAY * texture)
+    leeway = _LEEWAY * max(1.0, _ENOUGH / images) ** 0.5
+    noise = min(1.0, max(0.0, white - leeway * texture))
     longest = int(np.abs(rings.frequency - 1 / _PERIOD).argmin())
     repeats = noise * (_PERIOD**2 - 1) / (size[0] * size[1])  # noise does so a little too
-    board = max(0.0, found - repeats - (1 + _LEEWAY) * kept[longest] * own)
-    return Artefact((noise + board) ** 0.5, noise**0.5, board**0.5)
+    board = max(0.0, found - repeats - (1 + leeway) * kept[longest] * own)
+    return Artefact(min(1.0, noise + board) ** 0.5, noise**0.5, board**0.5)
 
 
 def _check_mean(mean: Floats, rings: _Rings) -> None:
@@ -336,4 +354,5 @@ def _lowest(x: Floats, error: Floats, best: int) -> float:
     bend = up_right * left - up_left * right  # < 0 unless the three lie on a line
     if bend >= 0:
         return float(x[best])
-    return float(x[best] + 0.5 * (up_right * left**2 - up_left * right**2) / bend)
+    lowest = 0.5 * (up_right * left**2 - up_left * right**2) / bend
+    return float(x[best] + np.clip(lowest, left, right))  # beyond, where `best` is nearly as good

@@ -56,12 +56,13 @@ def test_a_missing_file_says_what_to_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("subset", "test"), [(None, 2), (300, 300)])
-def test_the_least_images_are_a_batch_of_every_network_and_two_to_score(
+def test_the_least_images_are_a_batch_of_every_vae_and_two_to_score(
     subset: int | None, test: int
 ) -> None:
     metrics = EXPERIMENT.metrics.model_copy(update={"kid_subset_size": subset})
-    judge = EXPERIMENT.judge.model_copy(update={"batch_size": 500})
+    judge = EXPERIMENT.judge.model_copy(update={"batch_size": 500})  # it takes what is there
     changed = EXPERIMENT.model_copy(update={"metrics": metrics, "judge": judge})
+    largest = max(variant.train.batch_size for variant in EXPERIMENT.variants.values())
     prepare = stage_files(changed)["prepare.json"]
     assert isinstance(prepare, PrepareStage)
-    assert prepare.minimum == Minimum(train=1000, validation=2, test=test)
+    assert prepare.minimum == Minimum(train=largest, validation=2, test=test)

@@ -12,8 +12,23 @@ from sharpvae.report.artefacts import Reference, load_artefact
 from sharpvae.report.evidence import Evidence, ReportStage, load_evidence
 from sharpvae.report.numerals import NOTHING, decimals, fixed, join, short, thousands
 from sharpvae.report.scores import TABLE
-from sharpvae.report.tables import budget_table, card_rows, differences, validation_table
-from tests.report.tree import BLURRY, SHARP, VARIANT, blobs, configuration, run_of, write_tree
+from sharpvae.report.tables import (
+    budget_table,
+    card_rows,
+    differences,
+    protocol_notes,
+    validation_table,
+)
+from tests.report.tree import (
+    BLURRY,
+    PROTOCOL,
+    SHARP,
+    VARIANT,
+    blobs,
+    configuration,
+    run_of,
+    write_tree,
+)
 
 
 def test_differences() -> None:
@@ -98,6 +113,19 @@ def test_validation_scores_are_of_the_validation_split(tmp_path: Path) -> None:
     table = validation_table(evidence_of(write_tree(tmp_path, {"a": {0: record}})))
     found = dict(row[:2] for row in table.rows)
     assert found["FID"] == "77" and found["Blur, px"] == NOTHING and len(found) == len(TABLE)
+
+
+def test_what_limits_the_scores_is_told(tmp_path: Path) -> None:
+    evidence = evidence_of(write_tree(tmp_path, {"a": {0: BLURRY}}))
+    assert (
+        "With 60 images every" in protocol_notes(evidence)[0] and len(protocol_notes(evidence)) == 1
+    )
+    judges = dict(evidence.reference.judges)
+    judges["imagenet"] = judges["imagenet"].model_copy(update={"why": "it is blind to blur_1"})
+    alone = replace(evidence, reference=evidence.reference.model_copy(update={"judges": judges}))
+    assert "imagenet decides alone, though it is blind" in protocol_notes(alone)[1]
+    many = run_of(BLURRY, protocol={**PROTOCOL, "fakes": 1000, "reals": 1000})
+    assert protocol_notes(evidence_of(write_tree(tmp_path / "b", {"a": {0: many}}))) == []
 
 
 def evidence_of(root: Path) -> Evidence:

