@@ -198,7 +198,7 @@ def trainer(
     train = Feed(Split(images, None), device)
     validation = Feed(Split(images[: task.batch], None), device)
     config = variant.train.model_copy(update={
-        "epochs": FOREVER, "batch_size": task.batch, "lr": LR, "optimizer": "adam",
+        "epochs": FOREVER, "updates": None, "batch_size": task.batch, "lr": LR, "optimizer": "adam",
         "weight_decay": 0.0, "scheduler": "none", "grad_clip": 0.0, "early_stop_patience": 0,
         "keep": "last", "best_by": "loss", "ema": 0.0, "flip": False, "precision": precision,
         "compile": compiled, "accumulate": 1, "devices": 1, "nodes": 1,

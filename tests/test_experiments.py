@@ -225,7 +225,7 @@ def test_ctrl_c_leaves_the_cache_sane(project: Path) -> None:
     """Interrupted in training; the next run trains anew and ends where it would have."""
     presets = project / "presets/presets.yaml"
     before = presets.read_text()
-    presets.write_text(before.replace("epochs: 2, ", "epochs: 3, "))
+    presets.write_text(before.replace("updates: 26, ", "updates: 39, "))
     process = subprocess.Popen(
         interruptible("dvc", "repro"), cwd=project, env=environment(), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, start_new_session=True,

@@ -39,7 +39,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = toy(tmp_path_factory.mktemp("toy"))
     for name in ("configure", "prepare", "critic"):
         passes(place, name)
-    alter(place, epochs=EPOCHS, checkpoint_every=0.0, ema=0.9)
+    alter(place, updates=None, epochs=EPOCHS, checkpoint_every=0.0, ema=0.9)
     return place
 
 

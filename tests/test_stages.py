@@ -326,7 +326,7 @@ def test_ctrl_c_exits_130_and_leaves_the_old_model(finished, tmp_path: Path) -> 
     place = tmp_path / "copy"
     shutil.copytree(finished[0], place)
     path = place / "configs/original/train.json"
-    path.write_text(path.read_text().replace('"epochs": 2', '"epochs": 100000'))
+    path.write_text(path.read_text().replace('"updates": 26', '"updates": 1000000'))
     before = (place / "models/original/0/weights.safetensors").read_bytes()
     process = subprocess.Popen(
         interruptible(sys.executable, "-u", "-m", "stages.train", "original", "0"), cwd=place,

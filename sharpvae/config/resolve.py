@@ -26,7 +26,7 @@ from sharpvae.config.names import (
     unknown_keys,
 )
 from sharpvae.core.config import Section, nested_section
-from sharpvae.core.errors import UserErrors
+from sharpvae.core.errors import UserError, UserErrors
 from sharpvae.objective.config import LossWeights
 
 DEFAULTS = "defaults"  # the lowest layer, which every other one overrides
@@ -109,6 +109,8 @@ def resolve(params: dict[str, Any], studies: Mapping[str, dict[str, Any]]) -> Re
         raise UserErrors(errors)
     layers = _Layers(params, named)
     merged = layers.merged()
+    if layers.errors:
+        raise UserErrors(layers.errors)
     try:
         experiment = Experiment.model_validate(merged)
     except ValidationError as error:
@@ -124,6 +126,7 @@ class _Layers:
     ) -> None:
         self.sources = {key: key for key in SINGLE}
         self.shadowed: list[Shadow] = []
+        self.errors: list[UserError] = []
         name, expected = params.get("preset"), "the name of one of the presets in params.yaml"
         preset = chosen("preset", name, params["presets"], expected)
         self.top, self.preset_name = Layer("", params), str(name)
@@ -150,12 +153,13 @@ class _Layers:
         `path` is the resolved dotted key of the section; the lowest of the layers comes first.
         """
         merged: dict[str, Any] = {}
+        kept = self._without_alternatives(layers, schema.alternatives)
         for key in schema.model_fields:
             dotted, nested = f"{path}.{key}", nested_section(schema, key)
             if nested is not None:
                 merged[key] = self._merge(dotted, [layer.at(key) for layer in layers], nested)
                 continue
-            given = [layer for layer in layers if layer.values.get(key) is not None]
+            given = [layer for layer in kept if layer.values.get(key) is not None]
             value = merged[key] = given[-1].values[key] if given else None
             winner = self.sources[dotted] = f"{given[-1].prefix}{key}" if given else dotted
             self.shadowed += [
@@ -164,6 +168,32 @@ class _Layers:
                 if lower.values[key] != value and not lower.prefix.startswith(SILENT)
             ]
         return merged
+
+    def _without_alternatives(
+        self, layers: Sequence[Layer], names: tuple[str, ...]
+    ) -> Sequence[Layer]:
+        """The layers without those of the keys `names` that a higher layer decides by another."""
+        kept: list[Layer] = []
+        winner: tuple[str, str] | None = None  # the key that decides, without and with its layer
+        for layer in reversed(layers):
+            given = [name for name in names if layer.values.get(name) is not None]
+            if len(given) > 1:
+                keys = [f"{layer.prefix}{name}" for name in given]
+                found = f"both {' and '.join(keys)}"
+                error = UserError(keys[0], f"one of {', '.join(names)}", found, "remove one")
+                if str(error) not in map(
+                    str, self.errors
+                ):  # a shared layer is seen by all variants
+                    self.errors.append(error)
+            values = layer.values
+            for name in given:
+                winner = winner or (name, f"{layer.prefix}{name}")
+                if name != winner[0]:
+                    values = {key: value for key, value in values.items() if key != name}
+                    if not layer.prefix.startswith(SILENT):
+                        self.shadowed.append(Shadow(winner[1], f"{layer.prefix}{name}"))
+            kept.insert(0, Layer(layer.prefix, values))
+        return kept
 
     def _shared(self, section: str) -> list[Layer]:
         """The layers of a section that all variants share."""

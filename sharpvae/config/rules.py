@@ -19,7 +19,7 @@ from sharpvae.datasets.config import DataConfig
 from sharpvae.objective.schedules import late_start
 from sharpvae.perception.pretrained import LPIPS_TRUNKS, find, location, same
 from sharpvae.sampling.config import unknown_classes
-from sharpvae.training.config import indivisible
+from sharpvae.training.config import MOST_EPOCHS, indivisible
 
 # Of torchvision's `features`: how many layers, and at which positions height and width are halved.
 LENGTH = {"vgg16": 31, "vgg19": 37}
@@ -173,18 +173,29 @@ def loss_networks(resolved: Resolved, name: str) -> Errors:
 
 
 def schedules(resolved: Resolved, name: str) -> Errors:
-    """A weight above 0 starts before the end of training, as far as the images are counted."""
+    """A weight above 0 starts before the end of training, as far as the images are counted; a
+    length in fractions is one."""
     variant, sources = resolved.variant(name)
     weights = {"beta": variant.loss.beta} | variant.loss.weights.model_dump()
     for term in ("beta", "perceptual", "adversarial"):
         schedule = getattr(variant.loss.schedules, term)
+        if schedule.unit == "fraction" and schedule.length > 1:
+            length, fix = f"{schedule.length:g}", "correct it, or set unit: epochs beside it"
+            unit = sources[f"loss.schedules.{term}.unit"]
+            most_of_it = f"at most 1, the whole training ({unit}: fraction)"
+            yield UserError(sources[f"loss.schedules.{term}.length"], most_of_it, length, fix)
         most = most_epoch_steps(resolved.experiment.data, variant)
         counted = most if schedule.unit == "steps" else None
-        expected = late_start(schedule, weights[term], variant.train.epochs, counted)
+        epochs, updates = variant.train.epochs or MOST_EPOCHS, variant.train.updates
+        if counted is not None and updates is not None:
+            # Rounded up to whole epochs, of which the longest is one pass over all images more.
+            counted, epochs = 1, updates + updates // MOST_EPOCHS + counted
+        expected = late_start(schedule, weights[term], epochs, counted)
         if expected is not None:
             zero = "loss.beta" if term == "beta" else f"loss.weights.{term}"
             found = f"{schedule.start:g} ({schedule.unit})"
-            fix = f"start earlier, raise {sources['train.epochs']}, or set {zero}: 0"
+            budget = "epochs" if variant.train.updates is None else "updates"
+            fix = f"start earlier, raise {sources[f'train.{budget}']}, or set {zero}: 0"
             where = sources[f"loss.schedules.{term}.start"]
             yield UserError(where, f"{expected}, in variant '{name}'", found, fix)
 

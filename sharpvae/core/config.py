@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +23,9 @@ class Section(BaseModel):
     """One section of params.yaml: strict types, no unknown keys, immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    # Keys that say the same in different ways: of these the highest layer that sets one decides.
+    alternatives: ClassVar[tuple[str, ...]] = ()
 
 
 def nested_section(section: type[Section], key: str) -> type[Section] | None:

@@ -33,6 +33,7 @@ from sharpvae.perception.distances import (
 from sharpvae.perception.pretrained import LPIPS_TRUNKS, find
 from sharpvae.training.config import TrainStage
 from sharpvae.training.loop import Trainer
+from sharpvae.training.outlook import outlook
 from sharpvae.training.validate import ValidationFID
 from sharpvae.vae.vae import VAE
 
@@ -120,7 +121,7 @@ def build(config: TrainStage, seed: int, device: torch.device) -> Trainer:
     if config.train.best_by == "fid":  # rank 0 measures it, and broadcasts it
         options = validation, config.train.batch_size, seed
         fid = ValidationFID(CRITIC, *options) if is_first() else lambda vae: 0.0
-    span = Span(train.count // config.train.batch_size, config.train.epochs)
+    span = config.train.span(train.count)
     _require_starts(config, span)
     adversary, section = None, config.loss.adversarial
     if config.loss.weights.adversarial > 0:
@@ -168,16 +169,26 @@ def _classes(config: TrainStage) -> int:
 
 
 def summary(config: TrainStage, trainer: Trainer) -> dict[str, Any]:
-    """How training ended, and on which scale its KL was weighted."""
+    """How training ended, and on which scale its KL was weighted.
+
+    `still_falling` and `updates_wanted`, so many more, are those of `outlook`.
+    """
     history = trainer.history
     kept = trainer.best.epoch if config.train.keep == "best" else history[-1].epoch
     error = history[kept - 1].validation["mse"]
     beta = history[kept - 1].beta if config.loss.kl_share > 0 else None
     scale = beta_sigma(config.loss, trainer.train.pixels, config.model.latent_dim, error, beta)
     share = squared_share(config.loss, history[kept - 1].validation)
+    found = outlook([record.validation["loss"] for record in history])
+    # What stopped early has shown that it gets no better.
+    falling = found.falling and not history[-1].stopped_early
+    wanted = found.wanted if falling else None
     return {
         "epochs": history[-1].epoch,
         "steps": history[-1].step,
+        "passes": history[-1].step // (trainer.train.count // config.train.batch_size),
+        "still_falling": falling,
+        "updates_wanted": None if wanted is None else wanted * trainer.span.epoch_steps,
         "best_epoch": trainer.best.epoch,
         "best_by": config.train.best_by,
         "stopped_early": history[-1].stopped_early,

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sharpvae.core.config import Count, Fraction, NonNegative, Positive, Section
 from sharpvae.core.errors import UserError
 from sharpvae.objective.config import LossConfig
+from sharpvae.objective.schedules import Span
 from sharpvae.vae.config import ModelConfig
+
+MOST_EPOCHS = 100  # of a training whose budget is updates
 
 
 class TrainConfig(Section):
-    """Optimiser, schedule, stopping, machines. 0 switches off clipping, stopping, average, film."""
+    """Optimiser, schedule, stopping, machines. 0 switches off clipping, stopping, average, film.
 
-    epochs: Count
+    Either `epochs` or `updates` is set, and says how long a training is; see `span`.
+    """
+
+    alternatives: ClassVar[tuple[str, ...]] = ("epochs", "updates")
+
+    epochs: Count | None
+    updates: Count | None
     lr: Positive
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: Literal["adam", "adamw"]
@@ -39,6 +48,27 @@ class TrainConfig(Section):
     nodes: Count
     checkpoint_every: NonNegative
     film_every: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> TrainConfig:
+        if (self.epochs is None) == (self.updates is None):
+            raise ValueError("one of epochs and updates, and the other one null")
+        return self
+
+    def span(self, images: int) -> Span:
+        """How long a training on `images` is, at least one batch of them.
+
+        An epoch is one pass over the images. `updates` are rounded up to whole epochs, each of so
+        many passes that there are at most `MOST_EPOCHS`: epochs are what validation, patience and
+        the film count, and a few hundred images pass by in moments.
+        """
+        steps = images // self.batch_size
+        if self.epochs is not None:
+            return Span(steps, self.epochs)
+        assert self.updates is not None  # by `_one_budget`
+        passes = -(-self.updates // steps)
+        steps *= -(-passes // MOST_EPOCHS)
+        return Span(steps, -(-self.updates // steps))
 
     @property
     def processes(self) -> int:

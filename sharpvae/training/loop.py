@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sharpvae.core.errors import UserError
 from sharpvae.distributed import processes
 from sharpvae.distributed.processes import synchronise
-from sharpvae.images.feed import Feed
+from sharpvae.images.feed import Batch, Feed
 from sharpvae.objective.adversary import Adversary
 from sharpvae.objective.objective import Objective
 from sharpvae.training.config import TrainConfig
@@ -39,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch is done, and validated.
+    """One epoch is done, of one or several passes over the images, and validated.
 
     `train` and `validation` are means over images of each term, summed over pixels or latent
     dimensions, and `loss`, the weighted total; validation at the final beta.
@@ -152,7 +152,8 @@ class Trainer:
             )
         self.best = Best(config.early_stop_patience)
         self.history: list[Epoch] = []  # so far
-        self.steps = train.count // config.batch_size
+        self.span = objective.span
+        self.steps = self.span.epoch_steps
         self.done = 0  # updates of the current epoch
         self.sums: dict[str, list[Tensor]] = {}  # the terms of each of them, of this process's rows
         self.before: dict[str, Tensor] = {}  # those before a checkpoint, of all processes
@@ -179,12 +180,11 @@ class Trainer:
             NotFinite: a term of the objective or the gradient is not finite.
             UserError: the validation is not finite.
         """
-        size, flip = self.config.batch_size, self.config.flip
-        rows = self.update.rows if processes.world() > 1 else None
+        size = self.config.batch_size
         while not self.finished:
             self.vae.train()
             epoch = self.epoch
-            for batch in self.train.shuffled(size, self.seed, epoch, flip, self.done, rows):
+            for batch in self._batches():
                 terms = self.update(batch)
                 if self.average is not None:
                     self.average.update(self.update.step)
@@ -195,6 +195,18 @@ class Trainer:
                 yield Step(epoch, self.done, self.steps, self.update.step, size, numbers)
             self.guard.check(epoch, self._used())
             yield self._conclude()
+
+    def _batches(self) -> Iterator[Batch]:
+        """Those left of this epoch, which is one or several passes over the images."""
+        rows = self.update.rows if processes.world() > 1 else None
+        while self.done < self.steps:
+            yield from self._pass_from((self.epoch - 1) * self.steps + self.done, rows)
+
+    def _pass_from(self, index: int, rows: Tensor | None = None) -> Iterator[Batch]:
+        """The batches from update `index` on, counted from 0, to the end of that pass."""
+        size, flip = self.config.batch_size, self.config.flip
+        done, start = divmod(index, self.train.count // size)
+        return self.train.shuffled(size, self.seed, done + 1, flip, start, rows)
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The state of the VAE at the `last` epoch, and at the `best` by `train.best_by`."""
@@ -215,7 +227,7 @@ class Trainer:
     def _conclude(self) -> Epoch:
         """Validate, choose, and close the epoch."""
         epoch, used, config = self.epoch, self._used(), self.config
-        end = epoch == config.epochs
+        end = epoch == self.span.epochs
         # Some terms begin late: each is averaged over the updates that had it.
         train = {name: float(values.mean()) for name, values in self._terms().items()}
         precision, feed = self.update.autocast, self.validation
@@ -308,10 +320,7 @@ class Trainer:
             update that failed; `vae`, the weights before it (statistics of batch norm have moved
             since, so run it in training mode); `update`, `term`, `lr`, `beta`.
         """
-        index = error.update - 1
-        epoch, start = index // self.steps + 1, index % self.steps
-        size, flip = self.config.batch_size, self.config.flip
-        batch = next(self.train.shuffled(size, self.seed, epoch, flip, start))
+        batch = next(self._pass_from(error.update - 1))
         return {
             **batch._asdict(),
             "noise": self.update.noise_of(error.update),

@@ -121,7 +121,7 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
     live.mkdir(parents=True, exist_ok=True)  # an output of the stage, with or without curves
     settings = flatten(config.model_dump(exclude={"logging"}))
     run = LoggedRun(config.variant, trainer.seed, run_id, live, root() / "logs", settings, done)
-    total = trainer.config.epochs * trainer.steps
+    total = trainer.span.steps
     spent = checkpoints.directory / SECONDS
     began = time.monotonic() - (read_json(spent)["seconds"] if done and spent.exists() else 0.0)
     with (

@@ -190,7 +190,7 @@ class Watch:
     ) -> None:
         self.trainer, self.film, self.loggers, self.progress = trainer, film, loggers, progress
         train = trainer.config
-        last, fid = train.epochs, train.fid_every if train.best_by == "fid" else 0
+        last, fid = trainer.span.epochs, train.fid_every if train.best_by == "fid" else 0
         self.pace = Pace(
             last,
             trainer.steps,
@@ -220,7 +220,7 @@ class Watch:
         if self.film.due(record.epoch, record.last):
             self._shoot(record.epoch)
         self.pace.epoch(record)
-        line = [f"epoch {record.epoch:>3}/{self.trainer.config.epochs}", losses(record)]
+        line = [f"epoch {record.epoch:>3}/{self.trainer.span.epochs}", losses(record)]
         self.progress.line("  " + "  ".join([*line, terms(record), *self._costs()]))
         warning = self.collapse.epoch(record)
         if warning is not None:

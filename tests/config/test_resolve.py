@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sharpvae.config import resolve as resolving
 from sharpvae.config.names import Studies, read_settings
-from sharpvae.config.resolve import Resolved
+from sharpvae.config.resolve import Resolved, Shadow
 from sharpvae.config.rules import check
 from sharpvae.core.config import flatten
 from sharpvae.core.errors import UserError, UserErrors
@@ -88,9 +88,23 @@ def test_the_highest_layer_that_is_not_null_decides(a: float, b: float, c: float
 def test_a_presets_word_on_one_variant_is_below_every_explicit_key() -> None:
     params = changed("preset", "paper")
     variants = resolve(params).experiment.variants
-    assert (variants["original"].train.epochs, variants["improved"].train.epochs) == (50, 100)
+    budgets = [(v.train.epochs, v.train.updates) for v in variants.values()]
+    assert budgets == [(50, None), (None, 20000)]
     put(params, "train.epochs", 7)
     assert {v.train.epochs for v in resolve(params).experiment.variants.values()} == {7}
+
+
+def test_of_epochs_and_updates_the_higher_layer_decides_and_silences_the_other() -> None:
+    params = changed("train.epochs", 3)
+    resolved = resolve(params)
+    assert {v.train.updates for v in resolved.experiment.variants.values()} == {None}
+    assert Shadow("train.epochs", "presets.laptop.train.updates") in resolved.shadowed
+    put(params, "variants.improved.train.updates", 500)
+    original, improved = resolve(params).experiment.variants.values()
+    assert (original.train.epochs, original.train.updates) == (3, None)
+    assert (improved.train.epochs, improved.train.updates) == (None, 500)
+    shadowed = resolve(params).shadowed
+    assert Shadow("variants.improved.train.updates", "train.epochs") in shadowed
 
 
 def test_a_shared_change_reaches_only_the_variants_that_inherit_it() -> None:
@@ -177,8 +191,13 @@ def test_seed_zero_is_a_seed() -> None:
         ("variants.improved.loss", {"weights": {"adversarial": 1.0},
          "schedules": {"adversarial": {"start": 1.0}}},
          ["variants.improved.loss.schedules.adversarial.start", "below 1", "1 (fraction)"]),
-        ("variants.improved.loss", {"schedules": {"beta": {"start": 30.0}}},
-         ["variants.improved.loss.schedules.beta.start", "below 30", "train.epochs", "loss.beta"]),
+        ("variants.improved.loss", {"schedules": {"beta": {"unit": "epochs", "start": 100.0}}},
+         ["variants.improved.loss.schedules.beta.start", "below 100", "train.updates",
+          "loss.beta"]),
+        ("variants.improved.loss", {"schedules": {"beta": {"length": 5.0}}},
+         ["variants.improved.loss.schedules.beta.length", "at most 1", "5", "unit: epochs"]),
+        ("train", {"epochs": 3, "updates": 9}, ["both train.epochs and train.updates"]),
+        ("presets.laptop.train.epochs", 3, ["presets.laptop.train.epochs", "updates"]),
         ("variants.improved.loss", {"schedules": {"beta": {"shape": "cyclic"}}},
          ["variants.improved.loss.schedules.beta", "length <= cycle"]),
         ("variants.improved.loss", {"weights": {"gaussian": 1.0}, "kl_share": 0.1},

@@ -13,8 +13,11 @@ from tests.datasets.samples import REPOSITORY
 PARAMS = read_settings(REPOSITORY / "params.yaml")
 
 
-def resolved(start: float, unit: str = "steps", **data: Any) -> Resolved:
+def resolved(
+    start: float, unit: str = "steps", updates: int | None = None, **data: Any
+) -> Resolved:
     params = copy.deepcopy(PARAMS)
+    params["train"] |= {"epochs": 30} if updates is None else {"updates": updates}
     params["data"].update(data)
     params["variants"] = {"late": {"loss": {
         "weights": {"adversarial": 1.0},
@@ -47,3 +50,9 @@ def test_what_may_be_reached_passes() -> None:
     assert not list(schedules(resolved(2338.0), "late"))
     assert not list(schedules(resolved(9e9, name="folder"), "late"))
     assert not list(schedules(resolved(0.5, unit="fraction"), "late"))
+
+
+def test_updates_end_within_an_epoch_of_their_number() -> None:
+    (error,) = schedules(resolved(1780.0, updates=1680), "late")
+    assert "train.updates" in str(error)
+    assert not list(schedules(resolved(1680.0, updates=1680), "late")), "78 more fill the epoch"

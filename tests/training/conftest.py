@@ -9,7 +9,6 @@ from torch import Tensor
 from sharpvae.core.seeds import global_seed
 from sharpvae.objective.adversary import Adversary, PatchDiscriminator
 from sharpvae.objective.objective import Objective
-from sharpvae.objective.schedules import Span
 from sharpvae.training.loop import Trainer
 from sharpvae.vae.vae import VAE
 from tests.feeds import feed_of
@@ -35,7 +34,7 @@ def trainer(model_config, loss_config, train_config):
         with global_seed(seed, "weights"):
             vae = VAE(model_config(**(model or {})), 1, 16)
         config = train_config(**changes)
-        span = Span(64 // config.batch_size, config.epochs)
+        span = config.span(64)
         target = Objective(loss_config(**{"beta": 0.1, **(loss or {})}), 256, 4, span, None)
         train, validation = feed_of(bars(64, 0), torch.arange(64)), feed_of(bars(16, 1))
         adversary = None

@@ -6,6 +6,8 @@ from itertools import islice
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from sharpvae.core.errors import UserError
@@ -15,6 +17,7 @@ from sharpvae.objective.schedules import Span, lr_factor
 from sharpvae.training import loop
 from sharpvae.training.loop import Epoch, Step, Trainer
 from sharpvae.training.validate import Validation, measure, validate
+from tests.conftest import IMPROVED
 
 WARMUP = {"shape": "linear", "length": 10.0}
 
@@ -27,6 +30,38 @@ def test_the_loss_falls(trainer) -> None:
     history = epochs(trainer(epochs=12, lr=3e-3))
     assert history[-1].validation["loss"] < 0.6 * history[0].validation["loss"]
     assert history[-1].last
+
+
+def test_many_passes_make_at_most_a_hundred_epochs(train_config) -> None:
+    span = train_config(epochs=None, updates=1680, batch_size=64).span
+    assert span(3600 + 40) == Span(56, 30), "the digits of the default run"
+    assert span(64) == Span(17, 99)
+    assert span(504) == Span(21, 80), "three passes of seven updates"
+    assert span(64 * 2000) == Span(2000, 1)
+    assert train_config(epochs=400, batch_size=64).span(504) == Span(7, 400), "as set"
+
+
+@given(images=st.integers(2, 10**6), batch=st.integers(2, 512), updates=st.integers(1, 10**5))
+def test_updates_are_rounded_up_to_whole_epochs(images: int, batch: int, updates: int) -> None:
+    images = max(images, batch)
+    config = IMPROVED.train.model_copy(
+        update={"epochs": None, "updates": updates, "batch_size": batch}
+    )
+    span = config.span(images)
+    assert span.steps - span.epoch_steps < updates <= span.steps
+    assert span.epochs <= 100
+    assert span.epoch_steps % (images // batch) == 0
+
+
+def test_an_epoch_of_many_passes_trains_as_the_passes_one_by_one(trainer) -> None:
+    # Nothing here looks at epochs but validation.
+    long = trainer(epochs=None, updates=240, batch_size=32)
+    assert (long.span.epoch_steps, long.span.epochs) == (4, 60)
+    many = trainer(epochs=120, batch_size=32)
+    assert len(epochs(long)) == 60 and len(epochs(many)) == 120
+    for ours, theirs in zip(long.vae.parameters(), many.vae.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert long.history[-1].validation == many.history[-1].validation
 
 
 def test_steps_and_epochs_are_counted(trainer) -> None:
