@@ -52,7 +52,8 @@ def toy_loss(**changes: Any) -> dict[str, Any]:
 def toy_train(**changes: Any) -> dict[str, Any]:
     """Three epochs of plain Adam; keywords change it."""
     toy = {"epochs": 3, "updates": None, "batch_size": 8, "lr": 1e-3, "scheduler": "none",
-           "optimizer": "adam", "grad_clip": 0.0, "early_stop_patience": 0, "precision": "fp32"}  # fmt: skip
+           "optimizer": "adam", "grad_clip": 0.0, "early_stop_patience": 0,
+           "precision": "fp32"}  # fmt: skip
     return {**IMPROVED.train.model_dump(), **toy, **changes}
 
 

@@ -127,8 +127,8 @@ def test_the_beta_of_document_002_warms_up_in_every_cycle() -> None:
 FREE = (  # what a study leaves to the run, or to the machine
     "model.width_scale", "loss.perceptual.network", "loss.perceptual.weights",
     "loss.perceptual.layers", "train.epochs", "train.updates", "train.lr", "train.batch_size",
-    "train.precision", "train.compile", "train.accumulate", "train.devices", "train.nodes", "train.checkpoint_every",
-    "train.film_every",
+    "train.precision", "train.compile", "train.accumulate", "train.devices", "train.nodes",
+    "train.checkpoint_every", "train.film_every",
 )  # fmt: skip
 MLP = {f"model.{key}" for key in (
     "family", "latent_dim", "widths", "activation", "negative_slope", "norm", "dropout", "init",

@@ -17,7 +17,15 @@ from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.choose import class_count, too_few_classes
 from sharpvae.datasets.config import DataConfig
 from sharpvae.objective.schedules import late_start
-from sharpvae.perception.pretrained import LPIPS_TRUNKS, find, location, same
+from sharpvae.perception.pretrained import (
+    LITE_BLOCKS,
+    LPIPS_TRUNKS,
+    PUBLISHED,
+    efficientnet_file,
+    find,
+    location,
+    same,
+)
 from sharpvae.sampling.config import unknown_classes
 from sharpvae.training.config import MOST_EPOCHS, indivisible
 
@@ -155,7 +163,9 @@ def loss_networks(resolved: Resolved, name: str) -> Errors:
     variant, sources = resolved.variant(name)
     loss, key = variant.loss, sources["loss.perceptual.weights"]
     network, given = loss.perceptual.network, loss.perceptual.weights
-    if loss.weights.perceptual > 0 and network != "critic":
+    if loss.weights.perceptual > 0 and network in PUBLISHED:
+        yield from _lite(resolved, name)
+    elif loss.weights.perceptual > 0 and network != "critic":
         instead = f"set {sources['loss.perceptual.network']}: critic"
         yield from _weights(network, given, key, instead)
         yield from _never_the_judge(resolved, network, given, key)
@@ -325,6 +335,23 @@ def _layers(resolved: Resolved, name: str) -> Errors:
         larger = "bring the images to a larger size by loss.perceptual.resize"
         fix = f"raise it, {larger}, or drop the layer from {key}"
         yield UserError(sources[resized], expected, str(pixels), fix)
+
+
+def _lite(resolved: Resolved, name: str) -> Errors:
+    """The package is installed, the layers exist, and no key is set that only VGG has."""
+    variant, sources = resolved.variant(name)
+    section = variant.loss.perceptual
+    try:
+        efficientnet_file(section.network, sources["loss.perceptual.network"])
+    except UserError as error:
+        yield error
+    wrong = [layer for layer in section.layers or () if layer >= LITE_BLOCKS]
+    if wrong:
+        expected = f"positions from 0 to {LITE_BLOCKS - 1} in the blocks of {section.network}"
+        yield UserError(sources["loss.perceptual.layers"], expected, ", ".join(map(str, wrong)))
+    if section.weights is not None:
+        expected = f"null: the weights of {section.network} come with its package"
+        yield UserError(sources["loss.perceptual.weights"], expected, section.weights, "remove it")
 
 
 def _lpips_size(resolved: Resolved, name: str, without: str) -> Errors:

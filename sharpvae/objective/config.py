@@ -67,7 +67,7 @@ class AdversarialConfig(Section):
 class PerceptualConfig(Section):
     """Which network's features the perceptual term compares, and how."""
 
-    network: Literal["critic", "vgg16", "vgg19"]
+    network: Literal["critic", "lite1", "lite2", "vgg16", "vgg19"]
     weights: str | None
     layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
     resize: Annotated[int, Field(ge=16, le=1024)] | None
@@ -76,10 +76,11 @@ class PerceptualConfig(Section):
     @field_validator("network", mode="before")
     @classmethod
     def _never_one_that_scores(cls, value: object) -> object:
-        if value in ("judge", "inception"):
+        if value in ("judge", "inception", "lite0"):
             raise ValueError(
-                "critic, vgg16 or vgg19: never the network that scores, for a variant trained on "
-                "its features would learn to please it, and its FID and KID would mean nothing"
+                "critic, lite1, lite2, vgg16 or vgg19: never the network that scores, for a "
+                "variant trained on its features would learn to please it, and its FID and KID "
+                "would mean nothing"
             )
         return value
 

