@@ -27,7 +27,7 @@ class TrainConfig(Section):
     updates: Count | None
     lr: Positive
     batch_size: Annotated[int, Field(ge=2)]
-    optimizer: Literal["adam", "adamw"]
+    optimizer: Literal["adam", "adamw", "lion", "adan", "muon"]
     weight_decay: NonNegative
     scheduler: Literal["none", "plateau", "cosine", "step"]
     lr_factor: Fraction

@@ -20,6 +20,7 @@ from sharpvae.objective.objective import LEAST, Objective, next_beta, share_of_k
 from sharpvae.objective.schedules import lr_factor
 from sharpvae.training.config import TrainConfig, indivisible
 from sharpvae.training.faults import FiniteGuard
+from sharpvae.training.optimisers import optimiser, step_unless
 from sharpvae.training.validate import Terms, measure
 from sharpvae.vae.vae import VAE
 
@@ -88,10 +89,7 @@ class Updater:
             torch.use_deterministic_algorithms(True)  # tells the compiler, too
             self.forward = torch.compile(self.parallel, dynamic=False)
         self.autocast = autocast(config.precision, device)
-        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = kind(
-            vae.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        self.optimizer = optimiser(vae, config)
         self.scheduler = None  # of each update; the plateau's is of each epoch, in `Trainer`
         if config.scheduler in ("cosine", "step"):
             options = objective.span, config.lr_warmup, config.lr_factor, config.lr_every
@@ -142,7 +140,7 @@ class Updater:
 
         # The step, which the device skips where a number is not finite.
         bad = self.guard.watch(step + 1, {**found, "gradient": norm})
-        self._step(self.optimizer, bad)
+        step_unless(self.optimizer, bad)
 
         # What the next step uses: the learning rate, and the beta of the controller.
         self.used = {"lr": float(self.optimizer.param_groups[0]["lr"]), "beta": beta}
@@ -155,7 +153,7 @@ class Updater:
         if adversary is not None:
             found["discriminator"] = adversary.backward([part.images for part, _ in pieces], fakes)
             bad = self.guard.watch(step + 1, {"discriminator": found["discriminator"]})
-            self._step(adversary.optimizer, bad)
+            step_unless(adversary.optimizer, bad)
         self.step += 1
         return {**found, "gradient": norm}
 
@@ -228,12 +226,6 @@ class Updater:
         share = share_of_kl(kl, self.objective.reconstruction(found, self.step) + kl)
         largest = torch.full_like(self.controlled, self.objective.beta(self.step))
         return next_beta(self.controlled, share, self.objective.loss.kl_share, largest)
-
-    @staticmethod
-    def _step(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:
-        """A step, unless `bad` is 1, which the fused kernels look up on the device."""
-        optimizer.found_inf = bad  # type: ignore[attr-defined]
-        optimizer.step()
 
     def _stateful(self) -> dict[str, Any]:
         parts = {

@@ -25,6 +25,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "controller": {"loss": {"beta": 5.0, "kl_share": 0.1}},
     "dropout": {"model": MLP},
     "bf16": {"precision": "bf16"},
+    "lion": {"optimizer": "lion", "lr": 1e-4, "scheduler": "cosine"},
+    "adan": {"optimizer": "adan", "accumulate": 2},
+    "muon": {"optimizer": "muon", "precision": "bf16", "scheduler": "plateau"},
 }  # fmt: skip
 
 
