@@ -101,6 +101,8 @@ class Summary(Artefact):
     steps: int
     best_epoch: int
     stopped_early: bool
+    still_falling: bool  # the validation loss, at the end
+    updates_wanted: int | None  # so many more; None where no end is in sight
     parameters: int
     multiply_adds: int  # of encoding and decoding one image
     kept: Literal["last", "best"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, NamedTuple
 
 from sharpvae.report.evidence import Evidence, ScoredRun
@@ -16,9 +17,6 @@ from sharpvae.report.verdict import NEARLY, collapse
 
 BLURRED = 0.3  # px, from which the eye sees it
 APART = 1.5  # FID of samples over that of reconstructions, from which the prior is at fault
-FALLING = (
-    0.01  # relative fall of the validation loss, last tenth of the epochs against the one before
-)
 FEW = 2000  # updates
 
 
@@ -84,15 +82,20 @@ class _Case(NamedTuple):
         )
 
     def _training(self) -> Finding | None:
-        summary, fall = self.run.summary, falling(self.run)
-        if summary.stopped_early or (fall <= FALLING and summary.steps >= FEW):
+        summary, train = self.run.summary, self.config["train"]
+        if not summary.still_falling and (summary.stopped_early or summary.steps >= FEW):
             return None
-        if fall > FALLING:
-            why = f"the validation loss fell by {100 * fall:.1f}\N{NO-BREAK SPACE}% at the end"
+        wanted = summary.updates_wanted or summary.steps
+        if summary.still_falling:
+            text = "It stopped while its validation loss was still falling"
+            if summary.updates_wanted is not None:
+                text += f", which would likely take {thousands(wanted)} updates more"
         else:
-            why = f"it had {thousands(summary.steps)} updates only"
-        text = f"It has not trained to the end: {why}. What is said below may change."
-        return self._try(text, train__epochs=2 * summary.epochs)
+            text = f"It had {thousands(summary.steps)} updates only"
+        text += ". What is said below may change."
+        if train["updates"] is not None:
+            return self._try(text, train__updates=summary.steps + wanted)
+        return self._try(text, train__epochs=ceil(train["epochs"] * (1 + wanted / summary.steps)))
 
     def _decoder(self) -> Finding | None:
         blur, bottom = self._mean("blur_px"), self._mean("blur_px_reconstruction")
@@ -133,13 +136,3 @@ class _Case(NamedTuple):
 def short_value(value: Any) -> str:
     """A setting's value as it is written in a command."""
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def falling(run: ScoredRun) -> float:
-    """Relative fall of the validation loss at the end; 0 where there are too few epochs to tell."""
-    losses = [r.value for r in run.history if r.split == "validation" and r.term == "loss"]
-    span = max(1, len(losses) // 10)
-    if len(losses) < 2 * span:
-        return 0.0
-    before, after = sum(losses[-2 * span : -span]), sum(losses[-span:])
-    return (before - after) / abs(before) if before else 0.0

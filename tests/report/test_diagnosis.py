@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,8 @@ def found_in(
 ) -> list[Finding]:
     """The findings on one variant; `trained`: its loss stands still after many updates."""
     write_tree(root, {"one": {0: record}}, changes={"one": changes or {}}, images=blobs(40, 1))
-    folder = root / "reports/scores/one/0"
     if trained:
-        (folder / "history.csv").write_text(
-            "epoch,step,split,term,value\n" + "".join(
-                f"{e},{e},validation,loss,5\n" for e in range(1, 9)
-            )
-        )  # fmt: skip
-        summary = folder / "summary.json"
+        summary = root / "reports/scores/one/0/summary.json"
         summary.write_text(summary.read_text().replace('"steps": 660', '"steps": 66000'))
     evidence = load_evidence(load_stage(root / "configs/report.json", ReportStage), root)
     return diagnose(evidence, evidence.comparison())
@@ -98,7 +93,39 @@ def test_a_collapsed_variant_has_one_finding(tmp_path: Path) -> None:
     assert settings(finding) == ["++variants.one.loss.beta=0.125"]
 
 
+def ended(root: Path, changes: dict[str, Any], **end: Any) -> Finding:
+    """The first finding on a training that ended so."""
+    write_tree(root, {"one": {0: HEALTHY}}, changes={"one": changes}, images=blobs(40, 1))
+    summary = root / "reports/scores/one/0/summary.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | end))
+    evidence = load_evidence(load_stage(root / "configs/report.json", ReportStage), root)
+    return diagnose(evidence, evidence.comparison())[0]
+
+
 def test_a_short_training_is_told_first(tmp_path: Path) -> None:
-    first = found_in(tmp_path, HEALTHY, trained=False)[0]
-    assert "not trained to the end" in first.text
-    assert settings(first) == ["++variants.one.train.epochs=24"]
+    finding = ended(tmp_path, {}, steps=660)
+    assert "660 updates only" in finding.text
+    assert settings(finding) == ["++variants.one.train.epochs=24"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({}, "train.epochs=16"),  # 12 and a third more
+        ({"train.epochs": None, "train.updates": 6000}, "train.updates=8000"),
+    ],
+)
+def test_a_loss_that_still_fell_is_told_with_what_it_would_take(
+    tmp_path: Path, changes: dict[str, Any], setting: str
+) -> None:
+    finding = ended(tmp_path, changes, steps=6000, still_falling=True, updates_wanted=2000)
+    assert "still falling" in finding.text and "2 000 updates more" in finding.text.replace(
+        "\N{NARROW NO-BREAK SPACE}", " "
+    )
+    assert settings(finding) == [f"++variants.one.{setting}"]
+
+
+def test_a_fall_without_an_end_is_trained_twice_as_long(tmp_path: Path) -> None:
+    finding = ended(tmp_path, {}, steps=6000, still_falling=True, updates_wanted=None)
+    assert "still falling. What" in finding.text
+    assert settings(finding) == ["++variants.one.train.epochs=24"]

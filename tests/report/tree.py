@@ -48,7 +48,8 @@ VARIANT: dict[str, Any] = {
         },
     },
     "train": {
-        "epochs": 12, "lr": 0.001, "batch_size": 64, "optimizer": "adam", "weight_decay": 0.0,
+        "epochs": 12, "updates": None, "lr": 0.001, "batch_size": 64, "optimizer": "adam",
+        "weight_decay": 0.0,
         "scheduler": "none", "lr_factor": 0.5, "lr_patience": 3,
         "lr_every": 10, "lr_warmup": 0.0, "grad_clip": 0.0,
         "early_stop_patience": 0, "keep": "last", "best_by": "loss", "fid_every": 5, "ema": 0.0,
@@ -318,6 +319,7 @@ def _write_training(
     (folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     summary = {
         "epochs": 12, "steps": 660, "best_epoch": 10, "best_by": "loss", "stopped_early": False,
+        "still_falling": False, "updates_wanted": None,
         "precision": "fp32",
         "parameters": 1234567, "multiply_adds": 4567890, "beta_sigma": scores["beta_sigma"],
         "kept": "best",
