@@ -82,22 +82,30 @@ def badness(value: float, goal: Goal) -> float:
     return 1.0 - value if goal == "higher" else value
 
 
-def faults(floors: Mapping[str, float], goal: Goal) -> dict[str, Sight]:
+def faults(
+    floors: Mapping[str, float], goal: Goal, chance: float | None = None
+) -> dict[str, Sight]:
     """What one metric does not see on this data.
 
     Args:
         floors: its value for each of `FLOORS`; a floor that it cannot be computed for is absent.
+        chance: a change that may be one; three times the value of real images unless given, as for
+            distances that few images bias: theirs is large and hardly varies.
 
     Returns:
         floor -> `fooled` where the fault improves the metric, `blind` where it hardly moves it.
     """
     found: dict[str, Sight] = {}
     levels = {name: badness(value, goal) for name, value in floors.items()}
-    chance = 3 * levels.get("real", 0.0)  # what two samples of real images differ by, and more
+    own, bias = levels.get("real", 0.0), 0.0
+    if chance is None:
+        chance = 3 * own  # what two samples of real images differ by, and more
+    else:
+        bias = own
     for better, worse in ORDER:
         if better not in levels or worse not in levels:
             continue
-        least = max(UNMOVED * abs(levels[better]), chance)
+        least = max(UNMOVED * abs(levels[better] - bias), chance)
         if levels[worse] < levels[better] - least:
             found[worse] = "fooled"
         elif levels[worse] <= levels[better] + least:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from sharpvae.core.errors import UserError
 from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.floors import GOALS, faults, floor_images
 from sharpvae.scoring.panel import Features, Images, Judge, Scale, extract
+from sharpvae.scoring.resampled import GROUPS, FrechetReference, jackknife_error
 from sharpvae.scoring.scores import Looked, Reals, distances, mean_power, score
 
 ESSENTIAL = ("blur_1", "blur_2", "mean_image")  # a judge blind to one of these has no weight
@@ -54,10 +56,8 @@ def measure(
 
     floors = {name: seen(images) for name, images in floor_images(train, held_out).items()}
     real = {split: seen(images) for split, images in splits.items()}
-    described = _weigh(
-        {floor: distances(set_.features, real["validation"]) for floor, set_ in floors.items()},
-        learned,
-    )
+    apart = {floor: distances(set_.features, real["validation"]) for floor, set_ in floors.items()}
+    described = _weigh(apart, _chance(floors["real"], real["validation"]), learned)
     weights = {name: entry["weight"] for name, entry in described.items()}
     test = Reals(real["test"].images, real["test"].features, weights)
     trained = Looked(train, {})
@@ -65,7 +65,10 @@ def measure(
     for name, entry in described.items():
         entry["floors"] = {floor: one.judges[name] for floor, one in scored.items()}
     values = {floor: {key: one.values[key] for key in GOALS} for floor, one in scored.items()}
-    faulty = {key: faults(_known(values, key), goal) for key, goal in GOALS.items()}
+    chance = _chance(floors["real"], test)
+    relative = [chance[name] / described[name]["floors"]["real"] for name in chance]
+    own = {"fid": mean(relative) * (values["real"]["fid"] or 0.0)} if relative else {}
+    faulty = {key: faults(_known(values, key), goal, own.get(key)) for key, goal in GOALS.items()}
     features = {f"{name}/{split}": set_.features[name] for name in judges for split, set_ in
                 real.items()}  # fmt: skip
     return Measured(
@@ -112,9 +115,23 @@ def _known(floors: Mapping[str, Mapping[str, float | None]], key: str) -> dict[s
     return {name: value for name, row in floors.items() if (value := row[key]) is not None}
 
 
+def _chance(floor: Looked, real: Looked) -> dict[str, float]:
+    """Judge -> three standard errors of the distance between two sets of real images.
+
+    None of a judge where a set has fewer than two images a group.
+    """
+    if min(len(floor.images), len(real.images)) < 2 * GROUPS:
+        return {}
+    return {
+        name: 3 * float(jackknife_error(FrechetReference(own).replicates(floor.moments[name])))
+        for name, own in real.features.items()
+    }
+
+
 def _weigh(
-    distances: Mapping[str, Mapping[str, float]], learned: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
+    distances: Mapping[str, Mapping[str, float]], chance: Mapping[str, float],
+    learned: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Judge -> its weight, and why it is 0 (or ""), from its distances of each floor.
 
     A judge that an artefact fools, or that does not see blur, on this data, has no say; nor has one
@@ -125,7 +142,7 @@ def _weigh(
     for name in names:
         own = {floor: row[name] for floor, row in distances.items() if name in row}
         unseen = {
-            floor: sight for floor, sight in faults(own, "lower").items()
+            floor: sight for floor, sight in faults(own, "lower", chance.get(name)).items()
             if sight == "fooled" or floor in ESSENTIAL
         }  # fmt: skip
         why = "; ".join(

@@ -25,7 +25,7 @@ GOOD = {"real": 1.0, "blur_1": 10.0, "blur_2": 20.0, "noise": 8.0, "blur_noise":
 def weighed(description: dict[str, Any] = LEARNED, /, **judges: dict[str, float]) -> dict[str, Any]:
     """judge -> its distances by floor => what `_weigh` says of each."""
     return _weigh(
-        {floor: {n: own[floor] for n, own in judges.items()} for floor in GOOD}, description
+        {floor: {n: own[floor] for n, own in judges.items()} for floor in GOOD}, {}, description
     )
 
 
@@ -48,6 +48,17 @@ def test_a_judge_may_be_blind_to_noise_but_not_to_blur() -> None:
     for floor, value in (("blur_1", 2.0), ("blur_2", 10.5), ("mean_image", 3.0)):
         found = weighed(imagenet=GOOD, random=GOOD | {floor: value})["random"]
         assert found["weight"] == 0 and f"blind to {floor}" in found["why"], floor
+
+
+def test_the_bias_of_few_images_is_no_chance() -> None:
+    """Distances of few images are all too high: three times the reals' own says nothing."""
+    few = {floor: value + 40 for floor, value in GOOD.items()}
+    told = [
+        _weigh({floor: {"a": few[floor]} for floor in few}, chance, LEARNED)["a"]["why"]
+        for chance in ({}, {"a": 3.0}, {"a": 12.0})
+    ]
+    assert "blind to blur_2" in told[0] and "blind to blur_1" in told[0]
+    assert told[1] == "" and "blind to blur_1" in told[2]
 
 
 @pytest.mark.parametrize(("accuracy", "weight"), [(0.10, 0), (0.12, 0), (0.14, 1)])
