@@ -29,7 +29,7 @@ from sharpvae.report.scores import Comparison, load_scores
 Images = NDArray[np.uint8]
 
 SHOWN = 100  # images kept of each set; no picture of the report shows more
-CODES = 2000  # kept of each variant
+CODES = 1000  # kept of each variant
 _COLUMNS = ["epoch", "step", "split", "term", "value"]
 
 

@@ -2,138 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
-from matplotlib.style import context as style
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
+from sharpvae.report.canvas import SQUARE_PANEL, WIDE_PANEL, Panel, Theme
 from sharpvae.report.evidence import Codes, Evidence, ScoredRun
 from sharpvae.report.numerals import MINUS
 from sharpvae.report.scores import PRIOR, RECONSTRUCTION
-
-
-class Theme(NamedTuple):
-    """The colours of one colour scheme, as #rrggbb."""
-
-    name: str  # "light" or "dark"
-    paper: str
-    tint: str  # raised background
-    ink: str
-    quiet: str  # secondary text
-    rule: str  # lines
-    real: str  # the real images
-    series: tuple[str, ...]  # one per variant; they repeat after the last
-
-    def colour(self, index: int) -> str:
-        """The colour of the variant at `index`."""
-        return self.series[index % len(self.series)]
-
-
-# Okabe and Ito's hues first (told apart with any colour vision), then Tol's; each is darkened or
-# lightened until it has a contrast of at least 3:1 with its background.
-LIGHT = Theme(
-    name="light", paper="#fefdfb", tint="#f3f1ec",
-    ink="#1d1c1a", quiet="#5f5c56", rule="#dcd8d0", real="#8d8a83",
-    series=(
-        "#c2560a", "#0868a6", "#00805d", "#c8619b", "#4b3fa0", "#9a7200", "#3d8fbf", "#882255",
-        "#6f7a1f", "#2f8b83",
-    ),
-)  # fmt: skip
-DARK = Theme(
-    name="dark", paper="#16171a", tint="#222327",
-    ink="#e9e6df", quiet="#a5a19a", rule="#3a3b3f", real="#8d8a83",
-    series=(
-        "#f0894a", "#5fb4ec", "#2fc198", "#e594c2", "#a79df0", "#e8cf4f", "#bfe1f7", "#e06a9a",
-        "#b9c35c", "#6fd0c6",
-    ),
-)  # fmt: skip
-
-DPI = 200  # a panel is shown at half its pixels, so that it is crisp on a fine screen
-PANEL = (3.56, 2.4)  # inches: three fit side by side
-SQUARE_PANEL = (3.56, 3.4)
-WIDE_PANEL = (4.4, 2.7)  # two
-
-
-class Panel(NamedTuple):
-    """One chart."""
-
-    title: str  # what it shows, with the unit
-    alt: str  # the same in words, for those who cannot see it
-    draw: Callable[[Axes, Theme], None]  # on an empty pair of axes
-    size: tuple[float, float] = PANEL  # width and height in inches
-
-
-def render(panel: Panel, theme: Theme) -> bytes:
-    """One chart without its title, on a transparent ground, as a PNG."""
-    with style(["default", _settings(theme)]):
-        figure = Figure(figsize=panel.size, dpi=DPI, layout="constrained")
-        panel.draw(figure.add_subplot(), theme)
-        return _png(figure, transparent=True)
-
-
-def render_sheet(
-    panels: Sequence[Panel], variants: Sequence[str], theme: Theme, lines: Mapping[str, str]
-) -> bytes:
-    """Several charts with titles and one legend, on the theme's paper, as a PNG.
-
-    `lines`: what the legend explains beside the variants -> `solid`, `dashed` or `area`.
-    """
-    columns = min(len(panels), 3 if len(panels) > 4 else 2)
-    rows = -(-len(panels) // columns)
-    styles: dict[str, dict[str, Any]] = {
-        "solid": {"color": theme.quiet, "lw": 1.2},
-        "dashed": {"color": theme.quiet, "lw": 1.2, "ls": "--"},
-        "area": {"color": theme.real, "alpha": 0.45, "lw": 7},
-    }
-    keys: list[dict[str, Any]] = [
-        {"color": theme.colour(index), "lw": 2, "label": name}
-        for index, name in enumerate(variants)
-    ]
-    keys += [{**styles[kind], "label": label} for label, kind in lines.items()]
-    with style(["default", _settings(theme)]):
-        width, height = panels[0].size
-        size = (width * columns, (height + 0.25) * rows + 0.4)
-        figure = Figure(figsize=size, dpi=DPI * 0.6, layout="constrained")
-        for index, panel in enumerate(panels):
-            axes = figure.add_subplot(rows, columns, index + 1)
-            panel.draw(axes, theme)
-            axes.set_title(panel.title, loc="left", fontsize=9.5, pad=9)
-        figure.legend(
-            handles=[Line2D([], [], **key) for key in keys], loc="outside upper left",
-            ncols=max(1, min(len(keys), int(size[0] / 1.7))), frameon=False,
-        )  # fmt: skip
-        return _png(figure, transparent=False)
-
-
-def _settings(theme: Theme) -> dict[str, Any]:
-    return {
-        "font.size": 9, "text.color": theme.ink, "figure.facecolor": theme.paper,
-        "axes.labelcolor": theme.quiet, "axes.edgecolor": theme.quiet, "axes.facecolor": "none",
-        "axes.linewidth": 0.7, "axes.spines.top": False, "axes.spines.right": False,
-        "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True, "axes.xmargin": 0.02,
-        "grid.color": theme.rule, "grid.linewidth": 0.6,
-        "xtick.color": theme.quiet, "ytick.color": theme.quiet,
-        "xtick.major.width": 0.7, "ytick.major.width": 0,
-    }  # fmt: skip
-
-
-def _png(figure: Figure, transparent: bool) -> bytes:
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    # no version of matplotlib in the file: the same inputs give the same bytes
-    figure.savefig(buffer, format="png", transparent=transparent, metadata={"Software": None})
-    return buffer.getvalue()
-
 
 _BINS = 48
 _LINE: dict[str, Any] = {"lw": 1.5}
@@ -332,34 +214,32 @@ def latent_panel(evidence: Evidence) -> Panel:
 
 def code_panels(evidence: Evidence) -> list[Panel]:
     """Codes of test images along the two principal axes of strongest signal, by variant."""
+    clouds = {name: _cloud(codes) for name, codes in evidence.codes.items()}
+    reach = 1.05 * max(3.0, *(float(np.abs(cloud).max()) for cloud in clouds.values()))
     return [
-        _code_panel(name, codes, index)
-        for index, (name, codes) in enumerate(evidence.codes.items())
+        _code_panel(name, cloud, index, reach) for index, (name, cloud) in enumerate(clouds.items())
     ]
 
 
-def _code_panel(name: str, codes: Codes, index: int) -> Panel:
-    """Posterior draws, whose cloud the prior should fill, and the prior's circles."""
+def _cloud(codes: Codes) -> NDArray[np.float64]:
+    """A draw from each posterior, [N, 2], which all together the prior should fill."""
     mean, deviation = codes.mean.astype(np.float64), np.exp(codes.log_var.astype(np.float64) / 2)
-    _, _, axes_ = np.linalg.svd(mean - mean.mean(axis=0), full_matrices=False)
+    _, _, axes = np.linalg.svd(mean - mean.mean(axis=0), full_matrices=False)
     noise = np.random.default_rng(0).standard_normal(mean.shape)
-    drawn = (mean + deviation * noise) @ axes_[:2].T
-    if drawn.shape[1] == 1:  # one latent dimension, or one image
-        drawn = np.concatenate([drawn, np.zeros_like(drawn)], axis=1)
-    spread = drawn.std(axis=0)
+    drawn = (mean + deviation * noise) @ axes[:2].T
+    # one latent dimension, or one image, has a single axis
+    return np.pad(drawn, ((0, 0), (0, 2 - drawn.shape[1])))
 
+
+def _code_panel(name: str, cloud: NDArray[np.float64], index: int, reach: float) -> Panel:
     def draw(axes: Axes, theme: Theme) -> None:
-        axes.plot(*drawn.T, ".", color=theme.colour(index), ms=2.5, alpha=0.5, mew=0)
+        axes.plot(*cloud.T, ".", color=theme.colour(index), ms=3.5, alpha=0.6, mew=0)
         for radius in (1, 2, 3):
-            circle = Circle((0, 0), radius, fill=False, ec=theme.quiet, ls="--", lw=0.9)
-            axes.add_patch(circle)
-        reach = 1.05 * max(3.0, float(np.abs(drawn).max()))
-        axes.set_xlim(-reach, reach)
-        axes.set_ylim(-reach, reach)
-        axes.set_aspect("equal")
-        axes.set_xlabel("first axis")
-        axes.set_ylabel("second axis")
+            axes.add_patch(Circle((0, 0), radius, fill=False, ec=theme.quiet, ls="--", lw=0.9))
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        axes.set(xlabel="first axis", ylabel="second axis")
 
+    spread = cloud.std(axis=0)
     alt = (
         f"Codes of test images by {name} along its two strongest axes, with standard deviations "
         f"{spread[0]:.2f} and {spread[1]:.2f}; the prior's are 1."

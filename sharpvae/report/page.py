@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from sharpvae.core.files import fresh_directory, write_text
 from sharpvae.report import figures, scoretable, tables
+from sharpvae.report.canvas import DARK, LIGHT, Panel, inline, render_sheet
 from sharpvae.report.diagnosis import Finding, diagnose
 from sharpvae.report.evidence import Evidence, Images
-from sharpvae.report.figures import DARK, LIGHT
 from sharpvae.report.numerals import join
 from sharpvae.report.pictures import EmbeddedImage, Lay, embedded, grid, pairs, sheet, strip
 from sharpvae.report.scores import GOAL_TEXT, METRICS, Comparison, headline_metrics
@@ -30,7 +31,7 @@ class PageFigure(NamedTuple):
     label: str
     alt: str
     image: str  # a data URI
-    dark: str  # the same for a dark screen; "" where one picture serves both
+    svg: Markup  # or what stands in an <svg>
     width: int
     height: int
 
@@ -108,13 +109,13 @@ def _drawn(images: dict[str, Images], lay: Lay, alt: str) -> list[PageFigure]:
 
 
 def _picture(label: str, alt: str, picture: EmbeddedImage) -> PageFigure:
-    return PageFigure(label, alt, _data_uri(picture.png), "", picture.width, picture.height)
+    return PageFigure(label, alt, _data_uri(picture.png), Markup(), picture.width, picture.height)
 
 
-def _chart(panel: figures.Panel) -> PageFigure:
-    light, dark = (_data_uri(figures.render(panel, theme)) for theme in (LIGHT, DARK))
-    width, height = (round(inches * figures.DPI / 2) for inches in panel.size)
-    return PageFigure(panel.title, panel.alt, light, dark, width, height)
+def _chart(panel: Panel) -> PageFigure:
+    width, height = (round(100 * inches) for inches in panel.size)
+    svg = Markup(inline(panel, f"{panel.title} {panel.alt}"))
+    return PageFigure(panel.title, panel.alt, "", svg, width, height)
 
 
 def _typographic(text: str) -> str:
@@ -150,8 +151,8 @@ def build_report(evidence: Evidence) -> Report:
     def pictured(drawn: dict[str, Images], lay: Lay, columns: int) -> bytes:
         return sheet([(real, evidence.test_images), *drawn.items()], lay, columns, LIGHT)
 
-    def charts(panels: list[figures.Panel], lines: dict[str, str]) -> bytes:
-        return figures.render_sheet(panels, evidence.variants, LIGHT, lines)
+    def charts(panels: list[Panel], lines: dict[str, str]) -> bytes:
+        return render_sheet(panels, evidence.variants, LIGHT, lines)
 
     pictures = {
         "samples.png": pictured(evidence.prior, grid, 4),

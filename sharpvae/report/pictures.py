@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sharpvae.images.tiles import tile
+from sharpvae.report.canvas import Theme
 from sharpvae.report.evidence import Images
-from sharpvae.report.figures import Theme
 
 LEAST = 64  # pixels that an image should measure at the least, as shown
 _GRID = 340  # pixels of a grid's width, as shown: three grids fit side by side, one on a phone
