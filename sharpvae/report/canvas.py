@@ -56,7 +56,7 @@ SQUARE_PANEL = (3.56, 3.4)
 WIDE_PANEL = (4.4, 2.7)  # two
 _DPI = 120  # of files
 _LEFT, _RIGHT, _BOTTOM, _TOP = 0.64, 0.1, 0.48, 0.12  # inches around the axes of a panel
-_TITLE, _KEY = 0.3, 0.22  # inches that a title takes, and a line of the legend
+_TITLE, _KEY = 0.2, 0.22  # inches that a title takes, and a line of the legend
 
 
 class Panel(NamedTuple):
@@ -83,7 +83,8 @@ def inline(panel: Panel, name: str) -> str:
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     drawn = text.getvalue().partition("</defs>")[2].rpartition("</svg>")[0]
     drawn = re.sub(r' id="[\w.]+_\d+"|font-family: [^;"]*; ?|<!--.*?-->', "", drawn)
-    drawn = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", drawn)
+    # hundredths of a point are enough in tags; what is written beside a tick stays
+    drawn = re.sub(r"\d+\.\d{3,}(?=[^<>]*>)", lambda number: f"{float(number[0]):.2f}", drawn)
     return re.sub("#[0-9a-f]{6}", lambda colour: _variables()[colour[0]], drawn)
 
 

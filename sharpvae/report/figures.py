@@ -238,6 +238,8 @@ def _code_panel(name: str, cloud: NDArray[np.float64], index: int, reach: float)
             axes.add_patch(Circle((0, 0), radius, fill=False, ec=theme.quiet, ls="--", lw=0.9))
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         axes.set(xlabel="first axis", ylabel="second axis")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True, nbins=8))
 
     spread = cloud.std(axis=0)
     alt = (

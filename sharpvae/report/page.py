@@ -20,7 +20,7 @@ from sharpvae.report.canvas import DARK, LIGHT, Panel, inline, render_sheet
 from sharpvae.report.diagnosis import Finding, diagnose
 from sharpvae.report.evidence import Evidence, Images
 from sharpvae.report.numerals import join
-from sharpvae.report.pictures import EmbeddedImage, Lay, embedded, grid, pairs, sheet, strip
+from sharpvae.report.pictures import EmbeddedImage, Lay, embedded, grids, pairs, sheet, strip
 from sharpvae.report.scores import GOAL_TEXT, METRICS, Comparison, headline_metrics
 from sharpvae.report.verdict import Verdict, verdict
 
@@ -43,6 +43,7 @@ def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) ->
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     seed, real, title = evidence.stage.seeds[0], "real test images", evidence.card.title
+    grid = grids(1 + len(evidence.variants))
     return environment.get_template("report.html").render(
         title=f"{join(evidence.variants)} on {title}",
         evidence=evidence,
@@ -146,7 +147,7 @@ def build_report(evidence: Evidence) -> Report:
         "report.md": render_markdown(evidence, comparison, outcome),
         "report.html": render_page(evidence, comparison, outcome),
     }
-    real = "real test images"
+    real, grid = "real test images", grids(1 + len(evidence.variants))
 
     def pictured(drawn: dict[str, Images], lay: Lay, columns: int) -> bytes:
         return sheet([(real, evidence.test_images), *drawn.items()], lay, columns, LIGHT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from sharpvae.report.evidence import Images
 
 LEAST = 64  # pixels that an image should measure at the least, as shown
 _GRID = 340  # pixels of a grid's width, as shown: three grids fit side by side, one on a phone
+_NARROW = 265  # where there are more: four fit
 _STRIP = 820  # pixels of a strip's width, as shown
 _GAP = 1  # pixels between images, before enlargement
 _LABEL = 26  # pixels for a line of text on a sheet
@@ -37,11 +39,16 @@ def enlargement(size: int) -> int:
     return max(1, -(-LEAST // size))
 
 
-def grid(images: Images) -> EmbeddedImage:
-    """The first images as a square grid."""
+def grid(images: Images, width: int = _GRID) -> EmbeddedImage:
+    """The first images as a square grid, at most `width` wide as shown, or two images."""
     size = images.shape[2]
-    columns = min(5, max(2, _GRID // ((size + _GAP) * enlargement(size))))
+    columns = min(5, max(2, width // ((size + _GAP) * enlargement(size))))
     return _tiled(images[: columns * columns], columns)
+
+
+def grids(count: int) -> Lay:
+    """`grid`, so narrow that `count` of them stand in one row where that is possible."""
+    return grid if count <= 3 else partial(grid, width=_NARROW)
 
 
 def strip(images: Images) -> EmbeddedImage:

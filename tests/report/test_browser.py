@@ -140,6 +140,8 @@ def test_schemes_differ_and_print_is_light(page: Path, tmp_path: Path) -> None:
                 {"name": "prefers-color-scheme", "value": "dark"}
             ])  # fmt: skip
             assert await tab.js(paper) == "rgb(255, 255, 255)"
+            folded = "[...document.querySelectorAll('details > :not(summary)')].every(e => "
+            assert await tab.js(f"{folded}e.checkVisibility())")
             printed = base64.b64decode((await tab("Page.printToPDF"))["data"])
             assert printed.startswith(b"%PDF") and tab.complaints == []
 

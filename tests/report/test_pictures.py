@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import io
+import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from sharpvae.images.tiles import tile
-from sharpvae.report.figures import DARK, LIGHT, _log_edges, _share
+from sharpvae.report.canvas import DARK, LIGHT, Panel, Theme, inline
+from sharpvae.report.figures import _log_edges, _share
 from sharpvae.report.pictures import (
     LEAST,
     embedded,
     enlargement,
     grid,
+    grids,
     opaque,
     pairs,
     sheet,
@@ -43,6 +48,13 @@ def test_images_are_shown_large_enough_and_fit_a_phone(size: int) -> None:
     assert strip(images).height == size * enlargement(size)
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_grids_stand_in_one_row(count: int) -> None:
+    gap, page = 20, 1128  # CSS pixels; 73rem less its padding
+    widths = [grids(count)(blobs(30, 1)).width] * count
+    assert sum(widths) + gap * (count - 1) <= page
+
+
 def test_fewer_images_than_places() -> None:
     assert grid(blobs(1, 3)).width == 64
     assert strip(blobs(2, 3)).width == 130
@@ -68,6 +80,31 @@ def test_sheets() -> None:
     assert grids.mode == strips.mode == "RGB"
     assert grids.width > 4 * 320
     assert strips.height > 5 * 64
+
+
+def sketch(axes: Axes, theme: Theme) -> None:
+    axes.plot([0.005, 0.0101234], [1, 2], "o-", color=theme.colour(1))
+    axes.set_xticks([0.005, 0.010123], ["0.005", "<0.010123>"])
+    axes.axhline(1.5, color=theme.real)
+
+
+def test_a_chart_in_the_page_has_its_colours_and_keeps_its_numbers() -> None:
+    drawn = inline(Panel("", "", sketch), "one")
+    assert drawn == inline(Panel("", "", sketch), "one")
+    root = ElementTree.fromstring(f'<svg xmlns:xlink="x">{drawn}</svg>')
+    texts = {element.text for element in root.iter("text")}
+    assert {"0.005", "<0.010123>"} <= texts
+    used = set(re.findall(r"(?:fill|stroke): ?([^;\"]+)", drawn))
+    assert used == {"none", "var(--s1)", "var(--real)", "var(--quiet)", "var(--rule)"}
+    assert not re.search("#[0-9a-f]{6}", drawn)
+
+
+def test_charts_in_one_page_do_not_share_their_marks() -> None:
+    one, two = (
+        set(re.findall(r' id="([^"]+)"', inline(Panel("", "", sketch), name)))
+        for name in ("one", "two")
+    )
+    assert one and two and not one & two
 
 
 def luminance(colour: str) -> float:
