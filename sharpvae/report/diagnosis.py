@@ -108,7 +108,9 @@ class _Case(NamedTuple):
         weights = self.config["loss"]["weights"]
         for term in ("perceptual", "adversarial"):
             if not weights[term] and not (term == "perceptual" and weights["lpips"]):
-                return self._try(text, **{f"loss__weights__{term}": 0.5})
+                # the validation loss leaves an adversary out, so may choose no epoch beside it
+                chosen = {"train__best_by": "fid"} if term == "adversarial" else {}
+                return self._try(text, **{f"loss__weights__{term}": 0.5, **chosen})
         return self._try(text, model__width_scale=2 * self.config["model"]["width_scale"])
 
     def _prior(self) -> Finding | None:

@@ -115,7 +115,7 @@ def cause(comparison: Comparison, name: str) -> str:
     if blur is None or bottom is None or blur < SHARP:
         return ""
     if bottom >= NEARLY * blur:
-        return "the decoder, not the prior, is the cause"
+        return "the decoder, not the prior, blurs them"
     return f"the prior adds to the blur of reconstructions, {fixed(bottom, 2)} px"
 
 

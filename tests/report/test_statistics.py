@@ -60,6 +60,11 @@ def scaled(runs: Sequence[Reading], judge: str, factor: float) -> list[Reading]:
     return [Reading(stretch(run.values), stretch(run.replicates)) for run in runs]
 
 
+def replicates(run: Reading, judge: str) -> NDArray[np.float64]:
+    assert run.replicates is not None
+    return np.asarray(run.replicates[judge], dtype=np.float64)
+
+
 def ends(effect: Effect) -> tuple[float, float]:
     assert effect.low is not None and effect.high is not None
     return effect.low, effect.high
@@ -129,7 +134,8 @@ def test_standard_errors_by_plain_loops() -> None:
     for seed, judge in itertools.product(range(3), JUDGES):
         log[seed, judge] = math.log(ours[seed].values[judge] / theirs[seed].values[judge])
         for g in range(GROUPS):
-            rest = math.log(ours[seed].replicates[judge][g] / theirs[seed].replicates[judge][g])
+            mine, other = (replicates(run[seed], judge)[g] for run in (ours, theirs))
+            rest = math.log(mine / other)
             pseudo[seed, g] += (GROUPS * log[seed, judge] - (GROUPS - 1) * rest) / len(JUDGES)
     by_seed = [np.mean([log[s, j] for j in JUDGES]) for s in range(3)]
     by_judge = [np.mean([log[s, j] for s in range(3)]) for j in JUDGES]
@@ -255,15 +261,16 @@ def test_a_variant_does_not_differ_from_itself(seeds: int, kind: Kind, same: flo
 def test_a_judge_without_weight_is_left_out() -> None:
     ours, theirs = panel(1), panel(2)
     weights = {"colour": 2.0, "edges": 2.0, "pixels": 0.0, "random": 2.0}
-    fewer = [
+    kept = [judge for judge in JUDGES if judge != "pixels"]
+    fewer, others = (
         [
-            Reading(*({j: row[j] for j in JUDGES if j != "pixels"} for row in run if row))
+            Reading({j: run.values[j] for j in kept}, {j: replicates(run, j) for j in kept})
             for run in runs
         ]
         for runs in (ours, theirs)
-    ]
+    )
     effect = paired_effect(ours, theirs, "ratio", weights=weights)
-    assert effect == paired_effect(*fewer, "ratio")
+    assert effect == paired_effect(fewer, others, "ratio")
     assert effect.judges == ("colour", "edges", "random")
 
 
