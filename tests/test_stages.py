@@ -48,7 +48,8 @@ def test_metrics_hold_to_the_contract(finished) -> None:
     assert list(metrics) == ["original", "improved"]
     for scores in metrics.values():
         assert set(scores) == CONTRACT
-        assert all(np.isfinite(value) for value in scores.values())
+        for key, value in scores.items():  # samples of two epochs may be noise, which has no blur
+            assert np.isfinite(value) if value is not None else key.startswith("blur_px"), key
     assert metrics["original"]["beta_sigma"] == pytest.approx(16 * 16 / 2000)
     assert metrics["improved"]["beta_sigma"] == pytest.approx(0.5)
 

@@ -224,10 +224,10 @@ def code_panels(evidence: Evidence) -> list[Panel]:
 def _cloud(codes: Codes) -> NDArray[np.float64]:
     """A draw from each posterior, [N, 2], which all together the prior should fill."""
     mean, deviation = codes.mean.astype(np.float64), np.exp(codes.log_var.astype(np.float64) / 2)
-    _, _, axes = np.linalg.svd(mean - mean.mean(axis=0), full_matrices=False)
+    _, axes = np.linalg.eigh(np.cov(mean.T, bias=True).reshape(2 * mean.shape[1:]))
     noise = np.random.default_rng(0).standard_normal(mean.shape)
-    drawn = (mean + deviation * noise) @ axes[:2].T
-    # one latent dimension, or one image, has a single axis
+    drawn = (mean + deviation * noise) @ axes[:, :-3:-1]
+    # a single latent dimension has a single axis
     return np.pad(drawn, ((0, 0), (0, 2 - drawn.shape[1])))
 
 

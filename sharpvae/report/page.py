@@ -36,7 +36,30 @@ class PageFigure(NamedTuple):
     height: int
 
 
-def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) -> str:
+class Charts(NamedTuple):
+    """All charts of the report."""
+
+    spectra: list[Panel]
+    sharpness: list[Panel]
+    curves: list[Panel]
+    latent: list[Panel]
+    codes: list[Panel]
+
+
+def draw_charts(evidence: Evidence) -> Charts:
+    """What is to be drawn, for the page and for the files."""
+    return Charts(
+        [figures.spectrum_panel(evidence)],
+        figures.sharpness_panels(evidence),
+        figures.curve_panels(evidence),
+        [figures.latent_panel(evidence)],
+        figures.code_panels(evidence),
+    )
+
+
+def render_page(
+    evidence: Evidence, comparison: Comparison, verdict: Verdict, charts: Charts
+) -> str:
     """The whole page, from the doctype to the end."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
@@ -59,7 +82,7 @@ def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) ->
         judges=scoretable.judge_table(comparison, evidence),
         agreement=_typographic(scoretable.agreement(comparison, evidence)),
         suspects=_copies(evidence),
-        spectrum=_chart(figures.spectrum_panel(evidence)),
+        **{name: list(map(_chart, panels)) for name, panels in charts._asdict().items()},
         samples=[
             _picture(real, "Real test images", grid(evidence.test_images)),
             *_drawn(evidence.prior, grid, f"Images that {{}}, seed {seed}, drew from the prior"),
@@ -75,16 +98,12 @@ def render_page(evidence: Evidence, comparison: Comparison, verdict: Verdict) ->
                 f"The same images as {{}}, seed {seed}, reconstructs them",
             ),
         ],
-        curves=list(map(_chart, figures.curve_panels(evidence))),
-        sharpness=list(map(_chart, figures.sharpness_panels(evidence))),
-        latent=_chart(figures.latent_panel(evidence)),
-        codes=list(map(_chart, figures.code_panels(evidence))),
         budget=tables.budget_table(evidence),
         validation=tables.validation_table(evidence),
         differences=tables.difference_table(evidence),
         runs=tables.run_table(evidence),
         protocol=tables.protocol_table(evidence),
-        notes=list(map(_typographic, tables.protocol_notes(evidence))),
+        protocol_notes=list(map(_typographic, tables.protocol_notes(evidence))),
         metrics=[metric for metric in METRICS if comparison.has(metric.key)],
         goal_text=GOAL_TEXT,
         card=tables.card_rows(evidence.card, evidence.reference),
@@ -140,34 +159,30 @@ def build_report(evidence: Evidence) -> Report:
     """Make every file of the report; the same evidence gives the same bytes."""
     comparison = evidence.comparison()
     outcome = verdict(comparison)
-    metrics = headline_metrics(comparison)
+    charts, metrics = draw_charts(evidence), headline_metrics(comparison)
     texts = {
         "metrics.json": json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         "curves.csv": curves_csv(evidence),
         "report.md": render_markdown(evidence, comparison, outcome),
-        "report.html": render_page(evidence, comparison, outcome),
+        "report.html": render_page(evidence, comparison, outcome, charts),
     }
     real, grid = "real test images", grids(1 + len(evidence.variants))
 
-    def pictured(drawn: dict[str, Images], lay: Lay, columns: int) -> bytes:
-        return sheet([(real, evidence.test_images), *drawn.items()], lay, columns, LIGHT)
+    def pictured(images: dict[str, Images], lay: Lay, columns: int) -> bytes:
+        return sheet([(real, evidence.test_images), *images.items()], lay, columns, LIGHT)
 
-    def charts(panels: list[Panel], lines: dict[str, str]) -> bytes:
+    def drawn(panels: list[Panel], lines: dict[str, str]) -> bytes:
         return render_sheet(panels, evidence.variants, LIGHT, lines)
 
+    blurred = {real: "area", "real images, blurred by 1 px": "dashed"}
     pictures = {
         "samples.png": pictured(evidence.prior, grid, 4),
         "mixture.png": pictured(evidence.mixture, grid, 4),
         "reconstructions.png": pictured(evidence.reconstructions, strip, 1),
-        "sharpness.png": charts(figures.sharpness_panels(evidence), {real: "area"}),
-        "spectra.png": charts(
-            [figures.spectrum_panel(evidence)],
-            {real: "area", "real images, blurred by 1 px": "dashed"},
-        ),
-        "curves.png": charts(
-            figures.curve_panels(evidence), {"validation": "solid", "train": "dashed"}
-        ),
-        "codes.png": charts(figures.code_panels(evidence), {"the prior": "dashed"}),
+        "sharpness.png": drawn(charts.sharpness, {real: "area"}),
+        "spectra.png": drawn(charts.spectra, blurred),
+        "curves.png": drawn(charts.curves, {"validation": "solid", "train": "dashed"}),
+        "codes.png": drawn(charts.codes, {"the prior": "dashed"}),
     }
     if copies := [(name, own) for name, own in evidence.suspects.items() if len(own)]:
         pictures["nearest.png"] = sheet(copies, pairs, 2, LIGHT)
