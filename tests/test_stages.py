@@ -220,11 +220,11 @@ def test_too_few_images_are_refused_before_training_and_the_data_stays(tmp_path:
     passes(place, "prepare")
     before = (place / "data/prepared/card.json").read_bytes()
     presets = place / "presets/presets.yaml"
-    presets.write_text(presets.read_text().replace("subset: 600", "subset: 100"))
+    presets.write_text(presets.read_text().replace("subset: 600", "subset: 40"))
     passes(place, "configure")
     done = stage(place, "prepare")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "data.subset" in done.stderr and "132" in done.stderr
+    assert "data.subset" in done.stderr and "at least 32 train images" in done.stderr
     assert (place / "data/prepared/card.json").read_bytes() == before
 
 
