@@ -181,9 +181,8 @@ class _Layers:
                 keys = [f"{layer.prefix}{name}" for name in given]
                 found = f"both {' and '.join(keys)}"
                 error = UserError(keys[0], f"one of {', '.join(names)}", found, "remove one")
-                if str(error) not in map(
-                    str, self.errors
-                ):  # a shared layer is seen by all variants
+                # every variant looks at a layer that they share
+                if str(error) not in map(str, self.errors):
                     self.errors.append(error)
             values = layer.values
             for name in given:

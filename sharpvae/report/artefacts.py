@@ -31,7 +31,7 @@ class Protocol(Artefact):
     split: str
     judges: dict[str, int]  # judge -> dimensions of its features
     kid_subsets: int
-    kid_subset_size: int | None
+    kid_subset_size: int
     libraries: dict[str, str]
 
 

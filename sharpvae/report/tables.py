@@ -129,13 +129,11 @@ def protocol_table(evidence: Evidence) -> Table:
 
 def _protocol_lines(protocol: Protocol) -> dict[str, str]:
     judges = [f"{name} ({count} features)" for name, count in protocol.judges.items()]
-    size = protocol.kid_subset_size
-    subsets = "half of the images, at most 1000" if size is None else f"{thousands(size)} images"
     return {
         "Generated images": thousands(protocol.fakes),
         "Real images": f"{thousands(protocol.reals)}, the {protocol.split} split",
         "Judges": join(judges),
-        "KID": f"{protocol.kid_subsets} subsets of {subsets}",
+        "KID": f"{protocol.kid_subsets} subsets of {thousands(protocol.kid_subset_size)} images",
         "Libraries": join(f"{name} {version}" for name, version in protocol.libraries.items()),
     }
 

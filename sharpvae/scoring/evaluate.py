@@ -121,7 +121,9 @@ def replicates(
     reasons: dict[str, str] = {}
     computed: dict[str, Callable[[], Replicates]] = {
         "fid": fids, "sharpness": lambda: {"sharpness": _ratios(set_.laplacian, real.laplacian)},
-        "blur_px": lambda: _spectral(real.spectrum, set_.spectrum), "coverage": near,
+        "blur_px": lambda: {"blur_px": _blurs(real.spectrum, set_.spectrum)},
+        "artefact": lambda: {"artefact": _artefacts(real.spectrum, set_.spectrum)},
+        "coverage": near,
     }  # fmt: skip
     for key, compute in computed.items():
         if scored.values[key] is not None:
@@ -145,14 +147,26 @@ def _means(values: NDArray[np.float64]) -> list[float]:
     return [float(values[group != g].mean()) for g in range(GROUPS)]
 
 
-def _spectral(real: spectra.Spectra, fake: spectra.Spectra) -> Replicates:
-    rows: dict[str, list[float]] = {"blur_px": [], "artefact": []}
+def _blurs(real: spectra.Spectra, fake: spectra.Spectra) -> list[float]:
     images = min(real.count, fake.count)
-    for g in range(GROUPS):
-        kept = [np.arange(len(of.power)) % GROUPS != g for of in (real, fake)]
-        ours, theirs = real.mean(kept[0]), fake.mean(kept[1])
-        patterns = real.mean_pattern(kept[0]), fake.mean_pattern(kept[1])
-        rows["blur_px"].append(spectra.fit_blur(ours, theirs, real.size, images).sigma)
-        excess = spectra.fit_artefact((ours, theirs), patterns, real.size, images)
-        rows["artefact"].append(excess.amount)
-    return rows
+    return [
+        spectra.fit_blur(real.mean(ours), fake.mean(theirs), real.size, images).sigma
+        for ours, theirs in zip(_kept(real), _kept(fake), strict=True)
+    ]
+
+
+def _artefacts(real: spectra.Spectra, fake: spectra.Spectra) -> list[float]:
+    images = min(real.count, fake.count)
+    return [
+        spectra.fit_artefact(
+            (real.mean(ours), fake.mean(theirs)),
+            (real.mean_pattern(ours), fake.mean_pattern(theirs)), real.size, images,
+        ).amount
+        for ours, theirs in zip(_kept(real), _kept(fake), strict=True)
+    ]  # fmt: skip
+
+
+def _kept(of: spectra.Spectra) -> list[NDArray[np.bool_]]:
+    """Which images are left without each group."""
+    group = np.arange(len(of.power)) % GROUPS
+    return [group != g for g in range(GROUPS)]

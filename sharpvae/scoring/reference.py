@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
+import numpy as np
 import torch
 
 from sharpvae.core.errors import UserError
 from sharpvae.scoring.config import MetricsConfig
-from sharpvae.scoring.floors import GOALS, faults, floor_images
+from sharpvae.scoring.floors import GOALS, Sight, faults, floor_images
 from sharpvae.scoring.panel import Features, Images, Judge, Scale, extract
 from sharpvae.scoring.resampled import GROUPS, FrechetReference, jackknife_error
 from sharpvae.scoring.scores import Looked, Reals, distances, mean_power, score
@@ -46,12 +47,18 @@ def measure(
     Raises:
         UserError: the images of `held_out` are alike to a judge.
     """
-    looked = {name: _Looks(judge, metrics.batch_size, device) for name, judge in judges.items()}
-    raw = {name: look(held_out) for name, look in looked.items()}
+
+    def look(images: Images) -> dict[str, Features]:
+        return {
+            name: extract(judge, images, metrics.batch_size, device)
+            for name, judge in judges.items()
+        }
+
+    raw = look(held_out)
     scales = {name: _scale(name, features) for name, features in raw.items()}
 
     def seen(images: Images) -> Looked:
-        found = raw if images is held_out else {n: look(images) for n, look in looked.items()}
+        found = raw if images is held_out else look(images)
         return Looked(images, {name: scales[name](found[name]) for name in scales})
 
     floors = {name: seen(images) for name, images in floor_images(train, held_out).items()}
@@ -59,34 +66,33 @@ def measure(
     apart = {floor: distances(set_.features, real["validation"]) for floor, set_ in floors.items()}
     described = _weigh(apart, _chance(floors["real"], real["validation"]), learned)
     weights = {name: entry["weight"] for name, entry in described.items()}
-    test = Reals(real["test"].images, real["test"].features, weights)
-    trained = Looked(train, {})
+    test, trained = Reals(real["test"].images, real["test"].features, weights), Looked(train, {})
     scored = {floor: score(set_, test, metrics, trained) for floor, set_ in floors.items()}
     for name, entry in described.items():
         entry["floors"] = {floor: one.judges[name] for floor, one in scored.items()}
     values = {floor: {key: one.values[key] for key in GOALS} for floor, one in scored.items()}
-    chance = _chance(floors["real"], test)
-    relative = [chance[name] / described[name]["floors"]["real"] for name in chance]
-    own = {"fid": mean(relative) * (values["real"]["fid"] or 0.0)} if relative else {}
-    faulty = {key: faults(_known(values, key), goal, own.get(key)) for key, goal in GOALS.items()}
-    features = {f"{name}/{split}": set_.features[name] for name in judges for split, set_ in
-                real.items()}  # fmt: skip
-    return Measured(
-        scales, features, {"judges": described, "faults": faulty, **_described(test, floors)},
-        values, [f"judge {n}: no weight, {e['why']}" for n, e in described.items() if e["why"]],
-    )  # fmt: skip
+    features = {f"{n}/{split}": own for split, set_ in real.items() for n, own in
+                set_.features.items()}  # fmt: skip
+    unseen = _unseen(values, described, _chance(floors["real"], test))
+    description = {"judges": described, "faults": unseen, **_described(test, floors)}
+    return Measured(scales, features, description, values, [
+        f"judge {name}: {'decides alone, though' if entry['weight'] else 'no weight,'} "
+        f"{entry['why']}"
+        for name, entry in described.items() if entry["why"]
+    ])  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Looks:
-    """Unscaled features of images by one judge."""
-
-    judge: Judge
-    batch_size: int
-    device: torch.device
-
-    def __call__(self, images: Images) -> Features:
-        return extract(self.judge, images, self.batch_size, self.device)
+def _unseen(
+    values: Mapping[str, Mapping[str, float | None]], judges: Mapping[str, Any],
+    chance: Mapping[str, float],
+) -> dict[str, dict[str, Sight]]:  # fmt: skip
+    """Score -> floor -> what it does not see there."""
+    spread = [
+        chance[name] / judge["floors"]["real"]
+        for name, judge in judges.items() if judge["weight"] > 0 and name in chance
+    ]  # fmt: skip
+    own = {"fid": mean(spread) * (values["real"]["fid"] or 0.0)} if spread else {}
+    return {key: faults(_known(values, key), goal, own.get(key)) for key, goal in GOALS.items()}
 
 
 def _scale(name: str, features: Features) -> Scale:
@@ -118,14 +124,16 @@ def _known(floors: Mapping[str, Mapping[str, float | None]], key: str) -> dict[s
 def _chance(floor: Looked, real: Looked) -> dict[str, float]:
     """Judge -> three standard errors of the distance between two sets of real images.
 
-    None of a judge where a set has fewer than two images a group.
+    None of a judge where a set has fewer than two images a group, or `real` is alike to it.
     """
     if min(len(floor.images), len(real.images)) < 2 * GROUPS:
         return {}
-    return {
-        name: 3 * float(jackknife_error(FrechetReference(own).replicates(floor.moments[name])))
-        for name, own in real.features.items()
-    }
+    found = {}
+    for name, own in real.features.items():
+        if np.ptp(own, axis=0).any():
+            replicates = FrechetReference(own).replicates(floor.moments[name])
+            found[name] = 3 * float(jackknife_error(replicates))
+    return found
 
 
 def _weigh(

@@ -126,16 +126,12 @@ class Scored:
             self.reasons |= dict.fromkeys(keys, str(error))
 
 
-def score(
-    fake: Looked, real: Reals, metrics: MetricsConfig, train: Looked | None = None,
-    judges: Mapping[str, float] | None = None,
-) -> Scored:  # fmt: skip
+def score(fake: Looked, real: Reals, metrics: MetricsConfig, train: Looked | None = None) -> Scored:
     """Score `fake`, with features scaled as those of `real`.
 
     Args:
         train: the training split, of which only pixels are used; None: copies of it are not looked
             for.
-        judges: what `distances` gave for these features, if that is known.
 
     Returns:
         What exists for these images; a score that needs more of them, or images that are not
@@ -148,7 +144,7 @@ def score(
         ours, theirs = fake.images.shape[1:], real.images.shape[1:]
         raise ValueError(f"images of {ours} cannot be scored against real ones of {theirs}")
     found = Scored()
-    _fidelity(found, fake, real, metrics, judges)
+    _fidelity(found, fake, real, metrics)
     _blur(found, fake, real)
     _neighbours(found, fake, real, metrics)
     if train is not None:
@@ -167,12 +163,9 @@ def distances(features: Mapping[str, Features], real: Looked) -> dict[str, float
     return {name: fid(real.features[name], fake) for name, fake in features.items()}
 
 
-def _fidelity(
-    found: Scored, fake: Looked, real: Reals, metrics: MetricsConfig,
-    judges: Mapping[str, float] | None,
-) -> None:  # fmt: skip
+def _fidelity(found: Scored, fake: Looked, real: Reals, metrics: MetricsConfig) -> None:
     def panel() -> list[float]:
-        found.judges = dict(judges or distances(fake.features, real))
+        found.judges = distances(fake.features, real)
         return [combined(found.judges, real.weights)]
 
     def kernel() -> list[float]:

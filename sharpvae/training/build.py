@@ -191,7 +191,6 @@ def summary(config: TrainStage, trainer: Trainer) -> dict[str, Any]:
     return {
         "epochs": history[-1].epoch,
         "steps": history[-1].step,
-        "passes": history[-1].step // (trainer.train.count // config.train.batch_size),
         "still_falling": falling,
         "updates_wanted": None if wanted is None else wanted * trainer.span.epoch_steps,
         "best_epoch": trainer.best.epoch,

@@ -132,7 +132,7 @@ def test_odd_names_are_text_not_markup(page: Page, report: Report) -> None:
 
 def test_the_page_says_how_the_numbers_were_made(page: Page) -> None:
     for text in (
-        "the test split", "imagenet (256 features)", "20 subsets of half of the images",
+        "the test split", "imagenet (256 features)", "20 subsets of 30 images",
         "torch-fidelity 0.4.0",
         "trained on 400 images to tell the classes apart; right for 97.2\N{NO-BREAK SPACE}%",
         "in the loss of a<b>", "Images seen",

@@ -74,7 +74,7 @@ METRICS: dict[str, Any] = {
 }  # fmt: skip
 PROTOCOL: dict[str, Any] = {
     "fakes": 60, "reals": 60, "split": "test", "judges": {"imagenet": 256, "learned": 64},
-    "kid_subsets": 20, "kid_subset_size": None,
+    "kid_subsets": 20, "kid_subset_size": 30,
     "libraries": {"torch": "2.14.1", "torch-fidelity": "0.4.0", "numpy": "2.4.6"},
 }  # fmt: skip
 JUDGE = {"task": "labels", "accuracy": 0.972, "images": 400}

@@ -129,7 +129,8 @@ def test_a_score_that_a_part_of_the_images_has_not_has_no_replicates() -> None:
     assert scored.values["blur_px"] is not None
     made, why = replicates(scored, set_, reals, METRICS)
     assert set(made) == {"fid", "sharpness", "density", "coverage"}
-    assert why == {"blur_px": "no interval: 9 images that are not constant; 10 are needed"}
+    few = "no interval: 9 images that are not constant; 10 are needed"
+    assert why == {"blur_px": few, "artefact": few}
 
 
 def test_neighbours_that_no_group_may_miss_have_no_replicates() -> None:
@@ -139,3 +140,13 @@ def test_neighbours_that_no_group_may_miss_have_no_replicates() -> None:
     assert scored.values["coverage"] is not None
     made, why = replicates(scored, set_, reals, metrics)
     assert "coverage" not in made and "at least 64 are needed" in why["coverage"]
+
+
+def test_noise_has_no_blur_but_an_interval_of_its_own() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, TEST.shape, dtype=np.uint8)
+    set_, reals = drawn(noise), real(TEST)
+    scored = score(set_, reals, METRICS)
+    assert scored.values["blur_px"] is None and "no blur is seen" in scored.reasons["blur_px"]
+    made, _ = replicates(scored, set_, reals, METRICS)
+    assert "blur_px" not in made
+    assert made["artefact"] == pytest.approx([scored.values["artefact"]] * GROUPS, abs=0.02)

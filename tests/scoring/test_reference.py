@@ -143,3 +143,16 @@ def test_images_that_are_all_alike_are_an_error_in_words() -> None:
     alike = np.repeat(discs(1, 1), 9, axis=0)
     with pytest.raises(UserError, match="judge 'pixels' can tell apart"):
         measure({"pixels": PixelJudge()}, SPLITS, discs(9, 0), alike, LEARNED, METRICS, CPU)
+
+
+def test_test_images_that_are_all_alike_are_no_traceback() -> None:
+    alike = SPLITS | {"test": np.repeat(discs(1, 1), 30, axis=0)}
+    found = measure(JUDGES, alike, discs(150, 0), discs(30, 1), LEARNED, METRICS, CPU)
+    assert found.floors["real"]["coverage"] is None and found.floors["real"]["fid"] is not None
+
+
+def test_a_judge_that_decides_alone_is_not_said_to_have_no_weight() -> None:
+    blind = {"brightness": Brightness()}
+    found = measure(blind, SPLITS, discs(150, 0), discs(120, 1), LEARNED, METRICS, CPU)
+    (warning,) = found.warnings
+    assert warning.startswith("judge brightness: decides alone, though it is blind to blur_1")
