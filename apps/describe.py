@@ -21,7 +21,7 @@ from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.choose import class_count, too_few_classes
 from sharpvae.datasets.config import DataConfig
 from sharpvae.images.packed import Card, load_card
-from sharpvae.objective.adversary import PatchDiscriminator, configured
+from sharpvae.objective.discriminator import Discriminator, configured
 from sharpvae.vae.layers import Weighted
 from sharpvae.vae.vae import VAE
 
@@ -40,9 +40,7 @@ class LayerCost:
     multiply_adds: int  # of one image; norms, activations and resizing count as 0
 
 
-def layers(
-    network: VAE | PatchDiscriminator, image_channels: int, image_size: int
-) -> list[LayerCost]:
+def layers(network: VAE | Discriminator, image_channels: int, image_size: int) -> list[LayerCost]:
     """The layers of encoder and decoder, or of a discriminator, in the order an image passes them.
 
     A black image passes in evaluation mode; then `network` is in the mode that it was in.
@@ -160,7 +158,7 @@ def describe(name: str, variant: VariantConfig, channels: int, size: int, classe
     vae = VAE(variant.model, channels, size, classes)
     show(title, layers(vae, channels, size), "encoder", "decoder")
     if variant.loss.weights.adversarial > 0:
-        discriminator = configured(variant.loss.adversarial, variant.model, channels)
+        discriminator = configured(variant.loss.adversarial, variant.model, channels, size)
         title = f"{name}: discriminator, in training alone"
         show(title, layers(discriminator, channels, size))
 

@@ -13,7 +13,7 @@ from sharpvae.config.experiment import VariantConfig
 from sharpvae.config.names import Studies, read_settings
 from sharpvae.config.resolve import resolve
 from sharpvae.core.config import flatten
-from sharpvae.objective.adversary import PatchDiscriminator
+from sharpvae.objective.discriminator import Discriminator
 from sharpvae.objective.objective import beta_sigma
 from sharpvae.objective.schedules import Span, fraction_of_full
 from sharpvae.vae.vae import VAE
@@ -110,7 +110,7 @@ def test_the_mlp_and_the_discriminator_of_document_003() -> None:
     up = [(2, 128), (128, 256), (256, 512), (512, 784), (784, 784)]
     assert linears(vae) == sorted([*down, (128, 2), (128, 2), *up])
     section = variant.loss.adversarial
-    discriminator = PatchDiscriminator(1, variant.model.scaled(section.widths), norm=section.norm)
+    discriminator = Discriminator(1, variant.model.scaled(section.widths), norm=section.norm)
     assert convolutions(discriminator) == [
         (1, 32, 3, 1), (32, 64, 4, 2), (64, 128, 4, 2), (128, 256, 3, 1), (256, 1, 1, 1)
     ]  # fmt: skip

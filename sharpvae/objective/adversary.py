@@ -1,4 +1,4 @@
-"""The discriminator, its losses and its optimiser: what an adversarial term trains against."""
+"""What an adversarial term trains against: the discriminator's losses and its optimiser."""
 
 from __future__ import annotations
 
@@ -7,82 +7,18 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch import Tensor
 
 from sharpvae.distributed import processes
 from sharpvae.objective.config import AdversarialConfig
-from sharpvae.vae.config import ModelConfig
-from sharpvae.vae.layers import norm_2d
+from sharpvae.objective.discriminator import Discriminator
 
-Norm = Literal["none", "batch", "group", "spectral"]
 Kind = Literal["hinge", "bce"]
-SLOPE = 0.2  # of leaky_relu, as in Isola et al.
 BETAS = (0.5, 0.9)  # of Adam: the shorter memory that moving targets want
+LAZY_BETAS = (0.0, 0.99)  # StyleGAN2's: a memory that outlasts the updates between two penalties
+_SHORTEST = 1e-3  # length of a vector of features that counts as none
 _LARGEST_WEIGHT = 1e4
 _LEAST_GRADIENT = 1e-4
-
-
-class PatchDiscriminator(nn.Module):
-    """A PatchGAN: one logit a patch (Isola et al. 2017, Image-to-image translation, section 3.2.2).
-
-    The layout is document 003's: a 3x3 convolution, one of stride 2 for each width between the
-    first and the last, a 3x3 one to the last width, and a 1x1 one to the logit. Four widths with
-    kernel 4 see patches of 20 x 20 pixels and give a logit for every 4 x 4. Weights start as
-    PyTorch draws them.
-
-    Args:
-        image_channels: 1 or 3.
-        widths: channels of each convolution, outermost first; each between the first and the last
-            halves height and width.
-        kernel: of the convolutions of stride 2, 3 or 4.
-        norm: of every convolution but the first and the one to the logit; `spectral` divides the
-            weights of all of them by their largest singular value (Miyato et al. 2018).
-        activation: `leaky_relu` of slope 0.2, or `silu`.
-    """
-
-    def __init__(
-        self,
-        image_channels: int,
-        widths: Sequence[int],
-        kernel: Literal[3, 4] = 4,
-        norm: Norm = "batch",
-        activation: Literal["leaky_relu", "silu"] = "leaky_relu",
-    ) -> None:
-        super().__init__()
-        inputs, blocks = image_channels, []
-        for position, width in enumerate(widths):
-            strided = 0 < position < len(widths) - 1
-            norms = [] if position == 0 else norm_2d(norm, width)
-            conv = nn.Conv2d(
-                inputs, width, kernel if strided else 3,
-                stride=2 if strided else 1, padding=1, bias=not norms,
-            )  # fmt: skip
-            nonlinear = nn.SiLU() if activation == "silu" else nn.LeakyReLU(SLOPE)
-            blocks.append(nn.Sequential(_spectral(norm, conv), *norms, nonlinear))
-            inputs = width
-        self.body = nn.Sequential(*blocks)
-        self.head = _spectral(norm, nn.Conv2d(inputs, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """float32 (B, C, H, W) in [0, 1] => logits (B, h, w), above 0 where a patch looks real
-
-        h and w are H and W, halved once a strided convolution.
-        """
-        return self.head(self.body(images * 2 - 1)).squeeze(1)
-
-
-def configured(
-    loss: AdversarialConfig, model: ModelConfig, image_channels: int
-) -> PatchDiscriminator:
-    """The discriminator that `loss.adversarial` describes, its widths scaled as the VAE's are."""
-    return PatchDiscriminator(
-        image_channels, model.scaled(loss.widths), norm=loss.norm, activation=loss.activation
-    )
-
-
-def _spectral(norm: Norm, conv: nn.Conv2d) -> nn.Module:
-    return spectral_norm(conv) if norm == "spectral" else conv
 
 
 def deception(kind: Kind, fake: Tensor) -> Tensor:
@@ -125,53 +61,114 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Te
     return (one.norm() / (other.norm() + _LEAST_GRADIENT)).clamp(max=_LARGEST_WEIGHT).detach()
 
 
+def r1(images: Tensor, logits: Sequence[Tensor]) -> Tensor:
+    """|d D / d x|^2, mean over images: times gamma / 2 it is R1.
+
+    Mescheder et al. 2018, Which training methods for GANs do actually converge?, eq. 9. D is the
+    mean logit of each head, averaged over heads; x are pixels in [-1, 1], as StyleGAN's, so that
+    its gammas can be compared.
+
+    Args:
+        images: float (B, C, H, W) in [0, 1], with gradient.
+        logits: of these images, (B, P) a head.
+
+    Returns:
+        A scalar, whose gradient reaches the weights.
+    """
+    scores = torch.stack([head.mean(1) for head in logits]).mean(0)
+    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return (gradient / 2).square().flatten(1).sum(1).mean()
+
+
 class Adversary:
-    """Scores images, and learns to distinguish reals from fakes.
+    """Scores images, and learns to distinguish reals from fakes; in full precision.
 
     Args:
         discriminator: on the device of the images.
         config: the `loss.adversarial` section.
-        pixels: D = height * width * channels; scales the term to an error summed over pixels.
+        pixels: D = height * width * channels; scales the terms to an error summed over pixels.
     """
 
     def __init__(
-        self, discriminator: PatchDiscriminator, config: AdversarialConfig, pixels: int
+        self, discriminator: Discriminator, config: AdversarialConfig, pixels: int
     ) -> None:
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
         self.config, self.pixels = config, pixels
+        betas = BETAS if config.r1 == 0 else LAZY_BETAS
         self.optimizer = torch.optim.Adam(
-            discriminator.parameters(), lr=config.lr, betas=BETAS, fused=True
+            discriminator.parameters(), lr=config.lr, betas=betas, fused=True
         )
 
     def term(self, fakes: Tensor) -> Tensor:
-        """What each fake costs the decoder, D times the mean over patches.
+        """What each fake costs the decoder, D times the mean over patches and over heads.
 
         float (B, C, H, W) in [0, 1] => (B,)
         """
         self.discriminator.requires_grad_(False)  # its gradients would be thrown away
-        logits = self.discriminator(fakes).float().flatten(1)
+        losses = [deception(self.config.loss, head) for head in self._logits(fakes)]
         self.discriminator.requires_grad_(True)
-        return self.pixels * deception(self.config.loss, logits)
+        return self.pixels * torch.stack(losses).mean(0)
 
-    def backward(self, reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> Tensor:
-        """Set the gradient of the discriminator, over all processes; its loss before the step.
+    def matching(self, images: Tensor, reconstructions: Tensor) -> Tensor:
+        """How far the discriminator's features of a reconstruction are from those of its image.
+
+        D times the squared distance of the vectors of channels, mean over positions and over the
+        layers of the trunk: a Gaussian observation of the discriminator's features (Larsen et al.
+        2016, Autoencoding beyond pixels, eq. 7), of all layers and at length 1, so that it does
+        not grow with the discriminator's weights. In [0, 4 D]; the discriminator gets no gradient.
+
+        (B, C, H, W) twice, in [0, 1] => (B,)
+        """
+        self.discriminator.requires_grad_(False)
+        with torch.no_grad():
+            targets = self.discriminator.maps(images)
+        pairs = zip(targets, self.discriminator.maps(reconstructions), strict=True)
+        layers = [(_unit(one) - _unit(other)).square().sum(1).mean((1, 2)) for one, other in pairs]
+        self.discriminator.requires_grad_(True)
+        return self.pixels * torch.stack(layers).mean(0)
+
+    def backward(
+        self, reals: Sequence[Tensor], fakes: Sequence[Sequence[Tensor]], step: int
+    ) -> dict[str, Tensor]:
+        """Set the gradient of the discriminator, over all processes.
 
         Args:
-            reals, fakes: float (B, C, H, W) in [0, 1], pieces of equal size; detached here.
+            reals: float (B, C, H, W), pieces of equal size.
+            fakes: of each piece, those of each kind, B of them; detached here.
+            step: updates done so far; R1 is added, `r1_every` times as strong, where `r1_every`
+                divides it (lazily: Karras et al. 2020, Analyzing and improving StyleGAN, app. B).
+
+        Returns:
+            Before the step: `discriminator`, its loss without the penalty, and `r1` where due.
         """
+        config = self.config
+        penalised = config.r1 > 0 and step % config.r1_every == 0
         self.optimizer.zero_grad(set_to_none=True)
-        losses = []
-        for real, fake in zip(reals, fakes, strict=True):
-            # One after the other: batch norm must not tell them apart by what they share a batch
-            # with.
-            real_logits = self.discriminator(real).float().flatten(1)
-            fake_logits = self.discriminator(fake.detach()).float().flatten(1)
-            loss = discrimination(self.config.loss, real_logits, fake_logits)
-            (loss / len(reals) if len(reals) > 1 else loss).backward()
-            losses.append(loss.detach())
+        found: list[dict[str, Tensor]] = []
+        for real, kinds in zip(reals, fakes, strict=True):
+            real = real.detach().requires_grad_(penalised)
+            # One after the other: neither batch norm nor the deviation over the minibatch may tell
+            # them apart by what they share a batch with.
+            real_heads = self._logits(real)
+            fake_heads = zip(*(self._logits(fake.detach()) for fake in kinds), strict=True)
+            losses = [
+                discrimination(config.loss, head, torch.cat(others))
+                for head, others in zip(real_heads, fake_heads, strict=True)
+            ]
+            loss = torch.stack(losses).mean()
+            terms = {"discriminator": loss}
+            if penalised:
+                terms["r1"] = r1(real, real_heads)
+                loss = loss + config.r1 / 2 * config.r1_every * terms["r1"]
+            (loss / len(reals)).backward()
+            found.append({name: term.detach() for name, term in terms.items()})
         weights = self.discriminator.parameters()
         processes.average_gradients(w.grad for w in weights if w.grad is not None)
-        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+        return {name: torch.stack([some[name] for some in found]).mean() for name in found[0]}
+
+    def _logits(self, images: Tensor) -> list[Tensor]:
+        """(B, C, H, W) => float32 (B, P) a head"""
+        return [head.float() for head in self.discriminator(images)]
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs."""
@@ -184,3 +181,8 @@ class Adversary:
         """Resume from what `state_dict` gave."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _unit(maps: Tensor) -> Tensor:
+    """Every position's vector of channels at length 1, or shorter if nearly 0."""
+    return F.normalize(maps, dim=1, eps=_SHORTEST)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sharpvae.core.config import NonNegative, Positive, Section, Widths
+from sharpvae.core.config import Count, NonNegative, Positive, Section, Widths
 
 
 class LossWeights(Section):
@@ -20,6 +20,7 @@ class LossWeights(Section):
     perceptual: NonNegative = 0.0
     lpips: NonNegative = 0.0
     adversarial: NonNegative = 0.0
+    matching: NonNegative = 0.0
 
 
 class ScheduleConfig(Section):
@@ -52,15 +53,29 @@ class AdversarialConfig(Section):
 
     loss: Literal["hinge", "bce"]
     fakes: Literal["reconstructions", "samples", "both"]
+    codes: Literal["prior", "aggregate"]
     adaptive: bool
+    heads: Literal["patch", "image", "both"]
     widths: Widths
     norm: Literal["batch", "group", "spectral", "none"]
     activation: Literal["leaky_relu", "silu"]
     lr: Positive
+    r1: NonNegative
+    r1_every: Count
+    augment: list[Literal["colour", "translation", "cutout"]]
+
+    @model_validator(mode="after")
+    def _penalises_single_images(self) -> AdversarialConfig:
+        if self.r1 > 0 and self.norm == "batch":
+            raise ValueError(
+                "norm: group, spectral or none where r1 is above 0: with batch norm a logit "
+                "depends on all images, and has no gradient by one"
+            )
+        return self
 
     @property
     def smallest_side(self) -> int:
-        """Pixels an image must have for one patch at least; see `PatchDiscriminator`."""
+        """Pixels an image must have for one patch at least; see `Discriminator`."""
         return int(2 ** max(0, len(self.widths) - 2))
 
 
@@ -115,4 +130,13 @@ class LossConfig(Section):
         if not any(weights.values()):
             names = ", ".join(f"weights.{name}" for name in weights)
             raise ValueError(f"at least one of {names} above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _features_that_are_learnt(self) -> LossConfig:
+        if self.weights.matching > 0 and self.weights.adversarial == 0:
+            raise ValueError(
+                "weights.adversarial above 0 where weights.matching is: it trains the "
+                "discriminator whose features are matched"
+            )
         return self

@@ -109,7 +109,8 @@ def next_beta(beta: Tensor, kl_share: Tensor, target: float, largest: Tensor) ->
     return torch.minimum(torch.maximum(beta * step, LEAST * largest), largest)
 
 
-# Of all weights; the adversarial term needs a discriminator that learns, and is added in training.
+# Of all weights. The terms of the discriminator, which learns, are added in training: `adversarial`
+# to the loss, and `matching` to the terms of the reconstruction.
 _RECONSTRUCTION = set(LossWeights.model_fields) - {"adversarial"}
 
 
@@ -206,7 +207,9 @@ class Objective(nn.Module):
         return self.reconstruction(terms, step) + self.regularisation(terms, beta)
 
     def _scheduled(self, term: str, step: int | None) -> float:
-        schedule = getattr(self.loss.schedules, term, None)
+        # Features are matched from when the discriminator begins to learn them.
+        name = "adversarial" if term == "matching" else term
+        schedule = getattr(self.loss.schedules, name, None)
         if step is None or schedule is None:
             return 1.0
         return fraction_of_full(schedule, step, self.span)

@@ -17,8 +17,9 @@ from sharpvae.core.seeds import global_seed
 from sharpvae.distributed.processes import is_first
 from sharpvae.images.feed import Feed
 from sharpvae.images.packed import load_card, load_split
-from sharpvae.objective.adversary import Adversary, configured
+from sharpvae.objective.adversary import Adversary
 from sharpvae.objective.config import LossConfig
+from sharpvae.objective.discriminator import configured
 from sharpvae.objective.objective import Objective, beta_sigma, squared_share
 from sharpvae.objective.schedules import Span, late_start
 from sharpvae.perception.critic import CriticFeatures, load_critic
@@ -131,7 +132,7 @@ def build(config: TrainStage, seed: int, device: torch.device) -> Trainer:
     adversary, section = None, config.loss.adversarial
     if config.loss.weights.adversarial > 0:
         with global_seed(seed, "discriminator"):
-            discriminator = configured(section, config.model, train.channels)
+            discriminator = configured(section, config.model, train.channels, train.image_size)
         adversary = Adversary(discriminator.to(device), section, train.pixels)
     with global_seed(seed, "weights"):
         vae = VAE(config.model, train.channels, train.image_size, _classes(config)).to(device)
@@ -183,7 +184,9 @@ def summary(config: TrainStage, trainer: Trainer) -> dict[str, Any]:
     error = history[kept - 1].validation["mse"]
     beta = history[kept - 1].beta if config.loss.kl_share > 0 else None
     scale = beta_sigma(config.loss, trainer.train.pixels, config.model.latent_dim, error, beta)
-    share = squared_share(config.loss, history[kept - 1].validation)
+    # Validation leaves the discriminator out; of an epoch before it began no features are matched.
+    matching = history[kept - 1].train.get("matching", 0.0)
+    share = squared_share(config.loss, history[kept - 1].validation | {"matching": matching})
     found = outlook([record.validation["loss"] for record in history])
     # What stopped early has shown that it gets no better.
     falling = found.falling and not history[-1].stopped_early

@@ -15,10 +15,11 @@ from sharpvae.core.devices import autocast
 from sharpvae.core.seeds import generator, global_seed
 from sharpvae.distributed import processes
 from sharpvae.images.feed import Batch
-from sharpvae.objective.adversary import Adversary, adaptive_weight
+from sharpvae.objective.adversary import Adversary
 from sharpvae.objective.objective import LEAST, Objective, next_beta, share_of_kl
 from sharpvae.objective.schedules import lr_factor
 from sharpvae.training.config import TrainConfig, indivisible
+from sharpvae.training.contest import Contest, Draws
 from sharpvae.training.faults import FiniteGuard
 from sharpvae.training.optimisers import optimiser, step_unless
 from sharpvae.training.validate import Terms, measure
@@ -76,7 +77,7 @@ class Updater:
     ) -> None:
         if objective.loss.weights.adversarial > 0 and adversary is None:
             raise ValueError("loss.weights.adversarial is above 0, but no adversary was given")
-        self.vae, self.objective, self.config, self.adversary = vae, objective, config, adversary
+        self.vae, self.objective, self.config = vae, objective, config
         self.seed, self.device, self.guard = seed, device, guard
         self.rank, self.world = processes.rank(), processes.world()
         mistake = indivisible(config.batch_size, config.accumulate, self.world)
@@ -97,10 +98,13 @@ class Updater:
                 self.optimizer, lambda step: lr_factor(config.scheduler, step, *options)
             )
         self.noise = generator(seed, _NOISE, device)
-        self.prior = generator(seed, "adversary", device)
         # Of each batch, those that this process takes.
         self.rows = processes.rows(config.batch_size, config.accumulate, self.rank, self.world)
         self._rows_there = self.rows.to(device)
+        self.contest = None
+        if adversary is not None:
+            shape = config.batch_size, config.accumulate
+            self.contest = Contest(adversary, vae, objective, self._rows_there, *shape, seed)
         self.drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in vae.modules())
         self.step = 0  # updates done
         self.controlled = torch.tensor(LEAST * objective.beta(), device=device)
@@ -116,26 +120,29 @@ class Updater:
         objective, step = self.objective, self.step
         controlled = objective.loss.kl_share > 0
         beta = self.controlled if controlled else objective.beta(step)
-        adversary = self.adversary if objective.weight("adversarial", step) > 0 else None
+        contest = self.contest if self.contest is not None and self.contest.begun(step) else None
         pieces = self._pieces(batch)
-        means, fakes = [], []
+        draws = [Draws()] * len(pieces) if contest is None else contest.draw(step)
+        means, fakes, posteriors = [], [], []
 
         # Forward and backward, piece by piece; the gradients of the pieces add up.
         self.optimizer.zero_grad(set_to_none=True)
-        for index, (piece, noise) in enumerate(pieces):
+        for index, ((piece, noise), drawn) in enumerate(zip(pieces, draws, strict=True)):
             with self._backward_of(index):
-                terms, reconstructions, _ = measure(
-                    self.forward, objective, self.autocast, piece, noise
+                terms, images, posterior = measure(
+                    self.forward, objective, self.autocast, piece, noise, drawn.codes
                 )
+                if contest is not None:
+                    shown = contest.fakes(images, drawn)
+                    fakes.append([kind.detach() for kind in shown])
+                    terms |= contest.terms(piece.images, images, shown, step)
                 kl = objective.regularisation(terms, beta).mean()
                 loss = objective.reconstruction(terms, step).mean() + kl
-                if adversary is not None:
-                    shown = self._fakes(piece, reconstructions)
-                    fakes.append(shown.detach())
-                    terms["adversarial"] = adversary.term(shown)
-                    loss = loss + self._adversarial_weight(terms) * terms["adversarial"].mean()
+                if contest is not None:
+                    loss = loss + contest.weight(terms, step) * terms["adversarial"].mean()
                 (loss / len(pieces)).backward()
             means.append({n: t.detach().mean() for n, t in {**terms, "loss": loss}.items()})
+            posteriors.append(posterior)
         found, norm = _mean(means), self._clip_gradient()
 
         # The step, which the device skips where a number is not finite.
@@ -150,10 +157,13 @@ class Updater:
             self.controlled = self._next_beta(found)
 
         # The discriminator's step, on the very images that the decoder learned from.
-        if adversary is not None:
-            found["discriminator"] = adversary.backward([part.images for part, _ in pieces], fakes)
-            bad = self.guard.watch(step + 1, {"discriminator": found["discriminator"]})
-            step_unless(adversary.optimizer, bad)
+        if contest is not None:
+            reals = [piece.images for piece, _ in pieces]
+            learned = contest.backward(reals, fakes, draws, step)
+            step_unless(contest.adversary.optimizer, self.guard.watch(step + 1, learned))
+            found |= learned
+        if self.contest is not None:
+            self.contest.follow(posteriors)
         self.step += 1
         return {**found, "gradient": norm}
 
@@ -193,25 +203,6 @@ class Updater:
             noise = self._draw(random, self.config.batch_size)
         return noise
 
-    def _fakes(self, batch: Batch, reconstructions: Tensor) -> Tensor:
-        """What the adversary is shown as fakes, float32 (B or 2B, C, H, W)."""
-        kind = self.objective.loss.adversarial.fakes
-        if kind == "reconstructions":
-            return reconstructions
-        count = len(batch.images)
-        noise = self._draw(self.prior, count * self.world)[self.rank * count :][:count]
-        with self.autocast:
-            samples = self.vae.decoder(noise, batch.labels).float()
-        return samples if kind == "samples" else torch.cat([reconstructions, samples])
-
-    def _adversarial_weight(self, terms: Terms) -> float | Tensor:
-        weight = self.objective.weight("adversarial", self.step)
-        if not self.objective.loss.adversarial.adaptive:
-            return weight
-        reconstruction = self.objective.reconstruction(terms, self.step).mean()
-        term = terms["adversarial"].mean()
-        return weight * adaptive_weight(reconstruction, term, self.vae.decoder.last_weight)
-
     def _clip_gradient(self) -> Tensor:
         """The norm of the gradient before it was clipped."""
         weights = list(self.vae.parameters())
@@ -230,7 +221,7 @@ class Updater:
     def _stateful(self) -> dict[str, Any]:
         parts = {
             "vae": self.vae, "optimizer": self.optimizer,
-            "scheduler": self.scheduler, "adversary": self.adversary,
+            "scheduler": self.scheduler, "contest": self.contest,
         }  # fmt: skip
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -239,7 +230,6 @@ class Updater:
         return {
             **{name: part.state_dict() for name, part in self._stateful().items()},
             "noise": self.noise.get_state(),
-            "prior": self.prior.get_state(),
             "step": self.step,
             "controlled": self.controlled,
             "used": dict(self.used),
@@ -250,7 +240,6 @@ class Updater:
         for name, part in self._stateful().items():
             part.load_state_dict(state[name])
         self.noise.set_state(state["noise"])
-        self.prior.set_state(state["prior"])
         self.step, self.used = state["step"], dict(state["used"])
         self.controlled = state["controlled"].to(self.device)
 

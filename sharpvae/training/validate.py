@@ -35,17 +35,23 @@ def measure(
     precision: torch.autocast,
     batch: Batch,
     noise: Tensor,
+    codes: Tensor | None = None,
 ) -> tuple[Terms, Tensor, Posterior]:
     """Pass a batch through a VAE, bare or wrapped, with standard normal noise (B, Z).
 
     Returns:
-        Terms of each image, (B,) each; reconstructions (B, C, H, W) and posterior in float32.
+        Terms of each image, (B,) each; reconstructions (B, C, H, W), behind them the images of
+        `codes` (see `VAE`), and posterior, in float32.
     """
     with precision:
-        reconstructions, posterior = vae(batch.images, noise, batch.labels)
+        if codes is None:
+            images, posterior = vae(batch.images, noise, batch.labels)
+        else:
+            images, posterior = vae(batch.images, noise, batch.labels, codes)
     posterior = Posterior(posterior.mean.float(), posterior.log_var.float())
-    reconstructions = reconstructions.float()
-    return objective.terms(batch.images, reconstructions, *posterior), reconstructions, posterior
+    images = images.float()
+    reconstructions = images[: len(batch.images)]
+    return objective.terms(batch.images, reconstructions, *posterior), images, posterior
 
 
 @dataclass(frozen=True)

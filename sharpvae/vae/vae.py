@@ -135,7 +135,11 @@ class VAE(nn.Module):
         self.decoder = Decoder(config, image_channels, image_size, self.classes)
 
     def forward(
-        self, images: Tensor, noise: Tensor, labels: Tensor | None = None
+        self,
+        images: Tensor,
+        noise: Tensor,
+        labels: Tensor | None = None,
+        codes: Tensor | None = None,
     ) -> tuple[Tensor, Posterior]:
         """Reconstruct through one posterior draw.
 
@@ -143,12 +147,19 @@ class VAE(nn.Module):
             images: float32 (B, C, H, W) in [0, 1].
             noise: standard normal (B, Z).
             labels: int64 (B,) in 0..classes-1; None for an unconditional VAE.
+            codes: further latents (B, Z) of the same classes, decoded in the same pass: batch norm
+                normalises both together.
 
         Returns:
-            Reconstructions float32 (B, C, H, W) in [0, 1], and the posterior.
+            Reconstructions float32 (B, C, H, W) in [0, 1], behind them the images of `codes`, and
+            the posterior.
         """
         posterior = self.encoder(images, labels)
-        return self.decoder(posterior.sample(noise), labels), posterior
+        latents = posterior.sample(noise)
+        if codes is not None:
+            latents = torch.cat([latents, codes])
+            labels = None if labels is None else torch.cat([labels, labels])
+        return self.decoder(latents, labels), posterior
 
 
 def one_hot(labels: Tensor | None, classes: int) -> Tensor:

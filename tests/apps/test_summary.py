@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from apps.describe import layers
-from sharpvae.objective.adversary import PatchDiscriminator
+from sharpvae.objective.discriminator import Discriminator
 from sharpvae.vae.vae import VAE
 
 
@@ -45,7 +45,7 @@ def test_every_family_is_counted(model_config, changes, conditional) -> None:
 
 @pytest.mark.parametrize("norm", ["none", "batch", "group", "spectral"])
 def test_a_discriminator_is_counted(norm) -> None:
-    network = PatchDiscriminator(3, [4, 8, 8, 16], norm=norm).train()
+    network = Discriminator(3, [4, 8, 8, 16], norm=norm).train()
     found = layers(network, 3, 16)
     assert network.training
     by_hand = 3 * 4 * 9 * 256 + 4 * 8 * 16 * 64 + 8 * 8 * 16 * 16 + 8 * 16 * 9 * 16 + 16 * 16

@@ -212,7 +212,7 @@ def test_every_term_is_per_image_and_moves_its_input(loss_config, name: str) -> 
 
 
 def test_a_term_is_an_entry_in_the_table_and_a_weight() -> None:
-    assert set(terms.TERMS) | {"perceptual", "lpips", "adversarial"} == set(
+    assert set(terms.TERMS) | {"perceptual", "lpips", "adversarial", "matching"} == set(
         LossWeights.model_fields
     )
     assert LossWeights().model_dump() == dict.fromkeys(LossWeights.model_fields, 0.0)

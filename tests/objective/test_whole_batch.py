@@ -11,13 +11,8 @@ from torch import Tensor, nn
 
 from sharpvae.distributed import processes
 from sharpvae.distributed.processes import rows, synchronise
-from sharpvae.objective.adversary import (
-    Norm,
-    PatchDiscriminator,
-    adaptive_weight,
-    deception,
-    discrimination,
-)
+from sharpvae.objective.adversary import adaptive_weight, deception, discrimination
+from sharpvae.objective.discriminator import Discriminator, Norm
 from sharpvae.objective.objective import share_of_kl
 from sharpvae.objective.terms import gaussian_nll, spared_kl
 from sharpvae.vae.config import ModelConfig
@@ -68,7 +63,7 @@ def _train(norm: Norm) -> dict[str, Any]:
     """A VAE with batch norm and its discriminator, for a few updates by Adam."""
     torch.manual_seed(3)
     vae = synchronise(VAE(_model(), 1, 16).double())
-    judge = synchronise(PatchDiscriminator(1, [4, 8, 8], norm=norm).double())
+    judge = synchronise(Discriminator(1, [4, 8, 8], norm).double())
     optimizers = [torch.optim.Adam(net.parameters(), lr=1e-2) for net in (vae, judge)]
     losses = []
     for step in range(STEPS):
@@ -83,7 +78,7 @@ def _train(norm: Norm) -> dict[str, Any]:
             (loss / PIECES).backward()
             losses[-1] += processes.all_reduce_mean(loss.detach()) / PIECES
             judge.requires_grad_(True)
-            real, fake = (judge(some).flatten(1) for some in (images[piece], fakes.detach()))
+            real, fake = (judge(some)[0] for some in (images[piece], fakes.detach()))
             (discrimination("hinge", real, fake) / PIECES).backward()
         for net, optimizer in zip((vae, judge), optimizers, strict=True):
             processes.average_gradients(weight.grad for weight in net.parameters())  # type: ignore[misc]
@@ -102,7 +97,7 @@ def _loss(vae: nn.Module, judge: nn.Module, images: Tensor, noise: Tensor) -> tu
     kl = spared_kl(kl_per_dimension(*posterior), free_bits=0.05, floor=0.0).mean()
     reconstruction = gaussian_nll(images, fakes).mean()
     judge.requires_grad_(False)
-    adversarial = deception("hinge", judge(fakes).flatten(1)).mean()
+    adversarial = deception("hinge", judge(fakes)[0]).mean()
     weight = adaptive_weight(reconstruction, adversarial, vae.decoder.last_weight)
     share = share_of_kl(kl, reconstruction + kl)
     return reconstruction + (1 + share) * kl + 0.1 * weight * adversarial, fakes

@@ -30,7 +30,7 @@ VARIANT: dict[str, Any] = {
         "reduction": "sum", "reconstruction_weight": 1.0,
         "weights": {
             "mse": 1.0, "l1": 0.0, "bce": 0.0, "gaussian": 0.0, "frequency": 0.0,
-            "perceptual": 0.0, "lpips": 0.0, "adversarial": 0.0,
+            "perceptual": 0.0, "lpips": 0.0, "adversarial": 0.0, "matching": 0.0,
         },
         "schedules": {
             name: {
@@ -44,7 +44,8 @@ VARIANT: dict[str, Any] = {
         "lpips": {"network": "alex", "weights": None},
         "adversarial": {
             "loss": "hinge", "fakes": "reconstructions", "adaptive": True, "widths": [8, 16],
-            "norm": "batch", "activation": "leaky_relu", "lr": 0.001,
+            "norm": "batch", "activation": "leaky_relu", "lr": 0.001, "codes": "prior",
+            "heads": "patch", "r1": 0.0, "r1_every": 16, "augment": [],
         },
     },
     "train": {

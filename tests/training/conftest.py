@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from sharpvae.core.seeds import global_seed
-from sharpvae.objective.adversary import Adversary, PatchDiscriminator
+from sharpvae.objective.adversary import Adversary
+from sharpvae.objective.discriminator import Discriminator
 from sharpvae.objective.objective import Objective
 from sharpvae.training.loop import Trainer
 from sharpvae.vae.vae import VAE
@@ -40,7 +41,8 @@ def trainer(model_config, loss_config, train_config):
         adversary = None
         if target.loss.weights.adversarial > 0:
             with global_seed(seed, "discriminator"):
-                network = PatchDiscriminator(1, [4, 8, 8])
+                heads = target.loss.adversarial.heads
+                network = Discriminator(1, [4, 8, 8], "none", heads=heads, image_size=16)
             adversary = Adversary(network, target.loss.adversarial, 256)
         context = "variant x, seed 0"
         return Trainer(vae, target, config, train, validation, seed, context, 5, adversary, fid)

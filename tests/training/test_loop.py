@@ -263,8 +263,8 @@ def test_the_adaptive_weight_balances_both_pulls_at_the_last_layer(trainer) -> N
     run = trainer(loss={"weights": {"adversarial": 0.5}})
     batch = next(run.train.shuffled(8, 0, 1))
     terms, reconstructions = forward(run, batch)
-    terms["adversarial"] = run.update.adversary.term(reconstructions)
-    weight = run.update._adversarial_weight(terms)
+    terms["adversarial"] = run.update.contest.adversary.term(reconstructions)
+    weight = run.update.contest.weight(terms, 0)
     last = run.vae.decoder.last_weight
 
     def pull(loss: Tensor) -> Tensor:
@@ -284,7 +284,8 @@ def test_an_adversarial_weight_needs_an_adversary(trainer, loss_config, train_co
 
 def test_a_discriminator_that_is_no_number_stops_training(trainer) -> None:
     run = trainer(loss={"weights": {"adversarial": 1.0}})
-    run.update.adversary.backward = lambda reals, fakes: torch.tensor(float("nan"))
+    nothing = {"discriminator": torch.tensor(float("nan"))}
+    run.update.contest.adversary.backward = lambda reals, fakes, step: nothing
     with pytest.raises(UserError, match="'discriminator'"):
         epochs(run)
 

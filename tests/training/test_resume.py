@@ -14,6 +14,10 @@ from sharpvae.training.loop import Epoch, Trainer
 MLP = {"family": "mlp", "widths": [16, 8], "dropout": 0.5}
 ADVERSARIAL = {"weights": {"adversarial": 0.1}, "schedules": {"adversarial": {"start": 1.0}},
                "adversarial": {"fakes": "both"}}  # fmt: skip
+WHOLE = {"weights": {"adversarial": 0.1, "matching": 0.05},
+         "schedules": {"adversarial": {"start": 1.0}},
+         "adversarial": {"fakes": "samples", "codes": "aggregate", "heads": "both", "r1": 0.1,
+                         "r1_every": 3, "augment": ["translation"]}}  # fmt: skip
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "cosine, flips, EMA": {"scheduler": "cosine", "lr_warmup": 0.3, "flip": True, "ema": 0.9},
@@ -22,6 +26,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "pieces, clipping": {"accumulate": 2, "grad_clip": 0.1, "optimizer": "adamw"},
     "adversary": {"loss": ADVERSARIAL},
+    "adversary of the whole image": {"loss": WHOLE},
     "controller": {"loss": {"beta": 5.0, "kl_share": 0.1}},
     "dropout": {"model": MLP},
     "bf16": {"precision": "bf16"},

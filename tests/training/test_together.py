@@ -10,8 +10,9 @@ import torch
 from sharpvae.core.errors import UserError
 from sharpvae.core.seeds import global_seed
 from sharpvae.distributed import processes
-from sharpvae.objective.adversary import Adversary, PatchDiscriminator
+from sharpvae.objective.adversary import Adversary
 from sharpvae.objective.config import LossConfig
+from sharpvae.objective.discriminator import Discriminator
 from sharpvae.objective.objective import Objective
 from sharpvae.objective.schedules import Span
 from sharpvae.training.config import TrainConfig
@@ -34,6 +35,14 @@ KINDS: dict[str, dict[str, Any]] = {
         "loss": {"weights": {"adversarial": 0.1}, "schedules": {"adversarial": {"start": 1.0}},
                  "adversarial": {"fakes": "both", "norm": "batch"}},
     },
+    "adversary, whole image": {
+        "loss": {"weights": {"adversarial": 0.1, "matching": 0.05},
+                 "schedules": {"adversarial": {"start": 1.0}},
+                 "adversarial": {"fakes": "samples", "codes": "aggregate", "heads": "both",
+                                 "norm": "none", "r1": 0.1, "r1_every": 3,
+                                 "augment": ["colour", "translation", "cutout"]}},
+        "train": {"accumulate": 2},
+    },
     "controller, free bits": {"loss": {"beta": 5.0, "kl_share": 0.1, "free_bits": 0.05}},
     "best variance": {"loss": {"weights": {"mse": 0.0, "gaussian": 1.0}}},
     "group norm": {"model": {"norm": "group"}},
@@ -50,7 +59,8 @@ def trainer(model: dict = {}, loss: dict = {}, train: dict = {}) -> Trainer:  # 
     adversary = None
     if losses.weights.adversarial > 0:
         with global_seed(0, "discriminator"):
-            network = PatchDiscriminator(1, [4, 8, 8], norm=losses.adversarial.norm)
+            section = losses.adversarial
+            network = Discriminator(1, [4, 8, 8], section.norm, heads=section.heads, image_size=16)
         adversary = Adversary(network, losses.adversarial, 256)
     train_feed, validation = feed_of(bars(64, 0)), feed_of(bars(40, 1))
     return Trainer(vae, target, config, train_feed, validation, 0, "x", 2, adversary)

@@ -1,0 +1,134 @@
+"""The contest of decoder and discriminator: what each is shown in an update, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sharpvae.core.seeds import generator
+from sharpvae.objective.adversary import Adversary, adaptive_weight
+from sharpvae.objective.aggregate import AggregatePosterior
+from sharpvae.objective.augmentation import NUMBERS, augment
+from sharpvae.objective.objective import Objective
+from sharpvae.training.validate import Terms
+from sharpvae.vae.vae import VAE, Posterior
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Of one piece of a batch; nothing before the contest begins."""
+
+    codes: Tensor | None = None  # (B, Z), which become samples
+    augmentations: Tensor | None = None  # (3, B, NUMBERS): of the reals, and of up to two kinds
+
+
+class Contest:
+    """Draws for each update, the same however many processes and pieces share its batch.
+
+    Args:
+        adversary, vae, objective: on `device`, as the batches.
+        rows: of each batch, those that this process takes, on the device.
+        batch_size: images of a batch, in all processes together.
+        accumulate: pieces of it.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self, adversary: Adversary, vae: VAE, objective: Objective, rows: Tensor, batch_size: int,
+        accumulate: int, seed: int,
+    ) -> None:  # fmt: skip
+        self.adversary, self.vae, self.objective = adversary, vae, objective
+        self.rows, self.batch_size, self.accumulate = rows, batch_size, accumulate
+        self.seed, self.device, self.config = seed, rows.device, adversary.config
+        self.prior = generator(seed, "adversary", self.device)
+        self.sampled = self.config.fakes != "reconstructions"
+        self.aggregate = None
+        if self.sampled and self.config.codes == "aggregate":
+            self.aggregate = AggregatePosterior(vae.latent_dim, self.device)
+
+    def begun(self, step: int) -> bool:
+        """Whether the decoder feels the adversary after `step` updates."""
+        return self.objective.weight("adversarial", step) > 0
+
+    def draw(self, step: int) -> list[Draws]:
+        """Of each piece of the batch of the update after `step` ones."""
+        codes: Sequence[Tensor | None] = [None] * self.accumulate
+        if self.sampled:
+            shape = self.batch_size, self.vae.latent_dim
+            noise = torch.randn(shape, generator=self.prior, device=self.device)[self.rows]
+            drawn = noise if self.aggregate is None else self.aggregate.draw(noise)
+            codes = drawn.chunk(self.accumulate)
+        random = generator(self.seed, f"augmentation {step}", self.device)
+        numbers = torch.rand((3, self.batch_size, NUMBERS), generator=random, device=self.device)[
+            :, self.rows
+        ]
+        return [Draws(*pair) for pair in zip(codes, numbers.chunk(self.accumulate, 1), strict=True)]
+
+    def fakes(self, images: Tensor, drawn: Draws) -> list[Tensor]:
+        """What is shown of each kind, (B, C, H, W) each, with gradient.
+
+        Args:
+            images: reconstructions, and behind them samples where there are codes.
+        """
+        kinds = list(images.chunk(2 if self.sampled else 1))
+        return self._augmented(kinds[1:] if self.config.fakes == "samples" else kinds, drawn, 1)
+
+    def terms(self, reals: Tensor, images: Tensor, fakes: Sequence[Tensor], step: int) -> Terms:
+        """What they cost the decoder, (B,) each.
+
+        Args:
+            reals: the images (B, C, H, W).
+            images, fakes: as `fakes` takes and gives them.
+        """
+        terms = {"adversarial": torch.stack([self.adversary.term(fake) for fake in fakes]).mean(0)}
+        if self.objective.weight("matching", step) > 0:
+            terms["matching"] = self.adversary.matching(reals, images[: len(reals)])
+        return terms
+
+    def weight(self, terms: Terms, step: int) -> float | Tensor:
+        """What multiplies the mean of the adversarial term in the loss."""
+        weight = self.objective.weight("adversarial", step)
+        if not self.config.adaptive:
+            return weight
+        reconstruction = self.objective.reconstruction(terms, step).mean()
+        term = terms["adversarial"].mean()
+        return weight * adaptive_weight(reconstruction, term, self.vae.decoder.last_weight)
+
+    def backward(
+        self, reals: Sequence[Tensor], fakes: Sequence[Sequence[Tensor]], draws: Sequence[Draws],
+        step: int,
+    ) -> Terms:  # fmt: skip
+        """Set the gradient of the discriminator; see `Adversary.backward`."""
+        pairs = zip(reals, draws, strict=True)
+        shown = [self._augmented([images], drawn, 0)[0] for images, drawn in pairs]
+        return self.adversary.backward(shown, fakes, step)
+
+    def follow(self, posteriors: Sequence[Posterior]) -> None:
+        """Learn where the codes of a batch are, of which each piece gives its posteriors."""
+        if self.aggregate is not None:
+            mean, log_var = (torch.cat(parts) for parts in zip(*posteriors, strict=True))
+            self.aggregate.update(mean, log_var)
+
+    def _augmented(self, kinds: Sequence[Tensor], drawn: Draws, first: int) -> list[Tensor]:
+        if drawn.augmentations is None:
+            raise ValueError("nothing was drawn for this update")
+        pairs = zip(kinds, drawn.augmentations[first:], strict=False)
+        return [augment(kind, self.config.augment, numbers) for kind, numbers in pairs]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs."""
+        state = {"adversary": self.adversary.state_dict(), "prior": self.prior.get_state()}
+        if self.aggregate is not None:
+            state["aggregate"] = self.aggregate.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from what `state_dict` gave."""
+        self.adversary.load_state_dict(state["adversary"])
+        self.prior.set_state(state["prior"])
+        if self.aggregate is not None:
+            self.aggregate.load_state_dict(state["aggregate"])
