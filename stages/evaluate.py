@@ -19,7 +19,7 @@ from sharpvae.core.files import fresh_directory, read_json, write_json
 from sharpvae.images.packed import load_split
 from sharpvae.scoring import latent
 from sharpvae.scoring.config import EvaluateStage, MetricsConfig
-from sharpvae.scoring.evaluate import SUFFIXES, Evaluated, evaluate
+from sharpvae.scoring.evaluate import DRAWN, Evaluated, evaluate
 from sharpvae.scoring.panel import agreement, extract, load_reals, members
 from sharpvae.scoring.scores import Looked, Reals, protocol
 
@@ -32,27 +32,28 @@ def main(variant: str, seed: str) -> None:
     metrics, device = config.metrics, select(config.device)
     drawn, model = Path("data/samples") / variant / seed, Path("models") / variant / seed
     panel = Panel(metrics, device)
-    sets = {name: panel.look(drawn / f"{name}.npy") for name in SUFFIXES}
+    sets = {name: panel.look(drawn / f"{name}.npy") for name in DRAWN}
+    priors = read_json(drawn / "priors.json")
+    headline = sets[priors["headline"]]
     reconstructed = panel.look(drawn / "reconstruction_validation.npy")
     test, validation = panel.reals("test"), panel.reals("validation")
     train = Looked(load_split(PREPARED, "train").images, {})
-    found = evaluate(sets, reconstructed, test, validation, train, metrics)
+    found = evaluate(sets, priors["headline"], reconstructed, test, validation, train, metrics)
     posterior = np.load(drawn / "posterior.npz")
     mean, log_var = posterior["mean"], posterior["log_var"]
     health = latent.latent_health(mean, log_var, metrics.active_threshold)
     fallen, sentence = collapsed(health["kl"], int(health["signal_axes"]), health["information"])
     ended = read_json(model / "summary.json")
     found.scores |= health | {
-        "class_agreement": agreement(
-            drawn, sets["prior"].images, REFERENCE, metrics.batch_size, device
-        ),
+        "class_agreement": agreement(drawn, headline.images, REFERENCE, metrics.batch_size, device),
         "beta_sigma": ended["beta_sigma"],
         "beta_whole": ended["beta_whole"],
     }
     write(Path("reports/scores") / variant / seed, model, found, {
         "variant": variant, "seed": int(seed), "collapsed": fallen, "collapse": sentence,
         "kl_per_dimension": latent.kl_per_dimension(mean, log_var).tolist(),
-        "protocol": protocol(metrics, sets["prior"], test),
+        "protocol": protocol(metrics, headline, test), "headline": priors["headline"],
+        "nats": priors["validation"],
     })  # fmt: skip
     print(f"{variant}, seed {seed}: {summary(found.scores)}", flush=True)
 
@@ -104,8 +105,9 @@ def summary(scores: dict[str, float | None]) -> str:
         return "-" if value is None else f"{value:.3g}"
 
     return (
-        f"FID {shown('fid')} from the prior, {shown('fid_mixture')} from the mixture, "
-        f"{shown('fid_reconstruction')} reconstructed; blur {shown('blur_px')} px, "
+        f"FID {shown('fid_prior')} from the prior, {shown('fid_mixture')} from the mixture, "
+        f"{shown('fid_flow')} from the flow, {shown('fid_reconstruction')} reconstructed; "
+        f"headline: blur {shown('blur_px')} px, "
         f"coverage {shown('coverage')}"
     )
 

@@ -31,12 +31,15 @@ def main(variant: str, seed: str) -> None:
     with fresh_directory(Path("data/samples") / variant / seed) as directory:
         vae = load_vae(Path("models") / variant / seed, device)
         feeds = {name: Feed(load_split(PREPARED, name), device) for name in SPLITS}
-        explorer, tried = draw(directory, vae, feeds, sample, int(seed), class_names)
+        explorer, chosen = draw(directory, vae, feeds, sample, int(seed), class_names)
         left_out = explorer.paint(directory)
+    mixture, flow = chosen["mixture"], chosen["flow"]
     print(
-        f"{variant}, seed {seed}: {tried['drawn']} samples from the prior, as many from a "
-        f"mixture of {tried['chosen']} over {tried['axes']} of {tried['latent_dim']} axes; "
+        f"{variant}, seed {seed}: {chosen['drawn']} samples from the prior, as many from a "
+        f"mixture of {mixture['chosen']} and from a flow over {flow['axes']} of "
+        f"{mixture['latent_dim']} axes; headline: {chosen['headline']}; "
         f"{explorer.test.count} reconstructions",
+        *([f"the flow is one Gaussian: {flow['one_gaussian']}"] if flow["one_gaussian"] else []),
         *(f"no {name}.png: {reason}" for name, reason in left_out.items()),
         sep="\n",
         flush=True,

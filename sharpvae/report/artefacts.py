@@ -43,9 +43,11 @@ class Scores(Artefact):
     reasons: dict[str, str]  # score -> why it is null
     judges: dict[str, dict[str, Finite]]  # fid, fid_mixture, ... -> judge -> its own distance
     replicates: dict[str, list[Finite] | dict[str, list[Finite]]]
-    power: dict[str, list[Finite] | None]  # prior, mixture, reconstruction
+    power: dict[str, list[Finite] | None]  # headline, prior, mixture, flow, reconstruction
     artefacts: dict[str, str | None]
-    suspects: list[tuple[int, int]]  # (sample of the prior, training image)
+    suspects: list[tuple[int, int]]  # (headline sample, training image)
+    headline: Literal["prior", "mixture", "flow"]  # what the headline samples were drawn from
+    nats: dict[str, Finite]  # each of them -> mean log-density of validation codes
     collapsed: bool
     collapse: str  # the reason for it in words
     kl_per_dimension: list[Finite]

@@ -114,20 +114,23 @@ class _Case(NamedTuple):
         return self._try(text, model__width_scale=2 * self.config["model"]["width_scale"])
 
     def _prior(self) -> Finding | None:
-        keys = ("fid", "fid_mixture", "fid_reconstruction")
-        prior, mixture, bottom = map(self._mean, keys)
-        if prior is None or bottom is None or prior <= APART * bottom:
+        shown, bottom = self._mean("fid"), self._mean("fid_reconstruction")
+        if shown is None or bottom is None or shown <= APART * bottom:
             return None
         text = (
-            f"Samples are much worse than reconstructions (FID {short(prior)} and "
-            f"{short(bottom)}): codes do not lie where the prior draws."
+            f"Samples are much worse than reconstructions (FID {short(shown)} and "
+            f"{short(bottom)}): codes do not lie where the {self.run.scores.headline} draws."
         )
-        if mixture is not None and mixture < prior / APART:
-            text += f" The mixture draws better ones already, FID {short(mixture)}; or raise beta."
+        others = {kind: self._mean(f"fid_{kind}") for kind in ("mixture", "flow")}
+        known = {kind: value for kind, value in others.items() if value is not None}
+        best = min(known, key=known.__getitem__, default=None)
+        if best is not None and known[best] < shown / APART:
+            text += f" The {best} draws better ones already, FID {short(known[best])}."
+            return self._try(text, sample__prior=best)
         return self._try(text, **self._beta(2.0))
 
     def _artefact(self) -> Finding | None:
-        kind = self.run.scores.artefacts.get("prior")
+        kind = self.run.scores.artefacts.get("headline")
         if kind is None:
             return None
         text = f"Samples show an artefact: {kind}."

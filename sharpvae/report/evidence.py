@@ -24,7 +24,7 @@ from sharpvae.report.artefacts import (
     load_artefact,
     load_floors,
 )
-from sharpvae.report.scores import Comparison, load_scores
+from sharpvae.report.scores import DRAWS, Comparison, load_scores
 
 Images = NDArray[np.uint8]
 
@@ -70,7 +70,7 @@ class ScoredRun:
     summary: Summary
     cost: Cost
     history: list[Record]
-    prior_sharpness: NDArray[np.float64]  # [N], Laplacian variance of each image
+    headline_sharpness: NDArray[np.float64]  # [N], Laplacian variance of each image
     reconstruction_sharpness: NDArray[np.float64]
 
 
@@ -86,9 +86,8 @@ class Evidence:
     critic: Classifier
     runs: dict[str, list[ScoredRun]]  # variant -> one run per seed, in the order configured
     test_images: Images  # uint8 [SHOWN or fewer, H, W, C], the first of the test split
-    prior: dict[str, Images]  # variant -> the same, of the first seed; so are the next two
-    mixture: dict[str, Images]
-    reconstructions: dict[str, Images]
+    draws: dict[str, dict[str, Images]]  # kind -> variant -> as many, of the first seed
+    reconstructions: dict[str, Images]  # variant -> those of the test images, of the first seed
     suspects: dict[str, Images]  # variant -> samples most like a copy, then what they resemble
     codes: dict[str, Codes]  # variant -> posteriors of test images
 
@@ -136,7 +135,7 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
     train = load_split(prepared, "train").images
 
     def suspects(variant: str) -> Images:
-        path = samples / variant / first / "prior.npy"
+        path = samples / variant / first / "headline.npy"
         return _suspects(path, _load_images(path, shape), train, runs[variant][0].scores.suspects)
 
     return Evidence(
@@ -148,8 +147,7 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
         critic=load_artefact(root / "models/critic/critic.json", Classifier),
         runs=runs,
         test_images=test_images,
-        prior=drawn("prior"),
-        mixture=drawn("mixture"),
+        draws={draw.kind: drawn(draw.kind) for draw in DRAWS},
         reconstructions=drawn("reconstruction"),
         suspects={variant: suspects(variant) for variant in stage.variants},
         codes={v: _load_codes(samples / v / first / "posterior.npz") for v in stage.variants},
@@ -166,7 +164,7 @@ def _load_run(root: Path, variant: str, seed: int) -> ScoredRun:
         summary=load_artefact(scores / "summary.json", Summary),
         cost=load_artefact(root / "reports/live" / variant / str(seed) / "cost.json", Cost),
         history=load_history(scores / "history.csv"),
-        prior_sharpness=_load_per_image(per_image, "prior_sharpness"),
+        headline_sharpness=_load_per_image(per_image, "headline_sharpness"),
         reconstruction_sharpness=_load_per_image(per_image, "reconstruction_sharpness"),
     )
 

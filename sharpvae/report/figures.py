@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sharpvae.report.canvas import SQUARE_PANEL, WIDE_PANEL, Panel, Theme
 from sharpvae.report.evidence import Codes, Evidence, ScoredRun
 from sharpvae.report.numerals import MINUS
-from sharpvae.report.scores import PRIOR, RECONSTRUCTION
+from sharpvae.report.scores import RECONSTRUCTION, SAMPLES
 
 _BINS = 48
 _LINE: dict[str, Any] = {"lw": 1.5}
@@ -97,7 +97,7 @@ def _draw_run(
 def sharpness_panels(evidence: Evidence) -> list[Panel]:
     """Histograms of the sharpness of single images: of samples, and of reconstructions."""
     return [
-        _sharpness_panel(evidence, "prior_sharpness", PRIOR),
+        _sharpness_panel(evidence, "headline_sharpness", SAMPLES),
         _sharpness_panel(evidence, "reconstruction_sharpness", RECONSTRUCTION),
     ]
 
@@ -159,7 +159,9 @@ def spectrum_panel(evidence: Evidence) -> Panel:
     frequency, real = power.get("frequency") or [], power.get("test") or []
     blurred = power.get("blur_1") or []
     ours = {
-        name: own for name, runs in evidence.runs.items() if (own := runs[0].scores.power["prior"])
+        name: own
+        for name, runs in evidence.runs.items()
+        if (own := runs[0].scores.power["headline"])
     }
 
     def draw(axes: Axes, theme: Theme) -> None:

@@ -21,7 +21,7 @@ from sharpvae.report.diagnosis import Finding, diagnose
 from sharpvae.report.evidence import Evidence, Images
 from sharpvae.report.numerals import join
 from sharpvae.report.pictures import EmbeddedImage, Lay, embedded, grids, pairs, sheet, strip
-from sharpvae.report.scores import GOAL_TEXT, METRICS, Comparison, headline_metrics
+from sharpvae.report.scores import DRAWS, GOAL_TEXT, METRICS, Comparison, Draw, headline_metrics
 from sharpvae.report.verdict import Verdict, verdict
 
 
@@ -67,11 +67,25 @@ def render_page(
     )  # fmt: skip
     seed, real, title = evidence.stage.seeds[0], "real test images", evidence.card.title
     grid = grids(1 + len(evidence.variants))
+
+    sources = {draw.kind: draw.source for draw in DRAWS}
+
+    def drawn(draw: Draw) -> list[PageFigure]:
+        figures = []
+        for name, images in evidence.draws[draw.kind].items():
+            headline = evidence.runs[name][0].scores.headline
+            source = draw.source.format(source=sources[headline])
+            label = _from(evidence, name) if draw is DRAWS[0] else name
+            alt = f"Images that {name}, seed {seed}, drew from {source}"
+            figures.append(_picture(label, alt, grid(images)))
+        return figures
+
     return environment.get_template("report.html").render(
         title=f"{join(evidence.variants)} on {title}",
         evidence=evidence,
         stage=evidence.stage,
         sentence=_typographic(verdict.sentence),
+        steps=list(map(_typographic, verdict.steps)),
         verdict_notes=list(map(_typographic, verdict.notes)),
         first_seed=seed,
         several=len(evidence.stage.seeds) > 1,
@@ -85,12 +99,10 @@ def render_page(
         **{name: list(map(_chart, panels)) for name, panels in charts._asdict().items()},
         samples=[
             _picture(real, "Real test images", grid(evidence.test_images)),
-            *_drawn(evidence.prior, grid, f"Images that {{}}, seed {seed}, drew from the prior"),
+            *drawn(DRAWS[0]),
         ],
-        mixture=_drawn(
-            evidence.mixture, grid,
-            f"Images that {{}}, seed {seed}, drew from the mixture fitted to its codes",
-        ),
+        first=DRAWS[0],
+        draws={draw: drawn(draw) for draw in DRAWS[1:]},
         reconstructions=[
             _picture(real, "A row of test images", strip(evidence.test_images)),
             *_drawn(
@@ -111,6 +123,10 @@ def render_page(
         themes=[LIGHT, DARK],
         series=len(LIGHT.series),
     )  # fmt: skip
+
+
+def _from(evidence: Evidence, variant: str) -> str:
+    return f"{variant}, from the {evidence.runs[variant][0].scores.headline}"
 
 
 def _findings(evidence: Evidence, comparison: Comparison) -> list[Finding]:
@@ -171,13 +187,15 @@ def build_report(evidence: Evidence) -> Report:
     def pictured(images: dict[str, Images], lay: Lay, columns: int) -> bytes:
         return sheet([(real, evidence.test_images), *images.items()], lay, columns, LIGHT)
 
+    headline = {_from(evidence, name): own for name, own in evidence.draws["headline"].items()}
+
     def drawn(panels: list[Panel], lines: dict[str, str]) -> bytes:
         return render_sheet(panels, evidence.variants, LIGHT, lines)
 
     blurred = {real: "area", "real images, blurred by 1 px": "dashed"}
     pictures = {
-        "samples.png": pictured(evidence.prior, grid, 4),
-        "mixture.png": pictured(evidence.mixture, grid, 4),
+        "samples.png": pictured(headline, grid, 4),
+        **{f"{d.kind}.png": pictured(evidence.draws[d.kind], grid, 4) for d in DRAWS[1:]},
         "reconstructions.png": pictured(evidence.reconstructions, strip, 1),
         "sharpness.png": drawn(charts.sharpness, {real: "area"}),
         "spectra.png": drawn(charts.spectra, blurred),
@@ -221,7 +239,7 @@ def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict
         _image("samples", "Real test images beside samples of each variant"),
         _image("reconstructions", "Test images above each variant's reconstructions"),
         f"**{escape(verdict.sentence)}**",
-        "\n".join(f"- {escape(note)}" for note in verdict.notes),
+        "\n".join(f"- {escape(line)}" for line in (*verdict.steps, *verdict.notes)),
         "\n".join(map(_finding, diagnose(evidence, comparison))),
         _score_rows(head),
         _score_key(head),

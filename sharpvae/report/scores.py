@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -31,11 +32,36 @@ GOAL_TEXT: dict[Goal, str] = {
     "zero": "\N{RIGHTWARDS ARROW} 0",
     "none": "",
 }
-PRIOR = "Samples from the prior"
-MIXTURE = "Samples from the mixture fitted to the codes"
+SAMPLES = "Samples"
 RECONSTRUCTION = "Reconstructions of test images"
 LATENT = "Latent space and objective"
-SUFFIXES = {PRIOR: "", MIXTURE: "_mixture", RECONSTRUCTION: "_reconstruction"}
+
+
+class Draw(NamedTuple):
+    """Where codes are drawn from, to be decoded, scored and shown."""
+
+    kind: str  # the name of its file of images
+    heading: str
+    source: str  # a variant draws from it
+    reading: str  # what its samples tell
+
+
+DRAWS = (
+    Draw("headline", SAMPLES, "{source}",
+        "Are the strokes or edges as crisp as in the real images, is every sample something real, "
+        "and do the samples differ from each other as real images do?"),
+    Draw("prior", "Samples from N(0, I)", "the prior N(0, I)",
+        "The prior that the VAE was trained with. Where its samples are worse than those of mixture"
+        " or flow, decoder and codes are sound, and the prior is what spoils them."),
+    Draw("mixture", "Samples from the mixture fitted to the codes",
+        "the mixture fitted to its codes",
+        "A Gaussian mixture, fitted to the codes of the training images after training."),
+    Draw("flow", "Samples from the flow fitted to the codes", "the flow fitted to its codes",
+        "A network that carries noise to the codes of the training images, fitted after training."),
+)  # fmt: skip
+# What the keys of the scores of some images end in; those of the headline samples have no ending.
+SUFFIXES = {draw.heading: f"_{draw.kind}" for draw in DRAWS}
+SUFFIXES |= {SAMPLES: "", RECONSTRUCTION: "_reconstruction"}
 
 
 class Metric(NamedTuple):
@@ -56,7 +82,7 @@ class Metric(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The label, with the set of images where it is not the prior's."""
+        """The label, with the set of images where it is not the headline's."""
         suffix = SUFFIXES.get(self.group, "") if self.base != self.key else ""
         return f"{self.label}{suffix.replace('_', ', ')}"
 
@@ -70,50 +96,50 @@ def _exposure(key: str, label: str, statistic: str) -> tuple[Metric, Metric]:
     meaning = f"{statistic} of each image, averaged over the images; pixels in [0, 1]."
     gap = f"{label} of the images minus that of the real test images."
     return (
-        Metric(key, label, PRIOR, "none", meaning),
-        Metric(f"{key}_gap", f"{label} gap", PRIOR, "zero", gap, signed=True),
+        Metric(key, label, SAMPLES, "none", meaning),
+        Metric(f"{key}_gap", f"{label} gap", SAMPLES, "zero", gap, signed=True),
     )
 
 
 # Of every set of images.
 _IMAGES: tuple[Metric, ...] = (
-    Metric("fid", "FID", PRIOR, "lower",
+    Metric("fid", "FID", SAMPLES, "lower",
         "Fréchet distance from the real test images in the features of several judges: the "
         "geometric mean of the judges that have a weight. Compare only within one data set."),
-    Metric("blur_px", "Blur, px", PRIOR, "lower",
+    Metric("blur_px", "Blur, px", SAMPLES, "lower",
         "Standard deviation of the Gaussian blur that gives real images the spectrum of these."),
-    Metric("artefact", "Artefact", PRIOR, "lower",
+    Metric("artefact", "Artefact", SAMPLES, "lower",
         "Amplitude of noise and checkerboards beyond what blurred real images have, where an "
         "image's standard deviation is 1."),
-    Metric("coverage", "Coverage", PRIOR, "higher",
+    Metric("coverage", "Coverage", SAMPLES, "higher",
         "Share of real test images with one of these images among their nearest neighbours."),
-    Metric("density", "Density", PRIOR, "higher",
+    Metric("density", "Density", SAMPLES, "higher",
         "How many neighbourhoods of real test images hold one of these images, over the number "
         "expected; about 1 for real images."),
-    Metric("precision", "Precision", PRIOR, "higher",
+    Metric("precision", "Precision", SAMPLES, "higher",
         "Share of these images that lie within the neighbourhoods of real test images."),
-    Metric("recall", "Recall", PRIOR, "higher",
+    Metric("recall", "Recall", SAMPLES, "higher",
         "Share of real test images that lie within the neighbourhoods of these images."),
-    Metric("kid", "KID", PRIOR, "lower",
+    Metric("kid", "KID", SAMPLES, "lower",
         "Squared maximum mean discrepancy of the first judge's features with a cubic kernel, "
         "averaged over random subsets. Unbiased, so it can fall below 0.", places=4),
-    Metric("fid_limit", "FID of endless images", PRIOR, "lower",
+    Metric("fid_limit", "FID of endless images", SAMPLES, "lower",
         "The first judge's distance, extrapolated to any number of images."),
-    Metric("sharpness", "Sharpness ratio", PRIOR, "one",
+    Metric("sharpness", "Sharpness ratio", SAMPLES, "one",
         "Variance of the 3 by 3 Laplacian of each grey image, averaged, divided by the same "
         "average over the real test images. Below 1 is blur or low contrast; above 1 is noise."),
-    Metric("sharpness_normalised", "Sharpness at equal contrast", PRIOR, "one",
+    Metric("sharpness_normalised", "Sharpness at equal contrast", SAMPLES, "one",
         "The same with each image's Laplacian variance divided by its variance."),
-    Metric("sharpness_spread", "Sharpness spread", PRIOR, "lower",
+    Metric("sharpness_spread", "Sharpness spread", SAMPLES, "lower",
         "Distance between the distributions of the logarithm of the Laplacian variance; 0 where "
         "as many images are as sharp as among the real ones."),
-    Metric("gradient_sharpness", "Gradient sharpness", PRIOR, "one",
+    Metric("gradient_sharpness", "Gradient sharpness", SAMPLES, "one",
         "The sharpness ratio with second central differences, a Laplacian two pixels wide; blind "
         "to checkerboards."),
-    Metric("nn_ratio", "Nearest neighbour ratio", PRIOR, "one",
+    Metric("nn_ratio", "Nearest neighbour ratio", SAMPLES, "one",
         "Distance of these images to the nearest training image over that to the nearest test "
         "image, against the same of real images. Well below 1 is copying."),
-    Metric("copied", "Copied", PRIOR, "lower",
+    Metric("copied", "Copied", SAMPLES, "lower",
         "Share of these images that are nearer to a training image than real images ever are."),
     *_exposure("brightness", "Brightness", "Mean"),
     *_exposure("contrast", "Contrast", "Standard deviation"),
@@ -134,11 +160,11 @@ def _of(group: str) -> list[Metric]:
 
 
 METRICS: tuple[Metric, ...] = (
-    *_of(PRIOR),
-    Metric("class_agreement", "Right class", PRIOR, "higher",
+    *_of(SAMPLES),
+    Metric("class_agreement", "Right class", SAMPLES, "higher",
         "Share of a conditional variant's samples in which the judge sees the class that was asked "
         "for. The judge errs on real images too."),
-    *_of(MIXTURE),
+    *(metric for draw in DRAWS[1:] for metric in _of(draw.heading)),
     *_of(RECONSTRUCTION),
     Metric("psnr", "PSNR, dB", RECONSTRUCTION, "higher",
         "Peak signal-to-noise ratio of each reconstruction against its test image, averaged."),
@@ -169,13 +195,15 @@ BY_KEY = {metric.key: metric for metric in METRICS}
 
 # The rows of the first table, in which variants are compared with the baseline.
 TABLE = (
-    "fid", "blur_px", "artefact", "coverage", "sharpness", "psnr", "fid_mixture",
+    "fid", "blur_px", "artefact", "coverage", "sharpness", "psnr", "fid_prior",
     "fid_reconstruction",
 )  # fmt: skip
+# What is told of the step from each variant to the next.
+STEP = ("fid", "blur_px", "coverage")
 # What goes to reports/metrics.json, where `dvc metrics diff` compares it.
 HEADLINE = (
-    "fid", "fid_mixture", "fid_reconstruction", "kid", "sharpness", "blur_px", "blur_px_mixture",
-    "coverage", "artefact", "brightness_gap", "contrast_gap", "psnr", "active_units",
+    "fid", "fid_prior", "fid_mixture", "fid_flow", "fid_reconstruction", "kid", "sharpness",
+    "blur_px", "coverage", "artefact", "brightness_gap", "contrast_gap", "psnr", "active_units",
     "signal_axes", "class_agreement", "beta_sigma",
 )  # fmt: skip
 # Scores of conditional variants; they are left out where no variant is one.
@@ -246,16 +274,28 @@ class Comparison:
         return [seed for seed, run in runs if run.collapsed]
 
     @cached_property
-    def effects(self) -> dict[tuple[str, str], Effect]:
-        """(variant, score) -> its change against the baseline, corrected for their number."""
+    def _effects(self) -> dict[tuple[str, str, str], Effect]:
+        """(variant, another, score) -> its change against the other, corrected for their number."""
         baseline, *others = self.variants
+        wanted = [(name, baseline, key) for name in others for key in TABLE]
+        wanted += [(name, before, key) for before, name in pairwise(others) for key in STEP]
         found = {
-            (name, key): effect
-            for name in others
-            for key in TABLE
-            if (effect := self._effect(name, baseline, BY_KEY[key])) is not None
+            (name, other, key): effect
+            for name, other, key in wanted
+            if (effect := self._effect(name, other, BY_KEY[key])) is not None
         }
         return dict(zip(found, correct(list(found.values())), strict=True))
+
+    @property
+    def effects(self) -> dict[tuple[str, str], Effect]:
+        """(variant, score) -> its change against the baseline."""
+        baseline, found = self.variants[0], self._effects
+        return {(name, key): found[name, other, key] for name, other, key in found
+                if other == baseline}  # fmt: skip
+
+    def step(self, variant: str, before: str, key: str) -> Effect | None:
+        """The change of a score of `STEP` against the variant before."""
+        return self._effects.get((variant, before, key))
 
     def change(self, variant: str, key: str) -> Verdict:
         """Whether a variant is shown to be better than the baseline, or worse."""

@@ -140,7 +140,7 @@ def best_of(metric: Metric, means: Mapping[str, float | None], places: int) -> l
 
 
 def judge_table(comparison: Comparison, evidence: Evidence) -> Table:
-    """What each judge of the panel says of samples from the prior, and how it orders variants."""
+    """What each judge of the panel says of the headline samples, and how it orders variants."""
     rows = []
     for name, entry in evidence.reference.judges.items():
         found = judged(comparison, name)

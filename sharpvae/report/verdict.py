@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from statistics import mean
 from typing import Literal, NamedTuple
 
 from sharpvae.report.numerals import fixed, join, short
 from sharpvae.report.scores import Comparison
-from sharpvae.report.statistics import Effect
+from sharpvae.report.statistics import FID_FLOOR, Effect, verdict_of
 
 Outcome = Literal["better", "mixed", "worse", "not shown", "collapsed", "alone"]
 KEYS = ("blur_px", "fid")  # what the sentence is about
@@ -26,37 +28,52 @@ class Verdict(NamedTuple):
 
     outcome: Outcome
     sentence: str
+    steps: list[str]  # what each variant brought over the one before; none of a single step
     notes: list[str]  # what limits the sentence
 
 
 def verdict(comparison: Comparison) -> Verdict:
     """Compare the best of the other variants with the first.
 
-    The best is the one with the lowest mean FID among those that have not collapsed.
+    The best is the one with the lowest mean FID of the validation split among those that have not
+    collapsed.
     """
     baseline, *others = comparison.variants
     notes = _seeds_note(comparison)
     if not others:
-        return Verdict(*_alone(comparison, baseline), notes)
+        return Verdict(*_alone(comparison, baseline), [], notes)
     healthy = [name for name in others if not comparison.collapsed(name)]
     best = min(healthy or others, key=lambda name: _rank(comparison, name))
     fallen = [name for name in comparison.variants if comparison.collapsed(name)]
     told = () if healthy else (best,)  # in the sentence itself
     notes = [collapse(comparison, name) for name in fallen if name not in told] + notes
-    if len(others) > 1:
-        notes.append(
-            f"{best} was picked from {len(others)} variants for its low FID on these same test "
-            "images, so its scores flatter it a little; a fresh seed would tell."
-        )
     if not healthy:
         sentence = f"{collapse(comparison, best)} So it shows nothing against {baseline}."
-        return Verdict("collapsed", sentence, notes)
-    return Verdict(*_compared(comparison, baseline, best), notes)
+        return Verdict("collapsed", sentence, steps(comparison), notes)
+    return Verdict(*_compared(comparison, baseline, best), steps(comparison), notes)
+
+
+def steps(comparison: Comparison) -> list[str]:
+    """What each variant brought over the one before it, a sentence each, where there are two."""
+    pairs = list(pairwise(comparison.variants))
+    return [_step(comparison, before, name) for before, name in pairs] if len(pairs) > 1 else []
+
+
+def _step(comparison: Comparison, before: str, name: str) -> str:
+    parts = []
+    if (effect := comparison.step(name, before, "fid")) is not None:
+        parts.append(f"{verdict_of(effect, 'lower')}, {ratio_text(effect)}")
+    for key, label, unit in (("blur_px", "blur", " px"), ("coverage", "coverage", "")):
+        old, new = (comparison.mean(variant, key) for variant in (before, name))
+        if old is not None and new is not None:
+            parts.append(f"{label} {fixed(old, 2)} to {fixed(new, 2)}{unit}")
+    return f"From {before} to {name}: {'; '.join(parts) or 'no score that both have'}."
 
 
 def _rank(comparison: Comparison, name: str) -> float:
-    mean = comparison.mean(name, "fid")
-    return math.inf if mean is None else mean
+    found = [run.validation.get("fid") for run in comparison.runs[name]]
+    known = [math.log(max(value, FID_FLOOR)) for value in found if value is not None]
+    return mean(known) if len(known) == len(found) else math.inf
 
 
 def _compared(comparison: Comparison, baseline: str, best: str) -> tuple[Outcome, str]:

@@ -21,6 +21,14 @@ class MixtureConfig(Section):
     iterations: Count
 
 
+class FlowConfig(Section):
+    """The learned prior; see `sampling.flow`."""
+
+    steps: Count
+    width: Count
+    batch_size: Annotated[int, Field(ge=2)]
+
+
 class TraversalConfig(Section):
     """Which dimensions are walked through, how far and in how many steps."""
 
@@ -43,8 +51,10 @@ class SampleConfig(Section):
     count: Annotated[int, Field(ge=2)] | None
     batch_size: Count
     columns: Count
+    prior: Literal["normal", "mixture", "flow", "validation"]
     temperatures: Annotated[list[NonNegative], Field(min_length=1)]
     mixture: MixtureConfig
+    flow: FlowConfig
     traversal: TraversalConfig
     interpolation: InterpolationConfig
     arithmetic: list[Annotated[list[str], Field(min_length=3, max_length=3)]] | None

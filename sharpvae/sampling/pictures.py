@@ -17,8 +17,9 @@ from sharpvae.core.seeds import generator
 from sharpvae.images.feed import Feed
 from sharpvae.images.packed import SplitName
 from sharpvae.images.tiles import grid
+from sharpvae.sampling.codes import Codes, codes_of
 from sharpvae.sampling.config import SampleConfig
-from sharpvae.sampling.mixture import Codes, codes_of, fit_mixture
+from sharpvae.sampling.priors import latents
 from sharpvae.vae.draw import Encoded, asked_labels, decode, encode, prior_noise, to_packed
 from sharpvae.vae.vae import VAE, kl_per_dimension
 
@@ -218,7 +219,7 @@ def draw(
     directory: Path, vae: VAE, feeds: dict[SplitName, Feed], config: SampleConfig, seed: int,
     class_names: list[str] | None,
 ) -> tuple[Explorer, dict[str, Any]]:  # fmt: skip
-    """Write what is scored; return what draws the pictures, and how the mixture was chosen."""
+    """Write what is scored; return what draws the pictures, and what priors.json tells."""
     count, batch_size = config.drawn(feeds["test"].count), config.batch_size
     train = feeds["train"]
     asked = None
@@ -229,20 +230,17 @@ def draw(
         codes_of(vae, feed, config.mixture.draws, batch_size, seed)
         for feed in (train, feeds["validation"])
     )
-    mixture, tried = fit_mixture(codes, unseen, config.mixture, seed)
-    tried["drawn"] = count
-    write_json(directory / "mixture.json", tried)
-    latents = {
-        "prior": prior_noise(vae, count, seed),
-        "mixture": mixture.sample(count, generator(seed, "mixture")),
-    }
-    for name, drawn in latents.items():
-        images = decode(vae, drawn, asked, batch_size)
-        np.save(directory / f"{name}.npy", images)
-        grid(images[: config.columns**2], config.columns).save(directory / f"{name}.png")
+    drawn, chosen = latents(vae, codes, unseen, asked, count, config, seed)
+    chosen["drawn"] = count
+    write_json(directory / "priors.json", chosen)
+    for name, of_images in drawn.items():
+        images = decode(vae, of_images, asked, batch_size)
+        for file in [name, "headline"] if name == chosen["headline"] else [name]:
+            np.save(directory / f"{file}.npy", images)
+            grid(images[: config.columns**2], config.columns).save(directory / f"{file}.png")
     validation = encode(vae, feeds["validation"], batch_size)
     np.save(directory / "reconstruction_validation.npy", validation.reconstructions)
     encoded = encode(vae, feeds["test"], batch_size)
     np.save(directory / "reconstruction.npy", encoded.reconstructions)
     np.savez(directory / "posterior.npz", mean=encoded.mean, log_var=encoded.log_var)
-    return Explorer(vae, feeds["test"], encoded, codes, asked, class_names, config, seed), tried
+    return Explorer(vae, feeds["test"], encoded, codes, asked, class_names, config, seed), chosen

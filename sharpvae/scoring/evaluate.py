@@ -14,7 +14,7 @@ from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.resampled import GROUPS, extrapolated
 from sharpvae.scoring.scores import Looked, Reals, Scored, mean_power, score
 
-SUFFIXES = {"prior": "", "mixture": "_mixture", "reconstruction": "_reconstruction"}  # of scores
+DRAWN = ("prior", "mixture", "flow", "reconstruction")  # sets of images
 Replicates = dict[str, Any]  # score -> (GROUPS,), or judge -> (GROUPS,)
 
 
@@ -30,7 +30,7 @@ class Evaluated:
         replicates: scores on the test split without each group of images.
         power: mean radial power of each set of images.
         artefacts: `noise`, `checkerboard` or None for each set.
-        suspects: (sample of the prior, training image) of what looks most like a copy.
+        suspects: (headline sample, training image) of what looks most like a copy.
         sharpness: (N,) Laplacian variances of each set.
     """
 
@@ -46,19 +46,20 @@ class Evaluated:
 
 
 def evaluate(
-    drawn: Mapping[str, Looked], reconstructed: Looked, test: Reals, validation: Reals,
-    train: Looked, metrics: MetricsConfig,
+    drawn: Mapping[str, Looked], headline: str, reconstructed: Looked, test: Reals,
+    validation: Reals, train: Looked, metrics: MetricsConfig,
 ) -> Evaluated:  # fmt: skip
     """Score what one VAE drew on both splits.
 
     Args:
-        drawn: `prior`, `mixture` and `reconstruction`, the last of the test split.
+        drawn: each of `DRAWN`, the last of the test split. Keys of their scores end in `_<name>`.
+        headline: the one whose scores stand without that, too.
         reconstructed: the validation split, reconstructed.
         train: the training split, of which only pixels are used.
     """
     found = Evaluated()
     for name, set_ in drawn.items():
-        suffix, paired = SUFFIXES[name], name == "reconstruction"
+        suffix, paired = f"_{name}", name == "reconstruction"
         scored = score(set_, test, metrics, None if paired else train)
         unseen = score(reconstructed if paired else set_, validation, metrics)
         found.scores |= _named(scored.values, suffix)
@@ -70,7 +71,7 @@ def evaluate(
         found.power[name] = mean_power(set_.spectrum)
         found.artefacts[name] = scored.artefact
         found.sharpness[name] = set_.laplacian
-        if name == "prior":
+        if name == headline:
             found.suspects = scored.suspects
     found.scores |= measures.likeness(test.images, drawn["reconstruction"].images)
     found.validation |= measures.likeness(validation.images, reconstructed.images)
@@ -78,11 +79,22 @@ def evaluate(
         pairs = measures.psnr(test.images, drawn["reconstruction"].images)
         found.replicates["psnr"] = _means(np.minimum(pairs, measures.PSNR_OF_EQUALS))
     _limit(found, test.lead)
+    _promote(found, headline)
     return found
 
 
 def _named(values: Mapping[str, Any], suffix: str) -> dict[str, Any]:
     return {f"{key}{suffix}": value for key, value in values.items()}
+
+
+def _promote(found: Evaluated, headline: str) -> None:
+    """The headline's scores, under their plain names; its spectrum and the like as `headline`."""
+    for table in (found.scores, found.validation, found.reasons, found.judges, found.replicates):
+        ending = f"_{headline}"
+        table |= {key.removesuffix(ending): table[key] for key in table if key.endswith(ending)}
+    found.power["headline"] = found.power[headline]
+    found.artefacts["headline"] = found.artefacts[headline]
+    found.sharpness["headline"] = found.sharpness[headline]
 
 
 def _limit(found: Evaluated, lead: str) -> None:

@@ -77,7 +77,7 @@ def test_every_cure_can_be_set_on_the_default_variants(tmp_path: Path, variant: 
     resolved = resolve_file(REPOSITORY / "params.yaml").experiment.variants[variant]
     own = flatten(resolved.model_dump(mode="json"))
     blurred = {"blur_px": 1.0, "blur_px_reconstruction": 0.9, "fid": 60.0, "signal_axes": 0.0}
-    sick = run_of(HEALTHY | blurred, artefacts={"prior": "checkerboard"})
+    sick = run_of(HEALTHY | blurred, artefacts={"headline": "checkerboard"})
     found = found_in(tmp_path / "sick", sick, own, trained=False)
     found += found_in(tmp_path / "lost", run_of(BLURRY, collapsed=True), own, trained=False)
     keys = {setting.split("=")[0] for each in found if each.command for setting in settings(each)}
@@ -96,7 +96,7 @@ def test_a_decoder_with_every_loss_is_made_wider(tmp_path: Path) -> None:
 
 
 def test_an_artefact(tmp_path: Path) -> None:
-    record = run_of(HEALTHY, artefacts={"prior": "checkerboard"})
+    record = run_of(HEALTHY, artefacts={"headline": "checkerboard"})
     (finding,) = found_in(tmp_path / "a", record)
     assert "checkerboard" in finding.text
     assert settings(finding) == ["++variants.one.model.upsampling=nearest"]

@@ -100,8 +100,8 @@ def test_the_page_needs_no_other_file(page: Page, report: Report) -> None:
 
 def test_pictures_have_alt_texts_and_sizes(page: Page) -> None:
     images = page.all("img")
-    # 5 grids, 3 strips, 2 pictures of suspects, a sheet
-    assert len(images) == 11
+    # 9 grids, 3 strips, 2 pictures of suspects, a sheet
+    assert len(images) == 15
     assert all(image["alt"] and int(image["width"]) > 0 < int(image["height"]) for image in images)
     # 7 curves, 2 histograms, the power by frequency, the KL of each dimension, 2 maps of codes
     charts = page.all("svg")
@@ -156,8 +156,8 @@ def test_metrics_and_curves(report: Report, pair: Path) -> None:
 
 def test_figures_are_pngs_without_metadata(report: Report) -> None:
     assert set(report.figures) == {
-        "samples.png", "mixture.png", "reconstructions.png", "sharpness.png", "curves.png",
-        "spectra.png", "nearest.png", "codes.png",
+        "samples.png", "prior.png", "mixture.png", "flow.png", "reconstructions.png",
+        "sharpness.png", "curves.png", "spectra.png", "nearest.png", "codes.png",
     }  # fmt: skip
     for name, png in report.figures.items():
         with Image.open(io.BytesIO(png)) as image:
@@ -202,7 +202,7 @@ def test_one_variant(tmp_path: Path) -> None:
 def test_scores_that_do_not_exist_are_left_out_with_their_reason(tmp_path: Path) -> None:
     gone = [key for key in BY_KEY if BY_KEY[key].base in ("fid", "blur_px", "nn_ratio", "artefact")]
     record = run_of(
-        BLURRY | dict.fromkeys(gone), power={"prior": None}, suspects=[], replicates={}
+        BLURRY | dict.fromkeys(gone), power={"headline": None}, suspects=[], replicates={}
     )  # fmt: skip
     found = report_of(write_tree(tmp_path, {"original": {0: BLURRY}, "flat": {0: record}}))
     text = Page(found.texts["report.html"]).text
@@ -228,7 +228,7 @@ def test_three_variants_one_collapsed(tmp_path: Path) -> None:
         "data/prepared/sheet.png",
         "data/prepared/test.npy",
         "data/prepared/train.npy",
-        "data/samples/original/0/prior.npy",
+        "data/samples/original/0/headline.npy",
         "data/samples/original/0/mixture.npy",
         "data/samples/original/0/posterior.npz",
         "models/critic/critic.json",
@@ -251,7 +251,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_images_that_do_not_fit_are_named(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"original": {0: BLURRY}}, images=blobs(40, 1))
-    path = root / "data/samples/original/0/prior.npy"
+    path = root / "data/samples/original/0/headline.npy"
     np.save(path, blobs(40, 3))
     with pytest.raises(UserError, match=r"uint8 \[N, 32, 32, 1\]") as caught:
         report_of(root)

@@ -93,18 +93,32 @@ def test_one_collapsed_seed_counts() -> None:
     assert "improved has collapsed in seed 1" in found.sentence
 
 
-def test_the_best_of_several_is_named_as_picked() -> None:
-    runs = {
-        "original": [BLURRY], "improved": [SHARP], "flat": [run_of(SHARP | {"fid": 9.0}, True)],
-    }  # fmt: skip
-    found = verdict(comparison(runs))
-    assert found.sentence.startswith("improved is better")
-    assert any(note.startswith("flat has collapsed") for note in found.notes)
-    assert any("improved was picked from 2 variants" in note for note in found.notes)
-
-
 def test_a_lone_variant() -> None:
     found = verdict(comparison({"original": [BLURRY]}))
     assert found.outcome == "alone"
     assert "no baseline to compare with" in found.sentence
     assert verdict(comparison({"original": [run_of(BLURRY, True)]})).outcome == "collapsed"
+
+
+def test_each_step_of_three_is_told_with_its_interval() -> None:
+    sharper = SHARP | {"fid": 9.0, "blur_px": 0.1, "coverage": 0.9}
+    runs = {"original": [BLURRY], "improved": [SHARP], "sharp": [sharper]}
+    first, second = verdict(comparison(runs)).steps
+    assert first.startswith("From original to improved: better, ratio of FIDs 0.38, 95")
+    assert second.startswith("From improved to sharp: better, ratio of FIDs 0.20, 95")
+    assert second.endswith("blur 0.50 to 0.10 px; coverage 0.50 to 0.90.")
+    assert verdict(comparison({"original": [BLURRY], "improved": [SHARP]})).steps == []
+
+
+def test_a_step_without_a_difference_says_so() -> None:
+    runs = {"original": [BLURRY], "improved": [SHARP], "same": [SHARP]}
+    assert (
+        "to same: no difference shown, ratio of FIDs 1.0, 95" in verdict(comparison(runs)).steps[1]
+    )
+
+
+def test_the_best_is_chosen_on_validation() -> None:
+    lucky = run_of(SHARP | {"fid": 20.0})
+    lucky["validation"] |= {"fid": 60.0}
+    runs = {"original": [BLURRY], "improved": [SHARP], "lucky": [lucky]}
+    assert verdict(comparison(runs)).sentence.startswith("improved is better than original")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sharpvae.images.packed import Card
 from sharpvae.report.artefacts import Scores as ScoresFile
-from sharpvae.report.scores import BY_KEY, PRIOR, Comparison
+from sharpvae.report.scores import BY_KEY, SAMPLES, Comparison
 
 VARIANT: dict[str, Any] = {
     "model": {
@@ -59,7 +59,9 @@ VARIANT: dict[str, Any] = {
     },
     "sample": {
         "count": 60, "batch_size": 32, "columns": 4, "temperatures": [0.5, 1.0],
+        "prior": "normal",
         "mixture": {"components": [1, 2], "draws": 100, "signal": 0.1, "axes": 4, "iterations": 9},
+        "flow": {"steps": 9, "width": 8, "batch_size": 32},
         "traversal": {"dimensions": 2, "reach": 3.0, "steps": 3},
         "interpolation": {"pairs": 2, "steps": 3, "path": "linear"}, "arithmetic": None,
     },
@@ -89,10 +91,16 @@ Values = dict[str, float | None]
 def every_score(
     blur: float, fid: tuple[float, float, float], psnr: float, axes: float, beta: float
 ) -> Values:
-    """A value for each metric, worse with more `blur`; FIDs of prior, mixture, reconstruction."""
+    """A value for each metric, worse with more `blur`.
+
+    FIDs of the prior, whose samples are the headline's; of mixture and flow; of reconstructions.
+    """
     scores: Values = dict.fromkeys(BY_KEY, 0.5)
-    for suffix, factor, own in zip(("", "_mixture", "_reconstruction"), (1, 0.9, 0.8), fid,
-                                   strict=True):  # fmt: skip
+    prior, fitted, reconstruction = zip((1, 0.9, 0.8), fid, strict=True)
+    for suffix, (factor, own) in {
+        "": prior, "_prior": prior, "_mixture": fitted, "_flow": fitted,
+        "_reconstruction": reconstruction,
+    }.items():  # fmt: skip
         px = blur * factor
         scores |= {
             f"fid{suffix}": own, f"fid_limit{suffix}": own, f"kid{suffix}": own / 300,
@@ -116,7 +124,7 @@ def run_of(scores: Mapping[str, float | None], collapsed: bool = False, **change
     judges = {
         key: {} if value is None else {name: unit * value for name, unit in units.items()}
         for key, value in scores.items()
-        if key in ("fid", "fid_mixture", "fid_reconstruction")
+        if BY_KEY[key].base == "fid"
     }
     steps = 1 + 0.002 * np.cos(np.arange(GROUPS))
     replicates: dict[str, Any] = {
@@ -134,10 +142,11 @@ def run_of(scores: Mapping[str, float | None], collapsed: bool = False, **change
             key: "all images are alike" for key, value in scores.items()
             if value is None and key not in ("class_agreement", "beta_sigma")
         },
-        "replicates": replicates, "artefacts": dict.fromkeys(("prior", "mixture")),
-        "power": {"prior": [4.0, 2.0, 0.5, 0.1], "mixture": None}, "suspects": [[3, 1], [5, 0]],
+        "replicates": replicates, "artefacts": dict.fromkeys(("headline", "mixture")),
+        "power": {"headline": [4.0, 2.0, 0.5, 0.1], "mixture": None}, "suspects": [[3, 1], [5, 0]],
         "collapsed": collapsed,
         "collapse": f"collapsed: {reason}" if collapsed else "not collapsed: 9 axes carry",
+        "headline": "prior", "nats": {"prior": -40.0, "mixture": -31.5, "flow": -30.2},
         "kl_per_dimension": [2.5, 1.0, *[0.002] * 30], "protocol": PROTOCOL,
     } | changes  # fmt: skip
 
@@ -267,7 +276,7 @@ def _write_reference(root: Path, images: NDArray[np.uint8]) -> None:
         "sharpness_per_image": sharpness.tolist(),
     }  # fmt: skip
     _json(root / "models/reference/reference.json", reference)
-    keys = [key for key in BY_KEY if BY_KEY[key].group == PRIOR and key != "class_agreement"]
+    keys = [key for key in BY_KEY if BY_KEY[key].group == SAMPLES and key != "class_agreement"]
     floors: dict[str, Values] = {name: dict.fromkeys(keys, 0.25) for name in FLOORS}
     floors["mean_image"]["sharpness"] = None
     _json(root / "reports/floors.json", floors)
@@ -284,13 +293,15 @@ def _write_run(
     sharpness = laplacian_variance(fakes)
     np.savez(
         folder / "per_image.npz",
-        prior_sharpness=sharpness * 0.7,
+        headline_sharpness=sharpness * 0.7,
         reconstruction_sharpness=sharpness,
     )
     samples = root / "data/samples" / name / str(seed)
     samples.mkdir(parents=True)
-    np.save(samples / "prior.npy", fakes[::-1])
-    np.save(samples / "mixture.npy", np.roll(fakes, 7, axis=0))
+    for kind in ("headline", "prior"):
+        np.save(samples / f"{kind}.npy", fakes[::-1])
+    for kind in ("mixture", "flow"):
+        np.save(samples / f"{kind}.npy", np.roll(fakes, 7, axis=0))
     np.save(samples / "reconstruction.npy", fakes)
     mean, log_var = random.normal(size=(60, 8)), np.full((60, 8), -2.0)
     np.savez(samples / "posterior.npz", mean=np.float32(mean), log_var=np.float32(log_var))

@@ -11,8 +11,9 @@ from scipy.stats import multivariate_normal
 
 from sharpvae.core.errors import UserError
 from sharpvae.core.seeds import generator
+from sharpvae.sampling.codes import Codes, draws, principal_axes
 from sharpvae.sampling.config import MixtureConfig
-from sharpvae.sampling.mixture import Codes, Mixture, draws, fit_mixture, principal_axes
+from sharpvae.sampling.mixture import Mixture, fit_mixture
 
 
 def config(**changes: object) -> MixtureConfig:

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from sharpvae.core.seeds import global_seed
+from sharpvae.sampling.codes import codes_of
 from sharpvae.sampling.config import SampleConfig
-from sharpvae.sampling.mixture import codes_of
 from sharpvae.sampling.pictures import Explorer, Picture, default_arithmetic
 from sharpvae.vae.draw import asked_labels, decode, encode, from_prior
 from sharpvae.vae.vae import VAE

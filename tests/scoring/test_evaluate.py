@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sharpvae.scoring.evaluate import Evaluated, evaluate, replicates
+from sharpvae.scoring.evaluate import DRAWN, Evaluated, evaluate, replicates
 from sharpvae.scoring.judges import PixelJudge, RandomJudge
 from sharpvae.scoring.measures import blurred, psnr
 from sharpvae.scoring.panel import Images, Scale, extract
@@ -33,7 +33,7 @@ def real(images: Images) -> Reals:
 def sets() -> dict[str, Looked]:
     copies = TRAIN[np.arange(60) % 20]
     return {
-        "prior": drawn(copies), "mixture": drawn(discs(60, 5)),
+        "prior": drawn(copies), "mixture": drawn(discs(60, 5)), "flow": drawn(discs(60, 6)),
         "reconstruction": drawn(blurred(TEST, 0.7)),
     }  # fmt: skip
 
@@ -41,7 +41,7 @@ def sets() -> dict[str, Looked]:
 @pytest.fixture(scope="module")
 def found(sets: dict[str, Looked]) -> Evaluated:
     again = drawn(blurred(VALIDATION, 0.7))
-    return evaluate(sets, again, real(TEST), real(VALIDATION), Looked(TRAIN, {}), METRICS)
+    return evaluate(sets, "prior", again, real(TEST), real(VALIDATION), Looked(TRAIN, {}), METRICS)
 
 
 def test_the_validation_split_is_scored_apart_from_test(
@@ -67,7 +67,7 @@ def test_reconstructions_are_not_searched_for_copies(found: Evaluated) -> None:
 
 def test_replicates_are_one_a_group(found: Evaluated) -> None:
     made = found.replicates
-    for suffix in ("", "_mixture", "_reconstruction"):
+    for suffix in ("", "_prior", "_mixture", "_flow", "_reconstruction"):
         assert set(made[f"fid{suffix}"]) == set(JUDGES)
         for judge in JUDGES:
             assert len(made[f"fid{suffix}"][judge]) == GROUPS
@@ -98,23 +98,43 @@ def test_replicates_are_the_score_without_a_group(
 
 
 def test_the_limit_is_the_leading_judges(found: Evaluated) -> None:
-    for suffix in ("", "_mixture", "_reconstruction"):
+    for suffix in ("", "_prior", "_mixture", "_flow", "_reconstruction"):
         rows = np.array(found.replicates[f"fid{suffix}"]["pixels"])
         limit = extrapolated(found.judges[f"fid{suffix}"]["pixels"], rows)[0]
         assert found.scores[f"fid_limit{suffix}"] == pytest.approx(limit)
 
 
 def test_every_set_has_its_spectrum_and_sharpness(found: Evaluated) -> None:
-    for name in ("prior", "mixture", "reconstruction"):
+    for name in ("headline", *DRAWN):
         assert len(found.power[name]) > 5 and found.sharpness[name].shape == (60,)
         assert found.artefacts[name] in (None, "noise", "checkerboard")
     assert 0.5 < found.scores["blur_px_reconstruction"] < 0.9
 
 
+def test_the_headline_is_one_of_the_sets(found: Evaluated, sets: dict[str, Looked]) -> None:
+    again = drawn(blurred(VALIDATION, 0.7))
+    reals = real(TEST), real(VALIDATION)
+    other = evaluate(sets, "mixture", again, *reals, Looked(TRAIN, {}), METRICS)
+    for key in ("fid", "blur_px", "coverage", "copied"):
+        assert found.scores[key] == found.scores[f"{key}_prior"]
+        assert other.scores[key] == other.scores[f"{key}_mixture"] == found.scores[f"{key}_mixture"]
+    assert other.validation["fid"] == found.validation["fid_mixture"]
+    assert other.judges["fid"] == found.judges["fid_mixture"]
+    assert other.replicates["fid"] == found.replicates["fid_mixture"]
+    assert np.array_equal(other.sharpness["headline"], found.sharpness["mixture"])
+    assert found.suspects != other.suspects
+
+
 def test_few_images_have_no_replicates_and_no_limit() -> None:
-    few = {name: drawn(TEST[:3]) for name in ("prior", "mixture", "reconstruction")}
+    few = {name: drawn(TEST[:3]) for name in DRAWN}
     found = evaluate(
-        few, drawn(VALIDATION[:2]), real(TEST[:3]), real(VALIDATION[:2]), Looked(TRAIN, {}), METRICS
+        few,
+        "flow",
+        drawn(VALIDATION[:2]),
+        real(TEST[:3]),
+        real(VALIDATION[:2]),
+        Looked(TRAIN, {}),
+        METRICS,
     )
     assert found.replicates == {}
     assert found.scores["fid_limit"] is None and found.scores["fid"] is not None
