@@ -15,24 +15,33 @@ from tests.toy import passes, stage, toy
 
 def _folder(place: Path, count: int) -> None:
     """Patches of random colours, two of three in grey: a mixed folder is one of RGB."""
-    place.mkdir()
-    random = np.random.default_rng(0)
+    place.mkdir(parents=True)
+    random = np.random.default_rng(count)
     for index in range(count):
         patches = random.integers(0, 256, (5, 5, 3), dtype=np.uint8)
         image = Image.fromarray(patches).resize((40, 40), Image.Resampling.BICUBIC)
         (image if index % 3 == 0 else image.convert("L")).save(place / f"{index:03}.png")
 
 
-def _run(place: Path, count: int, batch_size: str = "null") -> dict[str, dict[str, object]]:
-    """All stages on a folder of `count` images => variant -> what `evaluate` wrote."""
-    _folder(place / "mine", count)
+def _run(
+    place: Path, batch_size: str = "null", conditional: bool = False
+) -> dict[str, dict[str, object]]:
+    """All stages on the images in `mine` => variant -> what `evaluate` wrote."""
     toy(place, lambda text: text.replace("  name: mnist5k ", "  name: folder ")
         .replace("  path: null ", "  path: mine ", 1)
         .replace("  batch_size: null ", f"  batch_size: {batch_size} ", 1))  # fmt: skip
+    if conditional:
+        alone, asked = (
+            "    model: {latent_dim: 64, ",
+            "    model: {conditional: true, latent_dim: 64, ",
+        )
+        params = (place / "params.yaml").read_text()
+        assert params.count(alone) == 1
+        (place / "params.yaml").write_text(params.replace(alone, asked))
     for name in ("configure", "prepare", "critic", "reference"):
         passes(place, name)
     found = {}
-    for variant in ("original", "improved"):
+    for variant in ("original", "improved", "sharp"):
         for name in ("train", "sample", "evaluate"):
             passes(place, name, variant, "0")
         scores = place / f"reports/scores/{variant}/0/scores.json"
@@ -53,16 +62,18 @@ def _numbers_or_reasons(found: dict[str, dict[str, object]]) -> None:
 
 @pytest.mark.slow
 def test_300_images_have_every_score(tmp_path: Path) -> None:
-    found = _run(tmp_path, 300)
+    _folder(tmp_path / "mine", 300)
+    found = _run(tmp_path)
     _numbers_or_reasons(found)
     for run in found.values():
-        for key in ("fid", "fid_mixture", "kid", "coverage", "density", "precision", "psnr"):
+        for key in ("fid", "fid_mixture", "fid_flow", "kid", "coverage", "precision", "psnr"):
             assert run["scores"][key] is not None
 
 
 @pytest.mark.slow
 def test_25_images_have_the_scores_that_5_test_images_allow(tmp_path: Path) -> None:
-    found = _run(tmp_path, 25, "8")
+    _folder(tmp_path / "mine", 25)
+    found = _run(tmp_path, "8")
     _numbers_or_reasons(found)
     for run in found.values():
         assert run["scores"]["fid"] is not None and run["scores"]["psnr"] is not None
@@ -81,3 +92,23 @@ def test_25_images_are_fewer_than_the_batch(tmp_path: Path) -> None:
     assert "at least 32 train images, for a whole batch of train.batch_size" in refused.stderr
     assert "add images to data.path, or lower train.batch_size" in refused.stderr
     assert not (tmp_path / "data/prepared").exists()
+
+
+@pytest.mark.slow
+def test_a_class_of_three_images_is_asked_for_among_many(tmp_path: Path) -> None:
+    _folder(tmp_path / "mine/many", 240)
+    _folder(tmp_path / "mine/few", 3)
+    found = _run(tmp_path, conditional=True)
+    _numbers_or_reasons(found)
+    assert found["sharp"]["scores"]["fid"] is not None
+    labels = np.load(tmp_path / "data/samples/sharp/0/labels.npy")
+    assert len(labels) == len(np.load(tmp_path / "data/samples/sharp/0/flow.npy"))
+
+
+@pytest.mark.slow
+def test_images_of_one_colour_end_in_words(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for index in range(120):
+        Image.new("RGB", (24, 24), (index, 2 * index, 40)).save(tmp_path / f"mine/{index:03}.png")
+    found = _run(tmp_path)
+    _numbers_or_reasons(found)

@@ -21,17 +21,18 @@ from tests.processes import interruptible
 from tests.toy import environment, passes, stage, toy
 
 CONTRACT = {
-    "fid", "fid_mixture", "fid_reconstruction", "kid", "sharpness", "blur_px", "blur_px_mixture",
-    "coverage", "artefact", "brightness_gap", "contrast_gap", "psnr", "active_units", "signal_axes",
-    "beta_sigma",
+    "fid", "fid_prior", "fid_mixture", "fid_flow", "fid_reconstruction", "kid", "sharpness",
+    "blur_px", "coverage", "artefact", "brightness_gap", "contrast_gap", "psnr", "active_units",
+    "signal_axes", "beta_sigma",
 }  # fmt: skip
 PER_RUN = ("train", "sample", "evaluate")
+VARIANTS = ("original", "improved", "sharp")
 
 
 def everything(place: Path) -> dict[str, str]:
     """Run all stages; what each printed."""
     said = {name: passes(place, name) for name in ("configure", "prepare", "critic", "reference")}
-    for variant in ("original", "improved"):
+    for variant in VARIANTS:
         for name in PER_RUN:
             said[f"{name}@{variant}"] = passes(place, name, variant, "0")
     return said | {"report": passes(place, "report")}
@@ -45,7 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 
 def test_metrics_hold_to_the_contract(finished) -> None:
     metrics = json.loads((finished[0] / "reports/metrics.json").read_text())
-    assert list(metrics) == ["original", "improved"]
+    assert list(metrics) == list(VARIANTS)
     for scores in metrics.values():
         assert set(scores) == CONTRACT
         for key, value in scores.items():  # samples of two epochs may be noise, which has no blur
@@ -78,8 +79,10 @@ def test_images_follow_the_contract(finished) -> None:
     drawn = finished[0] / "data/samples/improved/0"
     test = np.load(finished[0] / "data/prepared/test.npy")
     for name, count in (
+        ("headline", len(test)),
         ("prior", len(test)),
         ("mixture", len(test)),
+        ("flow", len(test)),
         ("reconstruction", len(test)),
     ):
         images = np.load(drawn / f"{name}.npy")
@@ -93,11 +96,12 @@ def test_images_follow_the_contract(finished) -> None:
 
 def test_pictures_come_with_what_they_show(finished) -> None:
     place, said = finished
-    for variant in ("original", "improved"):
+    for variant in VARIANTS:
         drawn = place / "data/samples" / variant / "0"
         pictures = {path.stem for path in drawn.glob("*.png")}
         assert pictures == {
-            "prior", "mixture", "temperature", "traversal", "interpolation", "arithmetic",
+            "headline", "prior", "mixture", "flow", "temperature", "traversal",
+            "interpolation", "arithmetic",
         }  # fmt: skip
         shows = json.loads((drawn / "pictures.json").read_text())
         assert len(shows["traversal"]["rows"]) == 8
@@ -109,9 +113,11 @@ def test_pictures_come_with_what_they_show(finished) -> None:
             assert picture.size == (scale * (11 * 18 + 2), scale * (6 * 18 + 2))
 
 
-def test_the_mixture_says_what_was_tried(finished) -> None:
-    tried = json.loads((finished[0] / "data/samples/improved/0/mixture.json").read_text())
-    assert [candidate["components"] for candidate in tried["candidates"]] == [1, 10]
+def test_the_priors_say_what_was_tried(finished) -> None:
+    priors = json.loads((finished[0] / "data/samples/improved/0/priors.json").read_text())
+    assert priors["headline"] == "prior" and np.isfinite(list(priors["validation"].values())).all()
+    tried = priors["mixture"]
+    assert [candidate["components"] for candidate in tried["candidates"]] == [1, 10, 30]
     fitted = {c["components"]: c["validation"] for c in tried["candidates"] if "validation" in c}
     assert tried["chosen"] == max(fitted, key=fitted.__getitem__)
     assert 1 <= tried["axes"] <= 64 and tried["latent_dim"] == 512
@@ -170,7 +176,7 @@ def test_a_second_run_gives_the_same_bytes(finished, tmp_path: Path) -> None:
     again = toy(tmp_path)
     everything(again)
     costs = [path.relative_to(again) for path in again.glob("reports/live/*/*/cost.json")]
-    assert len(costs) == 2
+    assert len(costs) == len(VARIANTS)
     for cost in costs:
         (again / cost).write_bytes((finished[0] / cost).read_bytes())
     passes(again, "report")

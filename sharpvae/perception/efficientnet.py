@@ -36,7 +36,7 @@ _STAGES = (
 
 
 LITE_LAYERS = (0, 3, 6)  # the ends of their first three stages: 1/2, 1/4 and 1/8 of the size
-LITE_SMALLEST = 64  # pixels, to which smaller images are enlarged: trained on 240 and 260
+LITE_SMALLEST = 32  # pixels, to which smaller images are enlarged: those layers leave 4 of them
 _STEM = 32
 
 

@@ -28,7 +28,8 @@ def test_every_variant_with_its_totals(capsys: pytest.CaptureFixture[str]) -> No
     text = capsys.readouterr().out
     assert text.index("original: 32x32x1, 200 latent") < text.index("improved: 32x32x1, 512 latent")
     assert "ConvTranspose2d 4x4, stride 2" in text
-    assert text.count("whole") == 2
+    assert "sharp: discriminator, in training alone" in text
+    assert text.count("whole") == 4
     assert "55,601" in text  # the parameters that training `original` reports
 
 

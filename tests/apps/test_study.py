@@ -53,7 +53,7 @@ def test_the_command_adds_the_study_to_params(
     override = capsys.readouterr().out.split("-S '")[1].split("'")[0]
     hydra.apply_overrides(place / "params.yaml", [override])
     variants = resolve_file(place / "params.yaml").experiment.variants
-    assert list(variants) == ["original", "improved", "s001-fixed"]
+    assert list(variants) == ["original", "improved", "sharp", "s001-fixed"]
     assert variants["s001-fixed"].loss.beta == 0.001
 
 

@@ -40,7 +40,7 @@ def test_more_samples_touch_no_training() -> None:
     before = stage_files(EXPERIMENT)
     after = stage_files(EXPERIMENT.model_copy(update={"variants": variants}))
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"original/sample.json", "improved/sample.json", "report.json"}
+    assert changed == {f"{name}/sample.json" for name in variants} | {"report.json"}
 
 
 def test_a_stale_file_says_how_to_renew_it(tmp_path: Path) -> None:

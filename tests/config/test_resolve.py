@@ -89,7 +89,7 @@ def test_a_presets_word_on_one_variant_is_below_every_explicit_key() -> None:
     params = changed("preset", "paper")
     variants = resolve(params).experiment.variants
     budgets = [(v.train.epochs, v.train.updates) for v in variants.values()]
-    assert budgets == [(50, None), (None, 20000)]
+    assert budgets == [(50, None), (None, 20000), (None, 20000)]
     put(params, "train.epochs", 7)
     assert {v.train.epochs for v in resolve(params).experiment.variants.values()} == {7}
 
@@ -100,7 +100,7 @@ def test_of_epochs_and_updates_the_higher_layer_decides_and_silences_the_other()
     assert {v.train.updates for v in resolved.experiment.variants.values()} == {None}
     assert Shadow("train.epochs", "presets.laptop.train.updates") in resolved.shadowed
     put(params, "variants.improved.train.updates", 500)
-    original, improved = resolve(params).experiment.variants.values()
+    original, improved, _ = resolve(params).experiment.variants.values()
     assert (original.train.epochs, original.train.updates) == (3, None)
     assert (improved.train.epochs, improved.train.updates) == (None, 500)
     shadowed = resolve(params).shadowed
@@ -258,6 +258,7 @@ def test_a_mistake_names_key_expectation_and_finding(
 def test_an_mlp_drops_units_and_takes_any_size() -> None:
     params = changed("variants.improved.model", {"family": "mlp", "dropout": 0.1})
     put(params, "variants.original.model.family", "mlp")
+    put(params, "variants.sharp.model.family", "mlp")
     put(params, "data.image_size", 30)
     check(resolve(params))
 

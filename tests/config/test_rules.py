@@ -19,6 +19,7 @@ from sharpvae.perception.pretrained import LPIPS_TRUNKS, PRETRAINED, cache
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = read_settings(REPOSITORY / "params.yaml")
+del PARAMS["variants"]["sharp"]  # two are enough; what presets say of it is then said of nobody
 STUDIES = Studies(REPOSITORY / "studies")
 
 

@@ -112,7 +112,7 @@ def test_a_changed_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("name", ["lite1", "lite2"])
-@pytest.mark.parametrize(("size", "side"), [(16, 64), (32, 64), (64, 64), (96, 96)])
+@pytest.mark.parametrize(("size", "side"), [(16, 32), (32, 32), (64, 64), (96, 96)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_loss_pulls_on_every_pixel(name: str, size: int, side: int, channels: int) -> None:
     images = torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(0))
