@@ -7,7 +7,7 @@ import math
 import torch
 
 from sharpvae.core.seeds import generator
-from sharpvae.objective.aggregate import AggregatePosterior
+from sharpvae.training.contest import AggregatePosterior
 
 CPU = torch.device("cpu")
 
