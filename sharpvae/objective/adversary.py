@@ -41,23 +41,29 @@ def discrimination(kind: Kind, real: Tensor, fake: Tensor) -> Tensor:
     return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
 
 
-def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Tensor) -> Tensor:
+def adaptive_weight(
+    images: Tensor, reconstruction: Tensor, adversarial: Tensor, last_weight: Tensor
+) -> Tensor:
     """The weight at which both losses have equal gradients at the layer that draws the pixels.
 
     |grad reconstruction| / (|grad adversarial| + 1e-4), at most 1e4 (Esser et al. 2021, Taming
     transformers, eq. 7).
 
     Args:
-        reconstruction, adversarial: scalars whose graphs are kept, each process's own; the
-            gradients are those of their means over the processes.
-        last_weight: parameter that both depend on.
+        images: what that layer drew, whose graph is kept; each process's own.
+        reconstruction, adversarial: gradients of the losses at these images, of the same shape; the
+            gradients compared are those of the means over the processes.
+        last_weight: parameter that the images depend on.
 
     Returns:
         A scalar without gradient.
     """
-    (one,) = torch.autograd.grad(reconstruction, last_weight, retain_graph=True)
-    (other,) = torch.autograd.grad(adversarial, last_weight, retain_graph=True)
-    one, other = processes.all_reduce_mean(one), processes.all_reduce_mean(other)
+    one, other = (
+        processes.all_reduce_mean(
+            torch.autograd.grad(images, last_weight, pull, retain_graph=True)[0]
+        )
+        for pull in (reconstruction, adversarial)
+    )
     return (one.norm() / (other.norm() + _LEAST_GRADIENT)).clamp(max=_LARGEST_WEIGHT).detach()
 
 
@@ -120,10 +126,15 @@ class Adversary:
         (B, C, H, W) twice, in [0, 1] => (B,)
         """
         self.discriminator.requires_grad_(False)
+
+        def unit_vectors(shown: Tensor) -> list[Tensor]:
+            maps = self.discriminator.maps(shown)
+            return [F.normalize(layer, dim=1, eps=_SHORTEST) for layer in maps]
+
         with torch.no_grad():
-            targets = self.discriminator.maps(images)
-        pairs = zip(targets, self.discriminator.maps(reconstructions), strict=True)
-        layers = [(_unit(one) - _unit(other)).square().sum(1).mean((1, 2)) for one, other in pairs]
+            targets = unit_vectors(images)
+        pairs = zip(targets, unit_vectors(reconstructions), strict=True)
+        layers = [(one - other).square().sum(1).mean((1, 2)) for one, other in pairs]
         self.discriminator.requires_grad_(True)
         return self.pixels * torch.stack(layers).mean(0)
 
@@ -181,8 +192,3 @@ class Adversary:
         """Resume from what `state_dict` gave."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
-
-
-def _unit(maps: Tensor) -> Tensor:
-    """Every position's vector of channels at length 1, or shorter if nearly 0."""
-    return F.normalize(maps, dim=1, eps=_SHORTEST)

@@ -143,14 +143,27 @@ class Contest:
             terms["matching"] = self.adversary.matching(reals, images[: len(reals)])
         return terms
 
-    def weight(self, terms: Terms, step: int) -> float | Tensor:
-        """What multiplies the mean of the adversarial term in the loss."""
-        weight = self.objective.weight("adversarial", step)
-        if not self.config.adaptive:
-            return weight
-        reconstruction = self.objective.reconstruction(terms, step).mean()
-        term = terms["adversarial"].mean()
-        return weight * adaptive_weight(reconstruction, term, self.vae.decoder.last_weight)
+    def pull(
+        self, images: Tensor, reconstruction: Tensor, adversarial: Tensor, step: int
+    ) -> tuple[Tensor, float | Tensor]:
+        """Where reconstruction and adversary together pull the images.
+
+        From the images on back both go one way, so that the networks behind the losses are gone
+        through once, whatever else is asked of the gradients.
+
+        Args:
+            images: as `fakes` takes them.
+            reconstruction, adversarial: the means of both losses, unweighted the second.
+
+        Returns:
+            The gradient of their weighted sum at the images, and the weight of the adversary.
+        """
+        weight: float | Tensor = self.objective.weight("adversarial", step)
+        (one,) = torch.autograd.grad(reconstruction, images, retain_graph=True)
+        (other,) = torch.autograd.grad(adversarial, images)
+        if self.config.adaptive:
+            weight = weight * adaptive_weight(images, one, other, self.vae.decoder.last_weight)
+        return one + weight * other, weight
 
     def backward(
         self, reals: Sequence[Tensor], fakes: Sequence[Sequence[Tensor]], draws: Sequence[Draws],

@@ -137,10 +137,15 @@ class Updater:
                     fakes.append([kind.detach() for kind in shown])
                     terms |= contest.terms(piece.images, images, shown, step)
                 kl = objective.regularisation(terms, beta).mean()
-                loss = objective.reconstruction(terms, step).mean() + kl
-                if contest is not None:
-                    loss = loss + contest.weight(terms, step) * terms["adversarial"].mean()
-                (loss / len(pieces)).backward()
+                reconstruction = objective.reconstruction(terms, step).mean()
+                loss = reconstruction + kl
+                if contest is None:
+                    (loss / len(pieces)).backward()
+                else:
+                    adversarial = terms["adversarial"].mean()
+                    pull, weight = contest.pull(images, reconstruction, adversarial, step)
+                    loss = loss + weight * adversarial
+                    torch.autograd.backward([images, kl / len(pieces)], [pull / len(pieces), None])
             means.append({n: t.detach().mean() for n, t in {**terms, "loss": loss}.items()})
             posteriors.append(posterior)
         found, norm = _mean(means), self._clip_gradient()

@@ -47,11 +47,15 @@ def _terms() -> dict[str, Any]:
     error = gaussian_nll(images[own], images[own] * scale).mean()
     found["gaussian"] = _averaged(error, scale)
 
-    one = (images[own] * scale).square().mean()
-    other = (images[own] * scale).sqrt().mean()
-    found["adaptive weight"] = adaptive_weight(one, other, scale)
+    drawn = images[own] * scale
+    one, other = drawn.square().mean(), drawn.sqrt().mean()
+    found["adaptive weight"] = adaptive_weight(drawn, *_pulls(drawn, one, other), scale)
     found["share of the KL"] = share_of_kl(free, one + free)
     return found
+
+
+def _pulls(images: Tensor, *losses: Tensor) -> list[Tensor]:
+    return [torch.autograd.grad(loss, images, retain_graph=True)[0] for loss in losses]
 
 
 def _averaged(value: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +102,8 @@ def _loss(vae: nn.Module, judge: nn.Module, images: Tensor, noise: Tensor) -> tu
     reconstruction = gaussian_nll(images, fakes).mean()
     judge.requires_grad_(False)
     adversarial = deception("hinge", judge(fakes)[0]).mean()
-    weight = adaptive_weight(reconstruction, adversarial, vae.decoder.last_weight)
+    pulls = _pulls(fakes, reconstruction, adversarial)
+    weight = adaptive_weight(fakes, *pulls, vae.decoder.last_weight)
     share = share_of_kl(kl, reconstruction + kl)
     return reconstruction + (1 + share) * kl + 0.1 * weight * adversarial, fakes
 

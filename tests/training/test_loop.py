@@ -264,14 +264,13 @@ def test_the_adaptive_weight_balances_both_pulls_at_the_last_layer(trainer) -> N
     batch = next(run.train.shuffled(8, 0, 1))
     terms, reconstructions = forward(run, batch)
     terms["adversarial"] = run.update.contest.adversary.term(reconstructions)
-    weight = run.update.contest.weight(terms, 0)
+    means = terms["mse"].mean(), terms["adversarial"].mean()
     last = run.vae.decoder.last_weight
-
-    def pull(loss: Tensor) -> Tensor:
-        return torch.autograd.grad(loss, last, retain_graph=True)[0].norm()
-
-    adversarial = pull(weight * terms["adversarial"].mean())
-    assert adversarial == pytest.approx(0.5 * float(pull(terms["mse"].mean())), rel=0.01)
+    mse, adversarial = (torch.autograd.grad(mean, last, retain_graph=True)[0] for mean in means)
+    pull, weight = run.update.contest.pull(reconstructions, *means, 0)
+    assert float(weight * adversarial.norm()) == pytest.approx(0.5 * float(mse.norm()), rel=0.01)
+    (both,) = torch.autograd.grad(reconstructions, last, pull)
+    torch.testing.assert_close(both, mse + weight * adversarial)
 
 
 def test_an_adversarial_weight_needs_an_adversary(trainer, loss_config, train_config) -> None:
