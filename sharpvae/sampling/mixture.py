@@ -137,8 +137,9 @@ def _fit(
         return f"{images} images, where {2 * components} are the least"
     settings = {"reg_covar": _RIDGE, "max_iter": config.iterations, "random_state": start}
     model = GaussianMixture(components, **settings)
-    # Threads would add up the sums of k-means in the order in which they finish.
-    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
+    # Threads would add up the sums of k-means in the order in which they finish, and take three
+    # times as long for products as small as these.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # mixture.json says so
         try:
             return model.fit(points)
