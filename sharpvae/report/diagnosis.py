@@ -121,11 +121,15 @@ class _Case(NamedTuple):
             f"Samples are much worse than reconstructions (FID {short(shown)} and "
             f"{short(bottom)}): codes do not lie where the {self.run.scores.headline} draws."
         )
-        others = {kind: self._mean(f"fid_{kind}") for kind in ("mixture", "flow")}
-        known = {kind: value for kind, value in others.items() if value is not None}
-        best = min(known, key=known.__getitem__, default=None)
-        if best is not None and known[best] < shown / APART:
-            text += f" The {best} draws better ones already, FID {short(known[best])}."
+        unseen = {
+            kind: self.comparison.validation_fid(self.name, f"fid_{kind}")
+            for kind in ("mixture", "flow")
+        }
+        best = min(unseen, key=unseen.__getitem__)
+        if unseen[best] < self.comparison.validation_fid(self.name) / APART:
+            text += (
+                f" The {best} draws better ones already, FID {short(unseen[best])} in validation."
+            )
             return self._try(text, sample__prior=best)
         return self._try(text, **self._beta(2.0))
 

@@ -21,7 +21,15 @@ from sharpvae.report.diagnosis import Finding, diagnose
 from sharpvae.report.evidence import Evidence, Images
 from sharpvae.report.numerals import join
 from sharpvae.report.pictures import EmbeddedImage, Lay, embedded, grids, pairs, sheet, strip
-from sharpvae.report.scores import DRAWS, GOAL_TEXT, METRICS, Comparison, Draw, headline_metrics
+from sharpvae.report.scores import (
+    DRAWS,
+    GOAL_TEXT,
+    METRICS,
+    SOURCES,
+    Comparison,
+    Draw,
+    headline_metrics,
+)
 from sharpvae.report.verdict import Verdict, verdict
 
 
@@ -68,15 +76,12 @@ def render_page(
     seed, real, title = evidence.stage.seeds[0], "real test images", evidence.card.title
     grid = grids(1 + len(evidence.variants))
 
-    sources = {draw.kind: draw.source for draw in DRAWS}
-
     def drawn(draw: Draw) -> list[PageFigure]:
         figures = []
         for name, images in evidence.draws[draw.kind].items():
-            headline = evidence.runs[name][0].scores.headline
-            source = draw.source.format(source=sources[headline])
+            own = evidence.runs[name][0].scores.headline if draw is DRAWS[0] else draw.kind
             label = _from(evidence, name) if draw is DRAWS[0] else name
-            alt = f"Images that {name}, seed {seed}, drew from {source}"
+            alt = f"Images that {name}, seed {seed}, drew from {SOURCES[own]}"
             figures.append(_picture(label, alt, grid(images)))
         return figures
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import exp, inf, log
 from pathlib import Path
+from statistics import fmean
 from typing import Literal, NamedTuple
 
 from sharpvae.core.errors import UserError
@@ -42,23 +44,26 @@ class Draw(NamedTuple):
 
     kind: str  # the name of its file of images
     heading: str
-    source: str  # a variant draws from it
     reading: str  # what its samples tell
 
 
 DRAWS = (
-    Draw("headline", SAMPLES, "{source}",
+    Draw("headline", SAMPLES,
         "Are the strokes or edges as crisp as in the real images, is every sample something real, "
         "and do the samples differ from each other as real images do?"),
-    Draw("prior", "Samples from N(0, I)", "the prior N(0, I)",
+    Draw("prior", "Samples from N(0, I)",
         "The prior that the VAE was trained with. Where its samples are worse than those of mixture"
         " or flow, decoder and codes are sound, and the prior is what spoils them."),
     Draw("mixture", "Samples from the mixture fitted to the codes",
-        "the mixture fitted to its codes",
         "A Gaussian mixture, fitted to the codes of the training images after training."),
-    Draw("flow", "Samples from the flow fitted to the codes", "the flow fitted to its codes",
+    Draw("flow", "Samples from the flow fitted to the codes",
         "A network that carries noise to the codes of the training images, fitted after training."),
 )  # fmt: skip
+# What a variant draws from, a word for each kind but the headline's, which is one of them.
+SOURCES = {
+    "prior": "the prior N(0, I)", "mixture": "the mixture fitted to its codes",
+    "flow": "the flow fitted to its codes",
+}  # fmt: skip
 # What the keys of the scores of some images end in; those of the headline samples have no ending.
 SUFFIXES = {draw.heading: f"_{draw.kind}" for draw in DRAWS}
 SUFFIXES |= {SAMPLES: "", RECONSTRUCTION: "_reconstruction"}
@@ -257,6 +262,15 @@ class Comparison:
         """The mean over the seeds, geometric for FID; None where a seed has no such score."""
         found = self.estimates[variant][key]
         return None if found is None else found.centre
+
+    def validation_fid(self, variant: str, key: str = "fid") -> float:
+        """The geometric mean over the seeds, of the validation split; infinite where one has none.
+
+        Choices are made by it: a test score that chooses is no test any more.
+        """
+        found = [run.validation.get(key) for run in self.runs[variant]]
+        known = [log(max(value, FID_FLOOR)) for value in found if value is not None]
+        return exp(fmean(known)) if len(known) == len(found) else inf
 
     def has(self, key: str) -> bool:
         """Whether a score is shown: those of conditional variants only where there are any."""

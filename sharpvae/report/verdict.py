@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from statistics import mean
 from typing import Literal, NamedTuple
 
 from sharpvae.report.numerals import fixed, join, short
 from sharpvae.report.scores import Comparison
-from sharpvae.report.statistics import FID_FLOOR, Effect, verdict_of
+from sharpvae.report.statistics import Effect, verdict_of
 
 Outcome = Literal["better", "mixed", "worse", "not shown", "collapsed", "alone"]
 KEYS = ("blur_px", "fid")  # what the sentence is about
@@ -43,7 +42,7 @@ def verdict(comparison: Comparison) -> Verdict:
     if not others:
         return Verdict(*_alone(comparison, baseline), [], notes)
     healthy = [name for name in others if not comparison.collapsed(name)]
-    best = min(healthy or others, key=lambda name: _rank(comparison, name))
+    best = min(healthy or others, key=comparison.validation_fid)
     fallen = [name for name in comparison.variants if comparison.collapsed(name)]
     told = () if healthy else (best,)  # in the sentence itself
     notes = [collapse(comparison, name) for name in fallen if name not in told] + notes
@@ -68,12 +67,6 @@ def _step(comparison: Comparison, before: str, name: str) -> str:
         if old is not None and new is not None:
             parts.append(f"{label} {fixed(old, 2)} to {fixed(new, 2)}{unit}")
     return f"From {before} to {name}: {'; '.join(parts) or 'no score that both have'}."
-
-
-def _rank(comparison: Comparison, name: str) -> float:
-    found = [run.validation.get("fid") for run in comparison.runs[name]]
-    known = [math.log(max(value, FID_FLOOR)) for value in found if value is not None]
-    return mean(known) if len(known) == len(found) else math.inf
 
 
 def _compared(comparison: Comparison, baseline: str, best: str) -> tuple[Outcome, str]:

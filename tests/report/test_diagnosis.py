@@ -95,6 +95,13 @@ def test_a_decoder_with_every_loss_is_made_wider(tmp_path: Path) -> None:
     assert settings(finding) == ["++variants.one.model.width_scale=1"]
 
 
+def test_the_prior_to_draw_from_is_chosen_on_validation(tmp_path: Path) -> None:
+    test = HEALTHY | {"fid": 60.0, "fid_mixture": 30.0, "fid_flow": 20.0}
+    unseen = test | {"fid_mixture": 20.0, "fid_flow": 30.0}
+    (finding,) = found_in(tmp_path, run_of(test, validation=unseen))
+    assert settings(finding) == ["++variants.one.sample.prior=mixture"]
+
+
 def test_an_artefact(tmp_path: Path) -> None:
     record = run_of(HEALTHY, artefacts={"headline": "checkerboard"})
     (finding,) = found_in(tmp_path / "a", record)
