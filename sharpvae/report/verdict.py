@@ -82,12 +82,20 @@ def _compared(comparison: Comparison, baseline: str, best: str) -> tuple[Outcome
 
 
 def _outcome(comparison: Comparison, best: str) -> Outcome:
-    changes = {comparison.change(best, key) for key in KEYS}
-    if {"better", "worse"} <= changes:
-        return "mixed"
-    if "better" in changes:
+    """What `KEYS` show. A blur that speaks against the distances settles nothing.
+
+    Fog without contrast has a sharp grain, whose blur is little; the distances
+    see that it is fog, though few judges may not show by how much.
+    """
+    shown = {comparison.change(best, key) for key in KEYS} - {"no difference shown"}
+    fid = comparison.effects.get((best, "fid"))
+    if shown and fid is not None and fid.estimate != 1:
+        shown.add("better" if fid.estimate < 1 else "worse")
+    if shown == {"better"}:
         return "better"
-    return "worse" if "worse" in changes else "not shown"
+    if shown == {"worse"}:
+        return "worse"
+    return "mixed" if shown else "not shown"
 
 
 def _alone(comparison: Comparison, name: str) -> tuple[Outcome, str]:

@@ -54,6 +54,21 @@ def test_worse_the_same_and_mixed() -> None:
     assert outcome(SHARP | {"blur_px": 1.5}, BLURRY) == "mixed"
 
 
+def test_fog_that_is_not_blurred_wins_nothing() -> None:
+    """The judges agree that it is worse, each by another factor, so that nothing is shown."""
+    fog, sharp = BLURRY | {"blur_px": 0.5}, SHARP | {"blur_px": 0.7}
+    factors = {"imagenet": 0.5, "learned": 0.02, "pixels": 0.9}
+    ours, theirs = run_of(sharp), run_of(fog)
+    for name, factor in factors.items():
+        ours["judges"]["fid"][name] = factor * theirs["judges"]["fid"][name]
+        rows = theirs["replicates"]["fid"][name]
+        ours["replicates"]["fid"][name] = [factor * value for value in rows]
+    found = comparison({"original": [theirs], "improved": [ours]})
+    assert found.change("improved", "fid") == "no difference shown"
+    assert found.change("improved", "blur_px") == "worse"
+    assert verdict(found).outcome == "mixed"
+
+
 def test_the_prior_may_blur() -> None:
     found = verdict(comparison({"one": [BLURRY | {"blur_px_reconstruction": 0.2}]}))
     assert "the prior adds to the blur of reconstructions, 0.20 px" in found.sentence
