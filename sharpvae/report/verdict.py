@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -14,6 +13,7 @@ Outcome = Literal["better", "mixed", "worse", "not shown", "collapsed", "alone"]
 KEYS = ("blur_px", "fid")  # what the sentence is about
 NEARLY = 0.75  # reconstructions that keep this share of the samples' blur: it is the decoder's
 SHARP = 0.1  # px; less blur cannot be seen
+_ENDLESS = 1000.0  # a ratio of FIDs from which the end of an interval says nothing
 _LEADS: dict[Outcome, str] = {
     "better": "{best} is better than {baseline}",
     "mixed": "{best} is a mixed result against {baseline}",
@@ -146,8 +146,8 @@ def ratio_text(effect: Effect) -> str:
     low, high = effect.adjusted_low, effect.adjusted_high
     assert low is not None
     assert high is not None
-    # Holm may ask for a level that the draws do not reach: then every ratio is possible
-    ends = f"{short(low)} to {short(high)}" if math.isfinite(high) else "without end"
+    # Holm may ask for a level that the draws do not reach, and two judges tell next to nothing
+    ends = f"{short(low)} to {short(high)}" if high < _ENDLESS else "without end"
     return f"{text}, 95\N{NO-BREAK SPACE}% interval {ends}, {seeds}: over {join(effect.sources)}"
 
 
