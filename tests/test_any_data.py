@@ -31,13 +31,9 @@ def _run(
         .replace("  path: null ", "  path: mine ", 1)
         .replace("  batch_size: null ", f"  batch_size: {batch_size} ", 1))  # fmt: skip
     if conditional:
-        alone, asked = (
-            "    model: {latent_dim: 64, ",
-            "    model: {conditional: true, latent_dim: 64, ",
-        )
-        params = (place / "params.yaml").read_text()
-        assert params.count(alone) == 1
-        (place / "params.yaml").write_text(params.replace(alone, asked))
+        before, sharp = (place / "params.yaml").read_text().split("  sharp:")
+        sharp = sharp.replace("    model: {", "    model: {conditional: true, ", 1)
+        (place / "params.yaml").write_text(f"{before}  sharp:{sharp}")
     for name in ("configure", "prepare", "critic", "reference"):
         passes(place, name)
     found = {}
