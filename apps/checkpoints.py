@@ -1,8 +1,8 @@
 """Trainings that were interrupted: what lies in .checkpoints, and removing what nobody needs.
 
-python -m apps.checkpoints                     all of them
-python -m apps.checkpoints --remove 3f2a       those whose directory begins so
-python -m apps.checkpoints --remove-all
+sharpvae checkpoints                     all of them
+sharpvae checkpoints --remove 3f2a       those whose directory begins so
+sharpvae checkpoints --remove-all
 
 A training resumes by itself, with the next `dvc repro` of the same settings, data and code.
 """
@@ -10,7 +10,6 @@ A training resumes by itself, with the next `dvc repro` of the same settings, da
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +23,9 @@ from sharpvae.training.checkpoints import FOLDER, read_ticket
 WIDTH = 100  # columns where there is no terminal
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the app; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("apps.checkpoints", __doc__)
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; the exit code is 1 after a mistake that the user can mend."""
+    parser = command.parser("checkpoints", __doc__)
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--remove", metavar="beginning", help="of the name of a directory")
     choice.add_argument("--remove-all", action="store_true")
@@ -71,7 +70,7 @@ def remove(beginning: str) -> None:
     if not chosen:
         raise UserError(
             FOLDER, "a directory of checkpoints", f"none that begins with '{beginning}'",
-            "see which there are: python -m apps.checkpoints",
+            "see which there are: sharpvae checkpoints",
         )  # fmt: skip
     for path in chosen:
         lock = try_lock(path)
@@ -81,7 +80,3 @@ def remove(beginning: str) -> None:
         shutil.rmtree(path)
         unlock(lock)
         print(f"{path} removed")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,11 +1,12 @@
-"""The command line and the tables of every app."""
+"""The command line and the tables of every command."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Iterable
-from typing import Literal
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import Literal, NamedTuple
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -13,12 +14,47 @@ from rich.table import Table
 from sharpvae.core.errors import UserError, nearest
 
 RESUMABLE = "the next call resumes where this one stopped"
+WRONG_USAGE = 2  # the exit code, as argparse has it
 
 
-def parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser for `python -m <module>` that prints `description` line for line."""
+class Command(NamedTuple):
+    """What a name on the command line stands for."""
+
+    module: str  # whose `main(arguments)` returns the exit code; imported when asked for
+    summary: str  # its line in the list
+
+
+def dispatch(program: str, commands: Mapping[str, Command], arguments: Sequence[str]) -> int | None:
+    """Run the one of `commands` that `arguments` begin with.
+
+    Args:
+        program: what stands before its name, for messages.
+
+    Returns:
+        its exit code; `WRONG_USAGE` where it has no such name; None where no name comes first.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        return None
+    name = arguments[0]
+    if name not in commands:
+        known = nearest(name, commands)
+        print(f"error: there is no '{program} {name}': {known}", file=sys.stderr)
+        return WRONG_USAGE
+    code: int = import_module(commands[name].module).main(arguments[1:])
+    return code
+
+
+def overview(about: str | None, title: str, commands: Mapping[str, Command]) -> str:
+    """A help text: `about`, and below `title` a line for each of `commands`."""
+    width = max(map(len, commands))
+    lines = (f"  {name:{width}}  {entry.summary}" for name, entry in commands.items())
+    return "\n".join([(about or "").rstrip(), "", f"{title}:", *lines])
+
+
+def parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser for `sharpvae <name>` that prints `description` line for line."""
     return argparse.ArgumentParser(
-        prog=f"python -m {module}",
+        prog=f"sharpvae {name}".rstrip(),
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

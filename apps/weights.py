@@ -1,16 +1,15 @@
 """Pretrained weights: what there is, what is on disk, and getting the rest.
 
-python -m apps.weights                      list every file
-python -m apps.weights vgg16 alexnet        download and verify, to where the stages look
-python -m apps.weights vgg16 --mirror /srv/mirror          from a mirror, folder or http address
-python -m apps.weights vgg16 --into /srv/mirror/weights    fill a mirror for others
+sharpvae weights                      list every file
+sharpvae weights vgg16 alexnet        download and verify, to where the stages look
+sharpvae weights vgg16 --mirror /srv/mirror          from a mirror, folder or http address
+sharpvae weights vgg16 --into /srv/mirror/weights    fill a mirror for others
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -32,9 +31,9 @@ USES = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the app; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("apps.weights", __doc__)
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; the exit code is 1 after a mistake that the user can mend."""
+    parser = command.parser("weights", __doc__)
     parser.add_argument("names", nargs="*", metavar="name", help="weights; none: list them all")
     parser.add_argument("--mirror", help=f"folder or http(s) address; then ${MIRROR_VARIABLE}")
     parser.add_argument("--into", type=Path, help="folder to put them in (default: torch's cache)")
@@ -60,7 +59,7 @@ def list_all() -> None:
         table.add_row(name, f"{entry.size / 1e6:.0f} MB", there, USES[name])
     known = (f"\n{name}: {entry.title}\n  {entry.address}" for name, entry in PRETRAINED.items())
     command.say(WIDTH, table, *known)
-    folder = f"\nThe stages look in {cache()}. Get one: python -m apps.weights <name>"
+    folder = f"\nThe stages look in {cache()}. Get one: sharpvae weights <name>"
     command.say(WIDTH, folder, wrap=False)
 
 
@@ -108,7 +107,3 @@ def _mirrors(mirror: str | None) -> list[Place]:
             base = base.rstrip("/") if is_address(base) else str(expanded(base))
             places.append(Place(said_by, base, (f"{base}/weights", base)))
     return places
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 import torch
 
-from apps import command
 from sharpvae.core.console import exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.datasets.decode import cores
@@ -90,7 +89,10 @@ def run(
         page: from the options `quick` and `device` to the paragraphs of the results as Markdown.
         devices: choices of --device, the default first.
     """
-    parser = command.parser(f"benchmarks.{name}", about)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}", description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="measure less, and print only")
     parser.add_argument("--device", default=devices[0], choices=devices)
     options = parser.parse_args()

@@ -11,17 +11,20 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 
+# `sharpvae`, also where it is not installed; its arguments follow.
+SHARPVAE = ("-c", "import sys; from apps.main import main; sys.exit(main())")
+
 _EXEC = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
     "os.execvp(sys.argv[1], sys.argv[1:])"
 )
 
 
-def printed(module: str, place: Path) -> str:
-    """What `python -m <module>` prints in `place`; it must end well, and without a warning."""
+def printed(place: Path, *arguments: str) -> str:
+    """What `sharpvae <arguments>` prints in `place`; it must end well, and without a warning."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error"}
     return subprocess.run(
-        [sys.executable, "-m", module],
+        [sys.executable, *SHARPVAE, *arguments],
         cwd=place, env=environment, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.datasets.samples import TinyDigits
 from tests.imports import REPOSITORY
+from tests.processes import SHARPVAE
 
 Edits = dict[str, list[tuple[str, str]]]
 
@@ -155,7 +156,7 @@ print(*images.shape, *posterior.mean.shape, type(vae.encoder.body[0]).__name__)
 
 def test_a_dataset(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     follow(copy, DATASET)
-    assert "\ndummy " in run(copy, "-m", "apps.datasets")
+    assert "\ndummy " in run(copy, *SHARPVAE, "datasets")
     raw, digits = tmp_path_factory.mktemp("raw"), TinyDigits().packed()
     (raw / "dummy").mkdir()
     for name, content in digits.items():
@@ -193,4 +194,4 @@ def test_a_study(copy: Path) -> None:
     follow(copy, STUDY)
     run(copy, "-m", "stages.configure")
     assert '"beta": 0.125' in (copy / "configs/dummy/train.json").read_text(encoding="utf-8")
-    assert "a dummy" in run(copy, "-m", "apps.study")
+    assert "a dummy" in run(copy, *SHARPVAE, "study")

@@ -1,4 +1,4 @@
-"""`python -m apps.datasets`, as a user calls it and from within."""
+"""`sharpvae datasets`, as a user calls it and from within."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def server() -> Iterator[Server]:
 
 
 def test_the_list_as_a_user_sees_it(tmp_path: Path) -> None:
-    said = printed("apps.datasets", tmp_path)
+    said = printed(tmp_path, "datasets")
     lines = said.splitlines()
     for name in catalogue.CATALOGUE:
         assert any(line.startswith(name) for line in lines), name
@@ -51,7 +51,7 @@ def test_one_dataset_says_how_to_get_it(capsys: pytest.CaptureFixture[str]) -> N
     assert "Img/img_align_celeba.zip" in text
     assert "data/raw/celeba/" in text
     assert "md5:c58f30108f718f92721af3b95e74349a" in text
-    assert "python -m apps.datasets --fetch cifar10" in text
+    assert "sharpvae datasets --fetch cifar10" in text
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_every_study_is_listed_in_a_line(capsys: pytest.CaptureFixture[str]) -> 
 def test_one_with_its_settings_and_what_it_claims(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app.main([name]) == 0
+    assert app.main(["show", name]) == 0
     text = " ".join(capsys.readouterr().out.split())
     study = yaml.safe_load(Path(f"studies/{name}.yaml").read_text())
     for part in (study["title"], *study["claims"], "loss.beta"):
@@ -49,7 +49,7 @@ def test_the_command_adds_the_study_to_params(
     hydra = pytest.importorskip("dvc.utils.hydra", reason="DVC is not installed")
     from sharpvae.config.resolve import resolve_file
 
-    assert app.main(["s001-fixed"]) == 0
+    assert app.main(["show", "s001-fixed"]) == 0
     override = capsys.readouterr().out.split("-S '")[1].split("'")[0]
     hydra.apply_overrides(place / "params.yaml", [override])
     variants = resolve_file(place / "params.yaml").experiment.variants
@@ -58,5 +58,5 @@ def test_the_command_adds_the_study_to_params(
 
 
 def test_a_wrong_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.main(["s001-fixd"]) == 1
+    assert app.main(["show", "s001-fixd"]) == 1
     assert "did you mean 's001-fixed'" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`python -m apps.weights`, as a user calls it, with stand-ins for the files over loopback."""
+"""`sharpvae weights`, as a user calls it, with stand-ins for the files over loopback."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Non
 
 
 def test_the_list_as_a_user_sees_it(tmp_path: Path) -> None:
-    said = printed("apps.weights", tmp_path)
+    said = printed(tmp_path, "weights")
     for entry in PRETRAINED.values():
         if entry.name != "tiny":
             assert entry.name in said and entry.address in said

@@ -1,0 +1,45 @@
+"""What runs beside the pipeline; the pipeline itself is `dvc repro`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from apps import command
+from apps.command import Command
+
+COMMANDS = {
+    "datasets": Command("apps.datasets", "the datasets: what there is, what is on disk, fetching"),
+    "weights": Command("apps.weights", "pretrained weights: what there is, fetching"),
+    "describe": Command("apps.describe", "a variant's layers, parameters and multiply-adds"),
+    "study": Command("apps.study", "the systems of studies/: listing and showing"),
+    "checkpoints": Command("apps.checkpoints", "interrupted trainings: what lies there, removing"),
+}
+EXAMPLES = """\
+examples:
+  sharpvae datasets celeba              all about one dataset, and how to get it
+  sharpvae study show s003-composite    one study: settings, claims, the command that runs it
+
+All about one command: sharpvae <command> --help
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` begin with, those of the terminal if None.
+
+    Returns:
+        the exit code: that of the command; 2 where there is none of that name.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    code = command.dispatch("sharpvae", COMMANDS, given)
+    if code is not None:
+        return code
+    parser = command.parser("", command.overview(__doc__, "commands", COMMANDS))
+    parser.usage, parser.epilog = "sharpvae <command> [argument ...]", EXAMPLES
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    if parser.parse_args(given).version:
+        print(f"sharpvae {version('sharpvae')}")
+    else:
+        parser.print_help()
+    return 0
