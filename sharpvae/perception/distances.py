@@ -95,7 +95,7 @@ def _load(body: nn.Module, name: str, weights: Path, key: str) -> None:
             str(weights),
             f"torchvision's {name} ImageNet weights (a state dict with features.0.weight ...)",
             " ".join(str(error).split())[:200],
-            f"get the file with: python -m apps.weights {name}, or correct {key}",
+            f"get the file with: sharpvae weights {name}, or correct {key}",
         ) from None
 
 

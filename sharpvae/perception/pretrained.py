@@ -20,7 +20,7 @@ class Pretrained:
     """One published file of weights.
 
     Attributes:
-        name: what `python -m apps.weights` calls it.
+        name: what `sharpvae weights` calls it.
         title: what it is, for messages.
         file: its published name, which ends in the first digits of its SHA-256.
         base: public address of the folder that holds it.
@@ -101,7 +101,7 @@ def find(name: str, given: str | None, key: str, instead: str) -> Path:
         key,
         f"{entry.title}: {entry.file}",
         f"{'a folder' if path.is_dir() else 'no file'} at {path}",
-        f"`python -m apps.weights {name}` downloads {size} from {entry.address}, "
+        f"`sharpvae weights {name}` downloads {size} from {entry.address}, "
         f"or with `--mirror <folder or http address>` from a mirror of yours; or copy the file to "
         f"{cache() / entry.file}, or give its path as {key}; or {instead}",
     )

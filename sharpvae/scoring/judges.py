@@ -136,7 +136,7 @@ class InceptionJudge(nn.Module):
     """torch-fidelity's InceptionV3, the network of published FIDs; 2048 features.
 
     Args:
-        given: `metrics.weights`; None for the place where `python -m apps.weights` puts them.
+        given: `metrics.weights`; None for the place where `sharpvae weights` puts them.
 
     Raises:
         UserError: the weights are missing or damaged.
@@ -157,7 +157,7 @@ class InceptionJudge(nn.Module):
             raise UserError(
                 str(path), "torch-fidelity's InceptionV3 weights",
                 " ".join(str(error).split())[:200],
-                "get them with: python -m apps.weights inception, or set metrics.features: panel",
+                "get them with: sharpvae weights inception, or set metrics.features: panel",
             ) from None  # fmt: skip
 
     def features(self, images: Tensor) -> Tensor:

@@ -298,7 +298,7 @@ def register(checkpoints: Checkpoints, trainer: Trainer, ticket: Ticket) -> Tick
         changed = [name for name, part in parts if before.identity.get(name) != part]
         checkpoints.say(
             f"starting over: an interrupted training lies in {other}, but since then "
-            f"{' and '.join(changed)} changed (python -m apps.checkpoints)"
+            f"{' and '.join(changed)} changed (see `sharpvae checkpoints`)"
         )
     ticket.write(directory)
     return ticket

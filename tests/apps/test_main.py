@@ -107,3 +107,11 @@ def test_the_installed_command(tmp_path: Path) -> None:
         pytest.skip("the project is not installed")
     done = subprocess.run([script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == printed(tmp_path)
+
+
+def test_nothing_is_run_as_a_module_of_apps() -> None:
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=REPOSITORY, text=True)
+    paths = [REPOSITORY / name for name in listed.split("\0") if name]
+    texts = {path: path.read_bytes() for path in paths if path.is_file()}
+    for form in (b"python -m " + b"apps", b'"-m", ' + b'"apps'):
+        assert [str(path) for path, text in texts.items() if form in text] == []

@@ -65,7 +65,7 @@ def test_only_weights_in_use_are_asked_for() -> None:
     key = "variants.improved.loss.perceptual.weights"
     errors = told(**VGG)
     assert list(errors) == [key], "original has no perceptual term"
-    assert "python -m apps.weights vgg16" in errors[key]
+    assert "sharpvae weights vgg16" in errors[key]
     assert "set loss.perceptual.network: critic" in errors[key]
     at_hand("vgg16")
     assert told(**VGG) == {}
@@ -83,7 +83,7 @@ def test_lpips_asks_for_its_trunk() -> None:
 
 def test_inception_is_asked_for_before_anything_is_trained() -> None:
     text = told(metrics__features="inception")["metrics.weights"]
-    assert "python -m apps.weights inception" in text
+    assert "sharpvae weights inception" in text
     assert "set metrics.features: panel" in text
     at_hand("inception")
     assert told(metrics__features="inception") == {}

@@ -60,7 +60,7 @@ def test_vgg_refuses_what_is_no_state_dict(tmp_path: Path, content: str) -> None
         path.write_text("<html>not found</html>")
     elif content == "other":
         torch.save({"features.0.weight": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match=r"apps\.weights vgg16"):
+    with pytest.raises(UserError, match="sharpvae weights vgg16"):
         ImageNetFeatures("vgg16", path, None)
 
 

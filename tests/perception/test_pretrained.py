@@ -66,7 +66,7 @@ def test_absence_says_which_file_where_from_and_how_to_mirror_it(
     text = str(caught.value)
     for part in (
         "loss.perceptual.weights", "vgg16-397923af.pth", PRETRAINED["vgg16"].address,
-        "python -m apps.weights vgg16", "--mirror <folder or http address>", "use the critic",
+        "sharpvae weights vgg16", "--mirror <folder or http address>", "use the critic",
         str(tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"), "553 MB",
         "a folder at" if given == "." else "no file at",
     ):  # fmt: skip

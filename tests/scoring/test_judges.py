@@ -224,7 +224,7 @@ def test_absent_inception_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(UserError, match=r"python -m apps\.weights inception") as caught:
+    with pytest.raises(UserError, match="sharpvae weights inception") as caught:
         InceptionJudge(None)
     assert str(tmp_path / "hub" / "checkpoints") in str(caught.value)
     assert "set metrics.features: panel" in str(caught.value)

@@ -88,7 +88,7 @@ def test_lpips_as_configured(loss_config, files: dict[str, str], network: str, t
 
 def test_weights_of_another_network_are_refused(loss_config, files: dict[str, str]) -> None:
     chosen = {"network": "alex", "weights": files["vgg16"]}
-    with pytest.raises(UserError, match=r"python -m apps\.weights alexnet.*loss\.lpips\.weights"):
+    with pytest.raises(UserError, match=r"sharpvae weights alexnet.*loss\.lpips\.weights"):
         lpips_distance(loss_config(weights={"lpips": 1.0}, lpips=chosen), CPU)
 
 
