@@ -13,7 +13,7 @@ COMMANDS = {
     "datasets": Command("apps.datasets", "the datasets: what there is, what is on disk, fetching"),
     "weights": Command("apps.weights", "pretrained weights: what there is, fetching"),
     "describe": Command("apps.describe", "a variant's layers, parameters and multiply-adds"),
-    "study": Command("apps.study", "the systems of studies/: listing and showing"),
+    "study": Command("apps.study", "the systems of studies/: listing, showing, a new one"),
     "checkpoints": Command("apps.checkpoints", "interrupted trainings: what lies there, removing"),
 }
 EXAMPLES = """\

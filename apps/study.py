@@ -2,6 +2,7 @@
 
 sharpvae study                     list them
 sharpvae study show s001-fixed     one, with its settings and the command that runs it
+sharpvae study new mine            write studies/mine.yaml, to be filled in
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sharpvae.core.errors import UserError
 WIDTH = 100  # columns where there is no terminal
 ACTIONS = {
     "show": Command("apps.study_show", "their settings, claims, and the command that runs them"),
+    "new": Command("apps.study_new", "write the file of a new one, to be filled in"),
 }
 
 

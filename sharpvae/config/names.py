@@ -20,6 +20,7 @@ LAYERS = ("defaults", "presets", "section_presets")
 SINGLE = ("preset", "seeds", "device")
 TOP_LEVEL = (*SINGLE, *SECTIONS, "variants", *LAYERS)
 STUDY_TEXT = ("title", "about", "claims")
+NAME = "a name of letters, digits, '-' and '_'"  # as messages say what `is_name` wants
 _BROUGHT = [  # what a section preset may set in a section that all variants share
     f"{name}.{key}" for name, section in SHARED_SECTIONS.items() for key in section.model_fields
 ]
@@ -75,6 +76,11 @@ class Studies(Mapping[str, dict[str, Any]]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+
+def is_name(name: Any) -> bool:
+    """Whether a variant can be called so: it is part of a path, and of the name of a DVC stage."""
+    return isinstance(name, str) and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name))
 
 
 def place(name: str) -> str:
@@ -177,10 +183,8 @@ class _Names:
             self.add(path, example, _shown(variants))
             return
         for name, given in variants.items():
-            # It is part of a path, and of the name of a DVC stage.
-            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-                expected = "a name of letters, digits, '-' and '_'"
-                self.add(f"{path}.{name}", expected, repr(name), "rename the variant")
+            if not is_name(name):
+                self.add(f"{path}.{name}", NAME, repr(name), "rename the variant")
             prefix = f"{path}.{name}."
             variant = self.mapping(prefix[:-1], given, "a mapping of sections")
             self.sections(prefix, variant, VARIANT_SECTIONS)
