@@ -6,6 +6,10 @@ jackknife by groups (Efron & Tibshirani 1993, chapter 11). The error of the mean
 sum of one scaled Student variable per source: a parametric bootstrap. With one source this gives
 Student's interval, with several that of Behrens and Fisher.
 
+Judges are chosen, not drawn: their mean is what a distance is defined by. How they differ widens
+an interval as a bootstrap over them does, without Student's factor for a sample of some larger
+population of judges, which nobody could name. Whether they agree on an order is told beside it.
+
 The values themselves are not resampled: three seeds have 27 resamples, so such a 95 % interval
 covers the truth in three cases of four, and no small p-value exists. A normal or Satterthwaite
 approximation of the sum covers too rarely with two seeds.
@@ -33,28 +37,50 @@ class Part(NamedTuple):
 
     source: str  # "seeds", "judges" or "images"
     error: float  # standard error
-    freedom: float  # degrees of freedom
+    freedom: float  # degrees of freedom; infinite: normal
 
 
-def parts_of(values: Array, groups: Array | None, weight: Array) -> tuple[Part, ...]:
-    """The sources of chance in the mean over S seeds and J judges.
+def parts_of(
+    values: Array, factors: Array, groups: Array | None, weight: Array
+) -> tuple[Part, ...]:
+    """The sources of chance in a weighted sum of A variants' means over S seeds and J judges.
 
-    `values` (S, J); `groups` (S, J, G), replicates without one group of images each; `weight` (J,)
-    adds up to 1. What judges share with seeds or images counts for both, which widens the interval.
+    `values` (A, S, J), `factors` (A,); `groups` (S, J, G), replicates of the sum without one group
+    of images each; `weight` (J,) adds up to 1. What judges share with seeds or images counts for
+    both, which widens the interval.
     """
-    seeds, judges = len(values), 1 / float(np.square(weight).sum())  # judges: effective number
+    seeds, judges = values.shape[1], 1 / float(np.square(weight).sum())  # judges: effective number
     parts = []
     if seeds > 1:
-        parts.append(Part("seeds", _error(values @ weight), seeds - 1))
+        parts.append(_seeds(values @ weight, factors))
     if judges > 1:
-        means = values.mean(axis=0)
+        means = np.tensordot(factors, values, 1).mean(axis=0)
         spread = float(np.square(weight * (means - weight @ means)).sum())
         error = math.sqrt(spread * judges / (judges - 1))
-        parts.append(Part("judges", error, max(judges - 1, 1.0)))
+        parts.append(Part("judges", error, math.inf))
     if groups is not None:
         error = _image_error(np.einsum("sjg,j->sg", groups, weight))
         parts.append(Part("images", error, groups.shape[2] - 1))
     return tuple(parts)
+
+
+def _seeds(values: Array, factors: Array) -> Part:
+    """What the seeds add, from values (A, S).
+
+    Each variant has a variance of its own, of what is left when its mean and the seed's are taken
+    away. Their weighted sum has the degrees of freedom of Welch and Satterthwaite, less the share
+    that the seeds' means took: of two variants those of the paired t-test, of many far more.
+    """
+    variants, seeds = values.shape
+    left, kept = values - values.mean(axis=1, keepdims=True), 1.0
+    if variants > 1:
+        left, kept = left - left.mean(axis=0), (variants - 1) / variants
+    variances = np.square(left).sum(axis=1) / ((seeds - 1) * kept)
+    shares = np.square(factors) * variances / seeds
+    total, freedom = float(shares.sum()), float(seeds - 1)
+    if total > 0:
+        freedom *= max(1.0, kept * total**2 / float(np.square(shares).sum()))
+    return Part("seeds", math.sqrt(total), freedom)
 
 
 def _image_error(groups: Array) -> float:

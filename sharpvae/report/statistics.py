@@ -116,20 +116,42 @@ def paired_effect(
     """
     if len(variant) != len(baseline):
         raise ValueError(f"{len(variant)} seeds cannot be paired with {len(baseline)}")
+    terms = ((1.0, variant), (-1.0, baseline))
+    return contrast(terms, kind, goal=goal, weights=weights, floor=floor)
+
+
+def contrast(
+    terms: Sequence[tuple[float, Sequence[Reading]]], kind: Kind, *, goal: Goal = "none",
+    weights: Mapping[str, float] | None = None, floor: float = 0.0,
+) -> Effect:  # fmt: skip
+    """A weighted sum of several variants' scores, on the log scale for a "ratio".
+
+    As `paired_effect`, which is the contrast of weights 1 and -1. Weights that add up to 0 leave
+    out what a seed does to all variants alike, as a group of images does.
+
+    Args:
+        terms: weight and readings of each variant, one reading a seed, in the order of the seeds.
+
+    Raises:
+        ValueError: as `paired_effect`; or fewer than two terms.
+    """
+    if len(terms) < 2 or len({len(runs) for _, runs in terms}) != 1:
+        raise ValueError("a contrast is of two variants or more, each of the same seeds")
     target = TARGETS.get(goal)
     if kind == "ratio" and target is not None:
         raise ValueError(f"distances from {target:g} are compared as a difference, not as a ratio")
-    share = _shares([*variant, *baseline], weights)
-    ours, our_groups = _stack(variant, tuple(share), kind, target, floor)
-    theirs, their_groups = _stack(baseline, tuple(share), kind, target, floor)
-    groups = _difference(our_groups, their_groups)
-    change, weight = ours - theirs, np.array(list(share.values()))
-    centre = float(weight @ change.mean(axis=0))
-    parts = parts_of(change, groups, weight)
+    share = _shares([run for _, runs in terms for run in runs], weights)
+    stacked = [_stack(runs, tuple(share), kind, target, floor) for _, runs in terms]
+    factors = np.array([factor for factor, _ in terms])
+    values = np.stack([values for values, _ in stacked])
+    groups = _combined(factors, [groups for _, groups in stacked])
+    weight = np.array(list(share.values()))
+    centre = float(factors @ values.mean(axis=1) @ weight)
+    parts = parts_of(values, factors, groups, weight)
     low, high = _ends(parts, centre, ALPHA, kind)
     p = p_value(parts, abs(centre)) if parts else None
-    estimate = _scale_back(centre, kind)
-    return Effect(estimate, low, high, kind, len(variant), tuple(share), p, parts, target)
+    estimate, seeds = _scale_back(centre, kind), values.shape[1]
+    return Effect(estimate, low, high, kind, seeds, tuple(share), p, parts, target)
 
 
 def interval(
@@ -146,7 +168,11 @@ def interval(
     values, groups = _stack(runs, tuple(share), kind, None, floor)
     weight = np.array(list(share.values()))
     centre = float(weight @ values.mean(axis=0))
-    parts = tuple(part for part in parts_of(values, groups, weight) if part.source != "judges")
+    parts = tuple(
+        part
+        for part in parts_of(values[None], np.ones(1), groups, weight)
+        if part.source != "judges"
+    )
     low, high = _ends(parts, centre, ALPHA, kind)
     return Interval(_scale_back(centre, kind), low, high, tuple(part.source for part in parts))
 
@@ -265,12 +291,13 @@ def _stack(
     return np.abs(values - target), groups
 
 
-def _difference(ours: Array | None, theirs: Array | None) -> Array | None:
-    if ours is None and theirs is None:
+def _combined(factors: Array, groups: Sequence[Array | None]) -> Array | None:
+    if all(own is None for own in groups):
         return None
-    if ours is None or theirs is None or ours.shape != theirs.shape:
-        raise ValueError("the two variants must have replicates over the same groups of images")
-    return ours - theirs
+    known = [own for own in groups if own is not None]
+    if len(known) < len(groups) or len({own.shape for own in known}) > 1:
+        raise ValueError("the variants must have replicates over the same groups of images")
+    return np.asarray(np.tensordot(factors, np.stack(known), 1))
 
 
 def _log(values: Array, floor: float) -> Array:

@@ -19,6 +19,7 @@ from sharpvae.report.statistics import (
     Effect,
     Kind,
     Reading,
+    contrast,
     correct,
     geometric_mean,
     holm,
@@ -103,12 +104,12 @@ def test_images_alone_are_students_interval_over_groups(groups: int) -> None:
     assert effect.seeds == 1 and effect.sources == ("images",)
 
 
-def test_judges_alone_are_students_interval_over_judges() -> None:
+def test_judges_alone_are_a_normal_interval_over_judges() -> None:
     ours = dict(zip(JUDGES, (1.0, 30.0, 200.0, 2.0), strict=True))
     theirs = dict(zip(JUDGES, (4.0, 70.0, 900.0, 9.0), strict=True))
     effect = paired_effect([Reading(ours)], [Reading(theirs)], "ratio")
     logs = [math.log(ours[j] / theirs[j]) for j in JUDGES]
-    low, high = stats.t.interval(0.95, len(logs) - 1, np.mean(logs), stats.sem(logs))
+    low, high = stats.norm.interval(0.95, np.mean(logs), stats.sem(logs))
     assert ends(effect) == pytest.approx((math.exp(low), math.exp(high)), ROUGH)
     assert effect.sources == ("judges",)
 
@@ -120,7 +121,8 @@ def test_several_sources_add_up_as_independent_errors() -> None:
     rng = np.random.default_rng(9)
     errors = np.zeros(300_000)
     for part in effect.parts:
-        errors += part.error * rng.standard_t(part.freedom, errors.size)
+        freedom = min(part.freedom, 1e9)  # numpy draws nothing from an infinite one
+        errors += part.error * rng.standard_t(freedom, errors.size)
     half = math.log(ends(effect)[1] / effect.estimate)
     assert half == pytest.approx(np.quantile(np.abs(errors), 0.95), rel=0.03)
 
@@ -150,7 +152,7 @@ def test_standard_errors_by_plain_loops() -> None:
     assert parts["seeds"].error == pytest.approx(stats.sem(by_seed))
     assert parts["judges"].error == pytest.approx(stats.sem(by_judge))
     assert parts["images"].error == pytest.approx(math.sqrt(images))
-    assert [parts[name].freedom for name in ("seeds", "judges", "images")] == [2, 3, 9]
+    assert [parts[name].freedom for name in ("seeds", "judges", "images")] == [2, math.inf, 9]
 
 
 def test_chance_of_shared_images_is_counted_in_full_and_that_of_samples_once() -> None:
@@ -168,8 +170,9 @@ def test_chance_of_shared_images_is_counted_in_full_and_that_of_samples_once() -
 
 
 def simulated(rng: np.random.Generator, seeds: int, spread: float) -> list[Reading]:
-    """Distances whose log has the mean 0 over seeds, judges and images."""
+    """Distances whose log has the mean 0 over seeds, images and this panel of judges."""
     seed, judge = rng.normal(0, spread, (seeds, 1, 1)), rng.normal(0, 0.1, (1, len(JUDGES), 1))
+    judge -= judge.mean()
     mixed = rng.normal(0, 0.03, (seeds, len(JUDGES), 1))
     real = rng.normal(0, 0.02 * math.sqrt(GROUPS), (1, 1, GROUPS))
     fake = rng.normal(0, 0.03 * math.sqrt(GROUPS), (seeds, 1, GROUPS))
@@ -193,8 +196,44 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(seeds: int, spread: f
         ours = simulated(rng, seeds, spread if seeds > 1 else 0.0)
         low, high = ends(paired_effect(ours, still, "ratio"))
         covered += low <= 1 <= high
-    # 93 to 99 %, and two standard deviations of a share counted in 400 runs
-    assert 0.93 - 0.025 <= covered / runs <= 0.99 + 0.01
+    # 93 % at least, and two standard deviations of a share counted in 400 runs; more where the
+    # judges, whose mean is known, make up most of the error
+    assert covered / runs >= 0.93 - 0.025
+
+
+@pytest.mark.parametrize("arms", [2, 4, 16])
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_a_contrast_covers_the_truth_as_often_as_it_says(arms: int, seeds: int) -> None:
+    """Of variants with unlike spread over the seeds, and a seed that moves all of them alike."""
+    rng = np.random.default_rng(100 * arms + seeds)
+    factors = np.resize([1.0, -1.0], arms) * 2 / arms
+    spread = np.geomspace(0.1, 1.0, arms)[:, None]
+    runs, covered = 300, 0
+    for _ in range(runs):
+        values = rng.normal(0, spread, (arms, seeds)) + rng.normal(0, 2, (1, seeds))
+        terms = [
+            (factor, [Reading.alone(float(value)) for value in row])
+            for factor, row in zip(factors, values, strict=True)
+        ]
+        low, high = ends(contrast(terms, "difference"))
+        covered += low <= 0 <= high
+    assert covered / runs >= 0.93 - 0.03  # two standard deviations of a share of 300
+
+
+def test_a_contrast_of_two_is_the_paired_effect() -> None:
+    ours, theirs = panel(1, level=0.8), panel(2)
+    assert contrast([(1, ours), (-1, theirs)], "ratio") == paired_effect(ours, theirs, "ratio")
+
+
+def test_a_contrast_of_many_has_more_degrees_of_freedom() -> None:
+    terms = [(1.0 if index % 2 else -1.0, panel(index)) for index in range(8)]
+    seeds = contrast(terms, "ratio").parts[0]
+    assert seeds.source == "seeds" and 4 < seeds.freedom <= 14  # 7 contrasts of 3 seeds
+
+
+def test_a_contrast_needs_the_same_seeds() -> None:
+    with pytest.raises(ValueError, match="the same seeds"):
+        contrast([(1, alone(1, 2)), (-1, alone(1))], "difference")
 
 
 def test_resampling_three_seeds_would_not_cover() -> None:
