@@ -72,7 +72,8 @@ def packed(folder: Path, into: Path) -> int:
     """All of the stage `prepare`; returns how many images it packed."""
     config = DataConfig(
         name="folder", path=str(folder), mirror=None, image_size=SIZE, fit="crop", subset=None,
-        classes=None, validation_fraction=0.1, test_fraction=0.2, strict=True, seed=0,
+        classes=None, binarize=None, validation_fraction=0.1, test_fraction=0.2, strict=True,
+        seed=0,
     )  # fmt: skip
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)

@@ -36,6 +36,8 @@ def show(card: Card) -> None:
     for split, count in card.counts.items():
         table.add_row(split, f"{count} images")
     table.add_row("size", f"{card.image_size} x {card.image_size}, {kind} ({card.fit})")
+    if card.binarize is not None:
+        table.add_row("pixels", f"black or white, drawn at random ({card.binarize})")
     table.add_row("classes", classes)
     table.add_row("duplicates", f"{card.duplicates_removed} removed")
     table.add_row("skipped", f"{len(card.skipped)} files")

@@ -10,7 +10,7 @@ from sharpvae.core.config import Count, Fraction, Section
 
 
 class DataConfig(Section):
-    """Which images, at what size, split how. The split depends on `seed` alone."""
+    """Which images, at what size, split how. Split and binarised pixels depend on `seed` alone."""
 
     name: str
     path: str | None
@@ -19,6 +19,7 @@ class DataConfig(Section):
     fit: Literal["pad", "crop", "stretch"]
     subset: int | float | None
     classes: Annotated[list[str], Field(min_length=1)] | None
+    binarize: Literal["static"] | None
     validation_fraction: Fraction
     test_fraction: Fraction
     strict: bool

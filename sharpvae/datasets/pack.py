@@ -183,6 +183,9 @@ def _pack(
         positions = np.flatnonzero((splits == split) & stays)
         counts[split] = len(positions)
         chunks = _chunks(scratch, rows[positions])
+        if config.binarize is not None:
+            names = iter([pool.names[index] for index in chosen[positions].tolist()])
+            chunks = (binarized(chunk, names, config.seed) for chunk in chunks)
         sha256[split] = packed.write_images(directory, split, (len(positions), *shape), chunks)
         if plan.class_names is not None:
             labels = plan.classes[chosen[positions]]
@@ -207,6 +210,7 @@ def _pack(
         fit=config.fit,
         subset=config.subset,
         classes=config.classes,
+        binarize=config.binarize,
         seed=config.seed,
         duplicates_removed=duplicates,
         skipped=[*pool.skipped, *skipped],
@@ -227,6 +231,32 @@ def _chunks(scratch: Scratch, rows: NDArray[np.int64]) -> Iterator[NDArray[np.ui
     """uint8 [n, H, W, C], a few at a time"""
     count = max(1, _CHUNK // (scratch.size**2 * scratch.channels))
     return (scratch.gather(rows[start : start + count]) for start in range(0, len(rows), count))
+
+
+def binarized(images: NDArray[np.uint8], names: Iterator[str], seed: int) -> NDArray[np.uint8]:
+    """Each value 0 or 255 at random, 255 with probability value / 255: the mean stays.
+
+    The static binarisation of Salakhutdinov & Murray (2008), each channel for itself. The draw
+    depends on `seed` and an image's name alone, whatever subset or split it is in.
+
+    Args:
+        images: uint8 [n, H, W, C].
+        names: of these images, of which n are taken; a further chunk may follow with the next.
+
+    Returns:
+        uint8 [n, H, W, C]
+    """
+    import torch  # only if needed: it takes a second
+
+    from sharpvae.core.seeds import generator
+
+    white = np.empty(images.shape, dtype=np.bool_)
+    for own, image, name in zip(white, images, names, strict=False):
+        source = generator(seed, f"binarize {name}")
+        # Below 255 in whole numbers: black stays black and white white, without rounding.
+        draw = torch.randint(255, image.shape, generator=source, dtype=torch.uint8)
+        own[:] = draw.numpy() < image
+    return np.where(white, np.uint8(255), np.uint8(0))
 
 
 def _decode(

@@ -52,7 +52,7 @@ class Card:
         class_counts: split -> number of images of each class; None without labels.
         sha256: split -> hash of the file `<split>.npy`.
         factor_names: column of the factors -> name; None without factors.
-        fit, subset, classes, seed: as configured under `data`.
+        fit, subset, classes, binarize, seed: as configured under `data`.
         duplicates_removed: images taken out of train (or validation) because their equal lies in
             test (or validation).
         skipped: files that are no usable image.
@@ -73,6 +73,7 @@ class Card:
     fit: str
     subset: int | float | None
     classes: list[str] | None
+    binarize: str | None
     seed: int
     duplicates_removed: int
     skipped: list[Skipped]

@@ -39,7 +39,7 @@ def data_config() -> Config:
     base: dict[str, object] = {
         "name": "folder", "path": None, "mirror": None, "image_size": 16, "fit": "pad",
         "subset": None, "classes": None, "validation_fraction": 0.25, "test_fraction": 0.25,
-        "strict": False, "seed": 0,
+        "binarize": None, "strict": False, "seed": 0,
     }  # fmt: skip
     return lambda **changes: DataConfig.model_validate({**base, **changes})
 

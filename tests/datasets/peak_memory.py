@@ -21,7 +21,8 @@ with tempfile.TemporaryDirectory() as name:
         Image.fromarray(pixels).save(top / "images" / f"{index}.bmp")
     config = DataConfig(
         name="folder", path=str(top / "images"), mirror=None, image_size=64, fit="stretch",
-        subset=None, classes=None, validation_fraction=0.1, test_fraction=0.2, strict=False, seed=0,
+        subset=None, classes=None, binarize=None, validation_fraction=0.1, test_fraction=0.2,
+        strict=False, seed=0,
     )  # fmt: skip
     few = Minimum(train=1, validation=1, test=1)
     prepare(config, few, top / "raw", top / "out", Progress())

@@ -25,7 +25,7 @@ CARD = Card(
     channels=3, class_names=["a", "b"], counts={"train": 3, "validation": 1, "test": 2},
     class_counts={"train": [1, 2], "validation": [1, 0], "test": [1, 1]},
     factor_names=None, sha256={"train": "0", "validation": "1", "test": "2"},
-    fit="pad", subset=0.5, classes=None, seed=0, duplicates_removed=4,
+    fit="pad", subset=0.5, classes=None, binarize=None, seed=0, duplicates_removed=4,
     skipped=[Skipped("a/b.txt", "not an image")],
 )  # fmt: skip
 

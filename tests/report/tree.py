@@ -69,7 +69,7 @@ VARIANT: dict[str, Any] = {
 DATA: dict[str, Any] = {
     "name": "mnist5k", "path": None, "mirror": None, "image_size": 32, "fit": "pad",
     "subset": None, "classes": None, "validation_fraction": 0.1, "test_fraction": 0.2,
-    "strict": False, "seed": 0,
+    "binarize": None, "strict": False, "seed": 0,
 }  # fmt: skip
 METRICS: dict[str, Any] = {
     "features": "judge", "weights": None, "batch_size": 64, "kid_subsets": 20,
@@ -243,7 +243,7 @@ def _write_data(root: Path, images: NDArray[np.uint8]) -> None:
         "channels": channels, "class_names": [str(digit) for digit in range(10)],
         "counts": {"train": 3500, "validation": 500, "test": len(images)},
         "class_counts": {}, "factor_names": None, "sha256": {}, "fit": "pad", "subset": None,
-        "classes": None, "seed": 0, "duplicates_removed": 7,
+        "classes": None, "binarize": None, "seed": 0, "duplicates_removed": 7,
         "skipped": [{"file": f"{n}.txt", "reason": "not an image"} for n in range(5)],
     }  # fmt: skip
     _json(folder / "card.json", {field.name: card.get(field.name) for field in fields(Card)})
