@@ -18,7 +18,7 @@ class ModelConfig(Section):
     widths: Widths
     width_scale: Positive
     kernel: Literal[3, 4]
-    activation: Literal["leaky_relu", "relu", "silu"]
+    activation: Literal["leaky_relu", "relu", "silu", "tanh"]
     negative_slope: NonNegative
     norm: Literal["batch", "group", "none"]
     dropout: Annotated[float, Field(ge=0, lt=1)]

@@ -25,7 +25,9 @@ def activation(config: ModelConfig, keep_input: bool = False) -> nn.Module:
     """
     if config.activation == "leaky_relu":
         return nn.LeakyReLU(config.negative_slope, inplace=not keep_input)
-    return nn.ReLU(inplace=not keep_input) if config.activation == "relu" else nn.SiLU()
+    if config.activation == "relu":
+        return nn.ReLU(inplace=not keep_input)
+    return nn.Tanh() if config.activation == "tanh" else nn.SiLU()
 
 
 def norm_2d(norm: str, channels: int) -> list[nn.Module]:
@@ -126,8 +128,9 @@ def initialise(config: ModelConfig, body: Iterable[nn.Module], heads: Iterable[n
     """Draw the first weights as `model.init` asks.
 
     `kaiming` keeps the second moment of activations through the layers followed by a nonlinearity
-    (He et al. 2015, eq. 14; for SiLU by its own gain) and uses Xavier (Glorot & Bengio 2010,
-    eq. 16) for the heads. `default` is PyTorch's own. Residual blocks start as the identity.
+    (He et al. 2015, eq. 14; for SiLU by its own gain, for tanh by 5/3) and uses Xavier (Glorot &
+    Bengio 2010, eq. 16) for the heads. `default` is PyTorch's own. Residual blocks start as the
+    identity.
 
     Args:
         body: modules whose convolutions and linear layers feed the activation.
@@ -151,6 +154,9 @@ def _kaiming(config: ModelConfig, weight: Tensor) -> None:
         nn.init.kaiming_normal_(weight, nonlinearity="linear")
         with torch.no_grad():
             weight.mul_(SILU_GAIN)
+        return
+    if config.activation == "tanh":
+        nn.init.kaiming_normal_(weight, nonlinearity="tanh")
         return
     slope = config.negative_slope if config.activation == "leaky_relu" else 0.0
     nn.init.kaiming_normal_(weight, a=slope, nonlinearity="leaky_relu")

@@ -184,6 +184,17 @@ def test_kaiming_keeps_the_second_moment_through_layers_of_silu(model_config) ->
     assert stack[:-1](inputs).square().mean() < 0.1
 
 
+def test_kaiming_draws_layers_before_a_tanh_by_its_gain(model_config) -> None:
+    torch.manual_seed(0)
+    config = model_config(activation="tanh", init="kaiming", norm="none", family="mlp")
+    stack = nn.Sequential(nn.Linear(512, 512), nn.Tanh())
+    initialise(config, [stack], [])
+    assert stack[0].weight.std().item() == pytest.approx(5 / 3 / 512**0.5, rel=0.01)
+    vae = VAE(config, 1, 16)
+    assert sum(isinstance(layer, nn.Tanh) for layer in vae.modules()) == 4
+    assert not any(isinstance(layer, nn.SiLU | nn.LeakyReLU) for layer in vae.modules())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
 @pytest.mark.parametrize("head", ["conv", "upsampling"])

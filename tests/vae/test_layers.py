@@ -35,7 +35,8 @@ def update(vae: VAE) -> tuple[list[Tensor], int]:
 @pytest.mark.parametrize("blocks", ["plain", "residual"])
 @pytest.mark.parametrize("norm", ["batch", "group", "none"])
 @pytest.mark.parametrize(
-    ("activation", "slope"), [("leaky_relu", 0.2), ("leaky_relu", 0.0), ("relu", 0), ("silu", 0)]
+    ("activation", "slope"),
+    [("leaky_relu", 0.2), ("leaky_relu", 0.0), ("relu", 0), ("silu", 0), ("tanh", 0)],
 )
 def test_overwriting_changes_no_bit(
     model_config, family: str, blocks: str, norm: str, activation: str, slope: float

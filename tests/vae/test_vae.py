@@ -27,7 +27,7 @@ def test_images_come_back_in_their_shape_and_range(
     assert reconstructions.min() >= 0 and reconstructions.max() <= 1
 
 
-@pytest.mark.parametrize("activation", ["leaky_relu", "relu", "silu"])
+@pytest.mark.parametrize("activation", ["leaky_relu", "relu", "silu", "tanh"])
 def test_every_weight_gets_a_gradient(model_config, activation) -> None:
     vae = VAE(model_config(activation=activation), 1, 16)
     images, noise = torch.rand(8, 1, 16, 16), torch.randn(8, 4)
