@@ -19,7 +19,7 @@ from sharpvae.core.files import fresh_directory, read_json, write_json
 from sharpvae.images.packed import load_split
 from sharpvae.scoring import latent
 from sharpvae.scoring.config import EvaluateStage, MetricsConfig
-from sharpvae.scoring.evaluate import DRAWN, Evaluated, evaluate
+from sharpvae.scoring.evaluate import DRAWN, Evaluated, add_likelihood, evaluate
 from sharpvae.scoring.panel import agreement, extract, load_reals, members
 from sharpvae.scoring.scores import Looked, Reals, protocol
 
@@ -39,6 +39,7 @@ def main(variant: str, seed: str) -> None:
     test, validation = panel.reals("test"), panel.reals("validation")
     train = Looked(load_split(PREPARED, "train").images, {})
     found = evaluate(sets, priors["headline"], reconstructed, test, validation, train, metrics)
+    add_likelihood(found, drawn)
     posterior = np.load(drawn / "posterior.npz")
     mean, log_var = posterior["mean"], posterior["log_var"]
     health = latent.latent_health(mean, log_var, metrics.active_threshold)

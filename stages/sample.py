@@ -12,6 +12,7 @@ from sharpvae.core.errors import UserErrors
 from sharpvae.core.files import fresh_directory
 from sharpvae.images.feed import Feed
 from sharpvae.images.packed import SPLITS, load_card, load_split
+from sharpvae.sampling import likelihood
 from sharpvae.sampling.config import SampleStage, unknown_classes
 from sharpvae.sampling.pictures import draw
 from sharpvae.vae.vae import load_vae
@@ -28,11 +29,19 @@ def main(variant: str, seed: str) -> None:
         wrong = unknown_classes("sample.arithmetic", sample.arithmetic, class_names)
         if wrong:
             raise UserErrors(wrong)
+    splits = {name: load_split(PREPARED, name) for name in SPLITS}
+    samples = sample.likelihood.samples
+    if samples > 0 and config.likelihood == "bernoulli":
+        for name in likelihood.SCORED:
+            likelihood.refuse_grey(splits[name], name, samples)
     with fresh_directory(Path("data/samples") / variant / seed) as directory:
         vae = load_vae(Path("models") / variant / seed, device)
-        feeds = {name: Feed(load_split(PREPARED, name), device) for name in SPLITS}
+        feeds = {name: Feed(split, device) for name, split in splits.items()}
         explorer, chosen = draw(directory, vae, feeds, sample, int(seed), class_names)
         left_out = explorer.paint(directory)
+        none = likelihood.measure(
+            directory, vae, feeds, config.likelihood, samples, sample.batch_size, int(seed)
+        )
     mixture, flow = chosen["mixture"], chosen["flow"]
     print(
         f"{variant}, seed {seed}: {chosen['drawn']} samples from the prior, as many from a "
@@ -40,6 +49,7 @@ def main(variant: str, seed: str) -> None:
         f"{mixture['latent_dim']} axes; headline: {chosen['headline']}; "
         f"{explorer.test.count} reconstructions",
         *([f"the flow is one Gaussian: {flow['one_gaussian']}"] if flow["one_gaussian"] else []),
+        *([f"no likelihood: {none}"] if none and samples > 0 else []),
         *(f"no {name}.png: {reason}" for name, reason in left_out.items()),
         sep="\n",
         flush=True,

@@ -316,6 +316,23 @@ def test_sample_refuses_arithmetic_with_a_class_that_is_not_there(finished, tmp_
     assert "sample.arithmetic[0]" in done.stderr and "'zwei'" in done.stderr
 
 
+def test_sample_refuses_the_likelihood_of_grey_digits(finished, tmp_path: Path) -> None:
+    """Before it draws anything; a variant whose loss is none says so instead."""
+    place = tmp_path / "copy"
+    shutil.copytree(finished[0], place)
+    path = place / "configs/original/sample.json"
+    values = json.loads(path.read_text())
+    assert values["likelihood"] == "none"
+    values["sample"]["likelihood"]["samples"] = 5
+    path.write_text(json.dumps(values))
+    assert "no likelihood: the loss is no likelihood" in passes(place, "sample", "original", "0")
+    path.write_text(json.dumps(values | {"likelihood": "bernoulli"}))
+    done = stage(place, "sample", "original", "0")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    for part in ("sample.likelihood.samples", "black-and-white", "data.binarize=static"):
+        assert part in done.stderr, done.stderr
+
+
 def test_a_loss_that_explodes_stops_with_the_term(finished, tmp_path: Path) -> None:
     place = tmp_path / "copy"
     shutil.copytree(finished[0], place)

@@ -90,7 +90,10 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
             device=device,
         )
         files[f"{name}/sample.json"] = SampleStage(
-            variant=name, sample=variant.sample, device=device
+            variant=name,
+            sample=variant.sample,
+            likelihood=variant.loss.likelihood,
+            device=device,
         )
         files[f"{name}/evaluate.json"] = EvaluateStage(variant=name, metrics=metrics, device=device)
     return files

@@ -123,6 +123,14 @@ class LossConfig(Section):
     lpips: LpipsConfig
     adversarial: AdversarialConfig
 
+    @property
+    def likelihood(self) -> Literal["none", "bernoulli", "gaussian"]:
+        """Which likelihood of the images the terms are: that of `bce` or `gaussian` alone."""
+        used = [name for name, weight in self.weights.model_dump().items() if weight > 0]
+        if used == ["bce"]:
+            return "bernoulli"
+        return "gaussian" if used == ["gaussian"] else "none"
+
     @model_validator(mode="after")
     def _something_to_reconstruct(self) -> LossConfig:
         weights = self.weights.model_dump()

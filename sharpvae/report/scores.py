@@ -176,6 +176,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("ssim", "SSIM", RECONSTRUCTION, "higher",
         "Structural similarity of each reconstruction to its test image, averaged; 1 is "
         "identical."),
+    Metric("nll", "-log p(x), nats", LATENT, "lower",
+        "Minus the log-likelihood of a test image, averaged, of variants whose loss is one: of "
+        "black and white pixels, or of a Gaussian's density. Compare within one kind alone; it "
+        "says little of sharpness.", places=2),
+    Metric("elbo_gap", "Gap of the ELBO, nats", LATENT, "none",
+        "How far the bound that is trained on lies below log p(x): the divergence from the "
+        "encoder's posterior to the true one.", places=2),
     Metric("kl", "KL, nats", LATENT, "none",
         "Kullback-Leibler divergence from posterior to prior, summed over latent dimensions, "
         "averaged over test images: information and marginal KL together."),
@@ -209,10 +216,11 @@ STEP = ("fid", "blur_px", "coverage")
 HEADLINE = (
     "fid", "fid_prior", "fid_mixture", "fid_flow", "fid_reconstruction", "kid", "sharpness",
     "blur_px", "coverage", "artefact", "brightness_gap", "contrast_gap", "psnr", "active_units",
-    "signal_axes", "class_agreement", "beta_sigma",
+    "signal_axes", "class_agreement", "beta_sigma", "nll",
 )  # fmt: skip
-# Scores of conditional variants; they are left out where no variant is one.
-CONDITIONAL = ("class_agreement",)
+# Scores of conditional variants, and of those whose likelihood was asked for; they are left out
+# where no variant has them.
+OPTIONAL = ("class_agreement", "nll", "elbo_gap")
 # Scores that a collapsed model can win by accident: they measure local texture alone.
 MEANINGLESS_WHEN_COLLAPSED = ("sharpness", "sharpness_normalised", "gradient_sharpness")
 
@@ -273,8 +281,8 @@ class Comparison:
         return exp(fmean(known)) if len(known) == len(found) else inf
 
     def has(self, key: str) -> bool:
-        """Whether a score is shown: those of conditional variants only where there are any."""
-        return key not in CONDITIONAL or any(row[key] for row in self.estimates.values())
+        """Whether a score is shown: those of `OPTIONAL` only where a variant has them."""
+        return key not in OPTIONAL or any(row[key] for row in self.estimates.values())
 
     def reason(self, variant: str, key: str) -> str:
         """Why a variant has no such score; "" where it has, or where that goes without saying."""

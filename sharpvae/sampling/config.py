@@ -10,6 +10,8 @@ from pydantic import Field
 from sharpvae.core.config import Count, NonNegative, Positive, Section
 from sharpvae.core.errors import UserError, nearest
 
+Likelihood = Literal["none", "bernoulli", "gaussian"]
+
 
 class MixtureConfig(Section):
     """The ex-post density of the codes; see `sampling.mixture`."""
@@ -45,6 +47,12 @@ class InterpolationConfig(Section):
     path: Literal["linear", "spherical"]
 
 
+class LikelihoodConfig(Section):
+    """How many posterior draws estimate log p(x) of an image; see `sampling.likelihood`."""
+
+    samples: Annotated[int, Field(ge=0)]
+
+
 class SampleConfig(Section):
     """What a trained VAE draws: the images that are scored, and the pictures to look at."""
 
@@ -57,6 +65,7 @@ class SampleConfig(Section):
     flow: FlowConfig
     traversal: TraversalConfig
     interpolation: InterpolationConfig
+    likelihood: LikelihoodConfig
     arithmetic: list[Annotated[list[str], Field(min_length=3, max_length=3)]] | None
 
     def drawn(self, test: int) -> int:
@@ -81,4 +90,5 @@ class SampleStage(Section):
 
     variant: str
     sample: SampleConfig
+    likelihood: Likelihood  # of the images, as the loss has it
     device: str

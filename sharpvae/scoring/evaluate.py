@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpvae.core.files import read_json
 from sharpvae.scoring import measures, neighbours, spectra
 from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.resampled import GROUPS, extrapolated
@@ -81,6 +83,23 @@ def evaluate(
     _limit(found, test.lead)
     _promote(found, headline)
     return found
+
+
+def add_likelihood(found: Evaluated, folder: Path) -> None:
+    """`nll` and `elbo_gap` of both splits from what `sample` estimated, or why there are none."""
+    left_out = read_json(folder / "likelihood.json")["left_out"]
+    if left_out is not None:
+        nothing = dict.fromkeys(("nll", "elbo_gap"))
+        found.scores |= nothing
+        found.validation |= nothing
+        found.reasons |= dict.fromkeys(nothing, left_out)
+        return
+    with np.load(folder / "likelihood.npz") as estimates:
+        for table, split in ((found.scores, "test"), (found.validation, "validation")):
+            log_p, elbo = estimates[split], estimates[f"{split}_elbo"]
+            table |= {"nll": float(-log_p.mean()), "elbo_gap": float((log_p - elbo).mean())}
+        if len(estimates["test"]) >= 2 * GROUPS:
+            found.replicates["nll"] = _means(-estimates["test"])
 
 
 def _named(values: Mapping[str, Any], suffix: str) -> dict[str, Any]:

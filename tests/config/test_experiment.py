@@ -12,6 +12,7 @@ from sharpvae.config.resolve import resolve_file
 from sharpvae.core.config import load_stage
 from sharpvae.core.errors import UserError
 from sharpvae.datasets.config import Minimum, PrepareStage
+from sharpvae.sampling.config import SampleStage
 from sharpvae.training.config import TrainStage
 
 EXPERIMENT = resolve_file(Path(__file__).parents[2] / "params.yaml").experiment
@@ -41,6 +42,23 @@ def test_more_samples_touch_no_training() -> None:
     after = stage_files(EXPERIMENT.model_copy(update={"variants": variants}))
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {f"{name}/sample.json" for name in variants} | {"report.json"}
+
+
+@pytest.mark.parametrize(
+    ("weights", "likelihood"),
+    [
+        ({"bce": 2.0}, "bernoulli"), ({"gaussian": 1.0}, "gaussian"), ({"mse": 1.0}, "none"),
+        ({"bce": 1.0, "l1": 0.1}, "none"), ({"gaussian": 1.0, "perceptual": 1.0}, "none"),
+    ],
+)  # fmt: skip
+def test_sampling_is_told_which_likelihood_the_loss_is(
+    loss_config, weights: dict[str, float], likelihood: str
+) -> None:
+    loss = loss_config(weights={"mse": 0.0, **weights})
+    improved = EXPERIMENT.variants["improved"].model_copy(update={"loss": loss})
+    changed = EXPERIMENT.model_copy(update={"variants": {"one": improved}})
+    sample = stage_files(changed)["one/sample.json"]
+    assert isinstance(sample, SampleStage) and sample.likelihood == likelihood
 
 
 def test_a_stale_file_says_how_to_renew_it(tmp_path: Path) -> None:

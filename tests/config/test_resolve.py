@@ -142,6 +142,8 @@ def test_seed_zero_is_a_seed() -> None:
         ("presets.paper.model.width", 1, ["presets.paper.model.width", "width"]),
         ("presets.toy.variants.improved.los", {}, ["presets.toy.variants.improved.los", "'loss'"]),
         ("preset", "papper", ["preset", "'papper'", "did you mean 'paper'"]),
+        ("sample.likelihood.samples", -1, ["sample.likelihood.samples", ">= 0", "-1"]),
+        ("data.binarize", "dynamic", ["data.binarize", "'static'", "'dynamic'"]),
         ("loss.beta", "high", ["loss.beta", "a number", "'high' (str)"]),
         ("loss.beta", -1, ["loss.beta", ">= 0", "-1"]),
         ("loss.beta", float("nan"), ["loss.beta", "finite", "nan"]),

@@ -10,16 +10,16 @@ import pytest
 from sharpvae.core.errors import UserError
 from sharpvae.report.scores import (
     BY_KEY,
-    CONDITIONAL,
     HEADLINE,
     METRICS,
+    OPTIONAL,
     TABLE,
     headline_metrics,
     load_scores,
 )
 from tests.report.tree import BLURRY, SHARP, blobs, comparison, write_tree
 
-SHOWN = [key for key in HEADLINE if key not in CONDITIONAL]
+SHOWN = [key for key in HEADLINE if key not in OPTIONAL]
 
 
 def test_every_set_of_images_has_the_same_scores() -> None:
@@ -58,6 +58,13 @@ def test_the_right_class_is_told_where_one_variant_is_conditional() -> None:
     table = headline_metrics(comparison(both))
     assert table["asked"]["class_agreement"] == 0.93
     assert table["plain"]["class_agreement"] is None
+
+
+def test_a_likelihood_is_told_where_one_variant_has_it() -> None:
+    both = {"plain": [BLURRY], "asked": [BLURRY | {"nll": 88.71}]}
+    table = headline_metrics(comparison(both))
+    assert table["asked"]["nll"] == 88.71 and table["plain"]["nll"] is None
+    assert comparison(both).has("nll") and not comparison({"plain": [BLURRY]}).has("nll")
 
 
 def test_metrics_json_rounds_to_six_digits() -> None:

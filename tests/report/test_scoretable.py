@@ -4,7 +4,7 @@ import pytest
 
 from sharpvae.core.config import load_stage
 from sharpvae.report.evidence import Evidence, ReportStage, load_evidence
-from sharpvae.report.scores import BY_KEY, TABLE
+from sharpvae.report.scores import BY_KEY, OPTIONAL, TABLE
 from sharpvae.report.scoretable import agreement, best_of, headline_table, judge_table, score_table
 from tests.report.tree import BLURRY, SHARP, blobs, comparison, run_of, write_tree
 
@@ -49,7 +49,7 @@ def test_every_score_stands_in_one_of_the_tables(evidence: Evidence) -> None:
     head, rest = headline_table(found, evidence), score_table(found, evidence)
     keys = [[r.metric.key for rows in t.groups.values() for r in rows] for t in (head, rest)]
     assert keys[0] == list(TABLE)
-    assert sorted(keys[0] + keys[1]) == sorted(set(BY_KEY) - {"class_agreement"})
+    assert sorted(keys[0] + keys[1]) == sorted(set(BY_KEY) - set(OPTIONAL))
     assert all(cell.validation for rows in rest.groups.values() for r in rows for cell in r.cells)
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sharpvae.images.packed import Card
 from sharpvae.report.artefacts import Scores as ScoresFile
-from sharpvae.report.scores import BY_KEY, SAMPLES, Comparison
+from sharpvae.report.scores import BY_KEY, OPTIONAL, SAMPLES, Comparison
 
 VARIANT: dict[str, Any] = {
     "model": {
@@ -63,7 +63,8 @@ VARIANT: dict[str, Any] = {
         "mixture": {"components": [1, 2], "draws": 100, "signal": 0.1, "axes": 4, "iterations": 9},
         "flow": {"steps": 9, "width": 8, "batch_size": 32},
         "traversal": {"dimensions": 2, "reach": 3.0, "steps": 3},
-        "interpolation": {"pairs": 2, "steps": 3, "path": "linear"}, "arithmetic": None,
+        "interpolation": {"pairs": 2, "steps": 3, "path": "linear"},
+        "likelihood": {"samples": 0}, "arithmetic": None,
     },
 }  # fmt: skip
 DATA: dict[str, Any] = {
@@ -110,7 +111,8 @@ def every_score(
         }  # fmt: skip
     return scores | {
         "psnr": psnr, "active_units": 32.0, "signal_axes": axes, "kl": 22.9, "information": 11.0,
-        "beta_sigma": beta, "class_agreement": None,
+        "beta_sigma": beta, "class_agreement": None, "nll": None,
+        "elbo_gap": None,
     }  # fmt: skip
 
 
@@ -140,7 +142,7 @@ def run_of(scores: Mapping[str, float | None], collapsed: bool = False, **change
         "scores": dict(scores), "validation": dict(scores), "judges": judges,
         "reasons": {
             key: "all images are alike" for key, value in scores.items()
-            if value is None and key not in ("class_agreement", "beta_sigma")
+            if value is None and key not in (*OPTIONAL, "beta_sigma")
         },
         "replicates": replicates, "artefacts": dict.fromkeys(("headline", "mixture")),
         "power": {"headline": [4.0, 2.0, 0.5, 0.1], "mixture": None}, "suspects": [[3, 1], [5, 0]],

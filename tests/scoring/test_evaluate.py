@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from sharpvae.scoring.evaluate import DRAWN, Evaluated, evaluate, replicates
+from sharpvae.scoring.evaluate import DRAWN, Evaluated, add_likelihood, evaluate, replicates
 from sharpvae.scoring.judges import PixelJudge, RandomJudge
 from sharpvae.scoring.measures import blurred, psnr
 from sharpvae.scoring.panel import Images, Scale, extract
@@ -170,3 +173,30 @@ def test_noise_has_no_blur_but_an_interval_of_its_own() -> None:
     made, _ = replicates(scored, set_, reals, METRICS)
     assert "blur_px" not in made
     assert made["artefact"] == pytest.approx([scored.values["artefact"]] * GROUPS, abs=0.02)
+
+
+def likelihood(folder: Path, left_out: str | None, **arrays: np.ndarray) -> Evaluated:
+    (folder / "likelihood.json").write_text(json.dumps({"left_out": left_out}))
+    if arrays:
+        np.savez(folder / "likelihood.npz", **arrays)
+    found = Evaluated()
+    add_likelihood(found, folder)
+    return found
+
+
+def test_a_likelihood_is_of_both_splits_with_replicates_of_test(tmp_path: Path) -> None:
+    log_p = np.random.default_rng(0).normal(-90, 5, 60)
+    unseen = {"validation": log_p[:40], "validation_elbo": log_p[:40] - 3}
+    found = likelihood(tmp_path, None, test=log_p, test_elbo=log_p - 2.5, **unseen)
+    assert found.scores == pytest.approx({"nll": -log_p.mean(), "elbo_gap": 2.5})
+    assert found.validation == pytest.approx({"nll": -log_p[:40].mean(), "elbo_gap": 3})
+    kept = np.arange(60) % GROUPS != 3
+    assert found.replicates["nll"][3] == pytest.approx(-log_p[kept].mean())
+    few = likelihood(tmp_path, None, test=log_p[:5], test_elbo=log_p[:5], **unseen)
+    assert few.scores["nll"] == pytest.approx(-log_p[:5].mean()) and few.replicates == {}
+
+
+def test_a_likelihood_that_was_left_out_has_a_reason(tmp_path: Path) -> None:
+    found = likelihood(tmp_path, "the loss is none")
+    assert found.scores == found.validation == {"nll": None, "elbo_gap": None}
+    assert found.reasons == dict.fromkeys(found.scores, "the loss is none")
