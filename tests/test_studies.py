@@ -124,6 +124,17 @@ def test_the_beta_of_document_002_warms_up_in_every_cycle() -> None:
     assert set(betas[10:20]) == {4.0} and betas[20] == 0 and betas[45] == 2.0
 
 
+def test_burdas_network_and_its_likelihood() -> None:
+    variant = study("burda2016", "laptop")
+    down, up = [(784, 200), (200, 200), (200, 50), (200, 50)], [(50, 200), (200, 200), (200, 784)]
+    vae = VAE(variant.model, 1, 28)
+    assert linears(vae) == sorted(down + up)
+    assert sum(isinstance(layer, nn.Tanh) for layer in vae.modules()) == 4
+    assert variant.loss.likelihood == "bernoulli" and variant.loss.beta == 1
+    assert variant.sample.likelihood.samples == 5000
+    assert study("s003-simple").sample.likelihood.samples == 0
+
+
 FREE = (  # what a study leaves to the run, or to the machine
     "model.width_scale", "loss.perceptual.network", "loss.perceptual.weights",
     "loss.perceptual.layers", "train.epochs", "train.updates", "train.lr", "train.batch_size",
