@@ -49,7 +49,7 @@ def main(variant: str, seed: str) -> None:
         f"{mixture['latent_dim']} axes; headline: {chosen['headline']}; "
         f"{explorer.test.count} reconstructions",
         *([f"the flow is one Gaussian: {flow['one_gaussian']}"] if flow["one_gaussian"] else []),
-        *([f"no likelihood: {none}"] if none and samples > 0 else []),
+        *([f"log p(x) is left out: {none}"] if none and samples > 0 else []),
         *(f"no {name}.png: {reason}" for name, reason in left_out.items()),
         sep="\n",
         flush=True,
