@@ -11,7 +11,7 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from sharpvae.core.files import fresh_directory, write_text
@@ -69,10 +69,6 @@ def render_page(
     evidence: Evidence, comparison: Comparison, verdict: Verdict, charts: Charts
 ) -> str:
     """The whole page, from the doctype to the end."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
     seed, real, title = evidence.stage.seeds[0], "real test images", evidence.card.title
     grid = grids(1 + len(evidence.variants))
 
@@ -85,13 +81,13 @@ def render_page(
             figures.append(_picture(label, alt, grid(images)))
         return figures
 
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         title=f"{join(evidence.variants)} on {title}",
         evidence=evidence,
         stage=evidence.stage,
-        sentence=_typographic(verdict.sentence),
-        steps=list(map(_typographic, verdict.steps)),
-        verdict_notes=list(map(_typographic, verdict.notes)),
+        sentence=typographic(verdict.sentence),
+        steps=list(map(typographic, verdict.steps)),
+        verdict_notes=list(map(typographic, verdict.notes)),
         first_seed=seed,
         several=len(evidence.stage.seeds) > 1,
         findings=_findings(evidence, comparison),
@@ -99,9 +95,9 @@ def render_page(
         table=scoretable.score_table(comparison, evidence),
         sights=scoretable.SIGHTS,
         judges=scoretable.judge_table(comparison, evidence),
-        agreement=_typographic(scoretable.agreement(comparison, evidence)),
+        agreement=typographic(scoretable.agreement(comparison, evidence)),
         suspects=_copies(evidence),
-        **{name: list(map(_chart, panels)) for name, panels in charts._asdict().items()},
+        **{name: list(map(chart, panels)) for name, panels in charts._asdict().items()},
         samples=[
             _picture(real, "Real test images", grid(evidence.test_images)),
             *drawn(DRAWS[0]),
@@ -120,14 +116,23 @@ def render_page(
         differences=tables.difference_table(evidence),
         runs=tables.run_table(evidence),
         protocol=tables.protocol_table(evidence),
-        protocol_notes=list(map(_typographic, tables.protocol_notes(evidence))),
+        protocol_notes=list(map(typographic, tables.protocol_notes(evidence))),
         metrics=[metric for metric in METRICS if comparison.has(metric.key)],
         goal_text=GOAL_TEXT,
         card=tables.card_rows(evidence.card, evidence.reference),
         sheet=_picture("", f"Images of {title}", embedded(evidence.sheet)),
-        themes=[LIGHT, DARK],
         series=len(LIGHT.series),
     )  # fmt: skip
+
+
+def template(name: str, *folders: Path) -> Template:
+    """A page in the look of the report: one of its templates, or one of `folders`."""
+    environment = Environment(
+        loader=FileSystemLoader([*folders, Path(__file__).parent / "templates"]), autoescape=True,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.globals["themes"] = [LIGHT, DARK]
+    return environment.get_template(name)
 
 
 def _from(evidence: Evidence, variant: str) -> str:
@@ -136,7 +141,7 @@ def _from(evidence: Evidence, variant: str) -> str:
 
 def _findings(evidence: Evidence, comparison: Comparison) -> list[Finding]:
     found = diagnose(evidence, comparison)
-    return [finding._replace(text=_typographic(finding.text)) for finding in found]
+    return [finding._replace(text=typographic(finding.text)) for finding in found]
 
 
 def _copies(evidence: Evidence) -> list[PageFigure]:
@@ -153,13 +158,13 @@ def _picture(label: str, alt: str, picture: EmbeddedImage) -> PageFigure:
     return PageFigure(label, alt, _data_uri(picture.png), Markup(), picture.width, picture.height)
 
 
-def _chart(panel: Panel) -> PageFigure:
+def chart(panel: Panel) -> PageFigure:
     width, height = (round(100 * inches) for inches in panel.size)
     svg = Markup(inline(panel, f"{panel.title} {panel.alt}"))
     return PageFigure(panel.title, panel.alt, "", svg, width, height)
 
 
-def _typographic(text: str) -> str:
+def typographic(text: str) -> str:
     return text.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")
 
 
@@ -280,7 +285,7 @@ def _score_rows(table: scoretable.ScoreTable) -> str:
         ]
         for row in table.groups[""]
     ]  # fmt: skip
-    return _lines([head, *lines], range(2, len(head)))
+    return markdown_table([head, *lines], range(2, len(head)))
 
 
 def _cell(cell: scoretable.Cell) -> str:
@@ -303,7 +308,7 @@ def _score_key(table: scoretable.ScoreTable) -> str:
     return text
 
 
-def _lines(rows: Sequence[Sequence[str]], numeric: Container[int]) -> str:
+def markdown_table(rows: Sequence[Sequence[str]], numeric: Container[int]) -> str:
     """A table of Markdown; the first row is its head."""
     rule = ["--:" if index in numeric else ":--" for index in range(len(rows[0]))]
     return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))

@@ -325,7 +325,7 @@ class Comparison:
         return "no difference shown" if effect is None else verdict_of(effect, BY_KEY[key].goal)
 
     def _effect(self, variant: str, baseline: str, metric: Metric) -> Effect | None:
-        ours, theirs = (self._readings(name, metric) for name in (variant, baseline))
+        ours, theirs = (self.readings(name, metric) for name in (variant, baseline))
         if ours is None or theirs is None:
             return None
         if any(run.replicates is None for run in (*ours, *theirs)):
@@ -335,14 +335,14 @@ class Comparison:
         return paired_effect(ours, theirs, "difference", goal=metric.goal)
 
     def _interval(self, variant: str, metric: Metric) -> Interval | None:
-        runs = self._readings(variant, metric)
+        runs = self.readings(variant, metric)
         if runs is None:
             return None
         if metric.base == "fid":
             return interval(runs, "ratio", weights=self.weights, floor=FID_FLOOR)
         return interval(runs, "difference")
 
-    def _readings(self, variant: str, metric: Metric) -> list[Reading] | None:
+    def readings(self, variant: str, metric: Metric) -> list[Reading] | None:
         readings = []
         for run in self.runs[variant]:
             value, replicates = run.scores[metric.key], run.replicates.get(metric.key)
