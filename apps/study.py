@@ -19,7 +19,12 @@ from sharpvae.core.errors import UserError
 WIDTH = 100  # columns where there is no terminal
 ACTIONS = {
     "show": Command("apps.study_show", "their settings, claims, and the command that runs them"),
-    "new": Command("apps.study_new", "write the file of a new one, to be filled in"),
+    "ablation": Command(
+        "apps.study_ablation", "which change from one variant to another brings what"
+    ),
+    "new": Command(
+        "apps.study_new", "write the file of a study, an ablation or a claim, to be filled in"
+    ),
 }
 
 

@@ -1,6 +1,8 @@
-"""Write studies/<name>.yaml, to be filled in; it can be run as it is.
+"""Write the file of a study, an ablation or a claim, to be filled in; it can be run as it is.
 
-sharpvae study new mine
+sharpvae study new mine                        studies/mine.yaml
+sharpvae study new mine --kind ablation        ablations/mine.yaml
+sharpvae study new mine --kind claim           claims/mine.yaml
 sharpvae study new mine --title "my network with half the latent dimensions"
 """
 
@@ -15,7 +17,7 @@ from ruamel.yaml import YAML
 
 from apps import command
 from apps.study import WIDTH, known, say_how_to_run
-from sharpvae.config.names import NAME, is_name, place, read_params
+from sharpvae.config.names import ABLATIONS, CLAIMS, NAME, STUDIES, is_name, read_params
 from sharpvae.core.console import exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import locked, unwritable, write_text
@@ -99,26 +101,65 @@ train:
 #   paper: {train: {epochs: 100, batch_size: 256, lr: 1.0e-4}}
 """)
 
+ABLATION = Template("""\
+# Which change from one variant to another brings what; docs/studies.md says how to read it.
+#
+#   sharpvae study ablation $name --plan    # what would be trained
+#   sharpvae study ablation $name
+title: $title
+from: original           # two variants of params.yaml
+to: improved
+seeds: [0, 1, 2]         # three at least for intervals over seeds
+match: updates           # what arms have in common: updates, or multiply_adds of all networks
+settings: {}             # dotted key: value, in every arm, such as train.updates: 500
+factors:                 # name: settings switched as one; every difference is in one factor
+  network: [model]
+  loss: [loss]
+  optimiser: [train]
+""")
+CLAIM = Template("""\
+# Does it hold? docs/studies.md says what each key means.
+#
+#   sharpvae study claims $name --plan    # what would be trained
+#   sharpvae study claims $name
+document: ours
+claim: $title
+arms:                    # name -> as under `variants` of params.yaml
+  original: {study: s000-original}
+  without-l1: {loss: {weights: {l1: 0.0}}}
+params: {}               # dotted key of params.yaml: value, for all arms
+seeds: [0, 1, 2]         # three at least for a verdict
+expect:                  # all must hold: <arm>.<score>, or two with / or -, then < or > a number
+  - without-l1.fid / original.fid < 1
+needs: []                # pretrained weights, such as vgg19
+note: ""
+""")
+KINDS = {"study": (STUDIES, SKELETON), "ablation": (ABLATIONS, ABLATION), "claim": (CLAIMS, CLAIM)}
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the action; the exit code is 1 after a mistake that the user can mend."""
     parser = command.parser("study new", __doc__)
     parser.add_argument("name", help="letters, digits, '-' and '_'")
-    parser.add_argument("--title", help="one line, for the list of the studies")
+    parser.add_argument("--kind", choices=tuple(KINDS), default="study")
+    parser.add_argument("--title", help="one line: what it is, or what is claimed")
     options = parser.parse_args(arguments)
-    return exit_code(lambda: serve(options.name, options.title))
+    return exit_code(lambda: serve(options.name, options.title, options.kind))
 
 
-def serve(name: str, title: str | None) -> None:
-    """Write the file of a study that can be run at once, and print how.
+def serve(name: str, title: str | None, kind: str = "study") -> None:
+    """Write a file that can be run at once, and print how.
 
     Raises:
         UserError: `name` cannot be one, or is taken; `title` is not a line; the disk refuses.
     """
-    check_name(name)
+    check_name(name, kind)
     check_title(title)
-    folder, path = known().folder, Path(place(name))
-    text = SKELETON.substitute(
+    known()  # or this is not the top of a repository
+    folder, skeleton = Path(KINDS[kind][0]), KINDS[kind][1]
+    path = folder / f"{name}.yaml"
+    folder.mkdir(exist_ok=True)
+    text = skeleton.substitute(
         name=name, title=json.dumps(title or f"{name}: to be filled in", ensure_ascii=False)
     )
     try:
@@ -129,18 +170,22 @@ def serve(name: str, title: str | None) -> None:
             write_text(path, text)
     except OSError as error:
         raise unwritable(folder, path.name, 0, error) from None
+    if kind != "study":
+        action = "ablation" if kind == "ablation" else "claims"
+        command.say(WIDTH, f"{path} is there to be filled in:\n  sharpvae study {action} {name}")
+        return
     command.say(WIDTH, f"{path} is there to be filled in. Beside the variants of params.yaml:")
     say_how_to_run(name)
 
 
-def check_name(name: str) -> None:
-    """UserError unless a study and a variant can be called so, and no variant is."""
-    where = "the name of the study"
+def check_name(name: str, kind: str) -> None:
+    """UserError unless it can be called so, and no variant is called as a study would be."""
+    where = f"the name of the {kind}"
     fix = f"choose another, such as {name}-study" if is_name(name) else "choose another"
     if not is_name(name) or not _is_text(name):
         raise UserError(where, f"{NAME} that reads as no number or other value", repr(name), fix)
     variants = read_params(Path("params.yaml")).get("variants")
-    if isinstance(variants, dict) and name in variants:
+    if kind == "study" and isinstance(variants, dict) and name in variants:
         raise UserError(where, "one that no variant has", f"{name}, a variant of params.yaml", fix)
 
 

@@ -24,6 +24,7 @@ FLOORS = [
     {"objective"},
     {"datasets", "training", "sampling", "scoring", "report"},
     {"config"},  # which puts the sections of all of them together
+    {"proof"},  # which makes variants of its own
 ]
 
 

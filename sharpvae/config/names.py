@@ -15,6 +15,7 @@ from sharpvae.core.config import Section, nested_section
 from sharpvae.core.errors import UserError, nearest
 
 STUDIES = "studies"  # the folder with one file a study, beside params.yaml
+ABLATIONS, CLAIMS = "ablations", "claims"  # likewise, a question each; see `sharpvae.proof`
 PRESETS = "presets"  # the folder with one file for each of the following, beside params.yaml
 LAYERS = ("defaults", "presets", "section_presets")
 SINGLE = ("preset", "seeds", "device")

@@ -142,3 +142,16 @@ def test_there_are_studies_only_at_the_top_of_the_repository(
         assert app.main(arguments) == 1
         assert "top of the repository" in capsys.readouterr().err
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"), [("ablation", "ablation"), ("claim", "claims")], ids=["ablation", "claim"]
+)
+def test_a_new_question_is_valid_at_once(
+    kind: str, check: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.main(["new", "mine", "--kind", kind, "--title", "Is it so?"]) == 0
+    assert f"sharpvae study {check} mine" in capsys.readouterr().out
+    assert app.main([check, "mine", "--plan"]) == 0
+    assert app.main(["new", "mine", "--kind", kind]) == 1
+    assert "no such file yet" in capsys.readouterr().err
