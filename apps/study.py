@@ -22,6 +22,7 @@ ACTIONS = {
     "ablation": Command(
         "apps.study_ablation", "which change from one variant to another brings what"
     ),
+    "claims": Command("apps.study_claims", "which claims of the literature hold, by measurement"),
     "new": Command(
         "apps.study_new", "write the file of a study, an ablation or a claim, to be filled in"
     ),
