@@ -19,7 +19,13 @@ from sharpvae.core.files import fresh_directory, read_json, write_json
 from sharpvae.images.packed import load_split
 from sharpvae.scoring import latent
 from sharpvae.scoring.config import EvaluateStage, MetricsConfig
-from sharpvae.scoring.evaluate import DRAWN, Evaluated, add_likelihood, evaluate
+from sharpvae.scoring.evaluate import (
+    DRAWN,
+    Evaluated,
+    add_disentanglement,
+    add_likelihood,
+    evaluate,
+)
 from sharpvae.scoring.panel import agreement, extract, load_reals, members
 from sharpvae.scoring.scores import Looked, Reals, protocol
 
@@ -42,6 +48,7 @@ def main(variant: str, seed: str) -> None:
     add_likelihood(found, drawn)
     posterior = np.load(drawn / "posterior.npz")
     mean, log_var = posterior["mean"], posterior["log_var"]
+    add_disentanglement(found, mean, load_split(PREPARED, "test").factors)
     health = latent.latent_health(mean, log_var, metrics.active_threshold)
     fallen, sentence = collapsed(health["kl"], int(health["signal_axes"]), health["information"])
     ended = read_json(model / "summary.json")

@@ -197,6 +197,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("active_units", "Active units", LATENT, "none",
         "Latent dimensions whose posterior mean varies over the test images by more than the "
         "threshold. They may vary together, or by less than their noise: see signal axes."),
+    Metric("mig", "MIG", LATENT, "higher",
+        "Mutual information gap: by how much of a factor's entropy one latent dimension tells more "
+        "of it than any other does, averaged over the known factors of the test images."),
+    Metric("dci", "DCI disentanglement", LATENT, "higher",
+        "Whether a latent dimension by which trees predict one known factor is of no use for the "
+        "others; 1 where each serves one alone. Chance gives more where dimensions are many."),
     Metric("beta_sigma", "beta_sigma", LATENT, "none",
         "Weight of the KL summed over latent dimensions against the squared error summed over "
         "pixels: what the objective amounts to, whatever its own scaling."),
@@ -216,11 +222,11 @@ STEP = ("fid", "blur_px", "coverage")
 HEADLINE = (
     "fid", "fid_prior", "fid_mixture", "fid_flow", "fid_reconstruction", "kid", "sharpness",
     "blur_px", "coverage", "artefact", "brightness_gap", "contrast_gap", "psnr", "active_units",
-    "signal_axes", "class_agreement", "beta_sigma", "nll",
+    "signal_axes", "class_agreement", "beta_sigma", "nll", "mig", "dci",
 )  # fmt: skip
-# Scores of conditional variants, and of those whose likelihood was asked for; they are left out
-# where no variant has them.
-OPTIONAL = ("class_agreement", "nll", "elbo_gap")
+# Scores of conditional variants, of those whose likelihood was asked for, and of images whose
+# factors are known; they are left out where no variant has them.
+OPTIONAL = ("class_agreement", "nll", "elbo_gap", "mig", "dci")
 # Scores that a collapsed model can win by accident: they measure local texture alone.
 MEANINGLESS_WHEN_COLLAPSED = ("sharpness", "sharpness_normalised", "gradient_sharpness")
 

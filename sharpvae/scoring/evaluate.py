@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpvae.core.files import read_json
-from sharpvae.scoring import measures, neighbours, spectra
+from sharpvae.scoring import disentanglement, measures, neighbours, spectra
 from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.resampled import GROUPS, extrapolated
 from sharpvae.scoring.scores import Looked, Reals, Scored, mean_power, score
@@ -100,6 +100,26 @@ def add_likelihood(found: Evaluated, folder: Path) -> None:
             table |= {"nll": float(-log_p.mean()), "elbo_gap": float((log_p - elbo).mean())}
         if len(estimates["test"]) >= 2 * GROUPS:
             found.replicates["nll"] = _means(-estimates["test"])
+
+
+def add_disentanglement(
+    found: Evaluated, mean: NDArray[np.float32], factors: NDArray[np.int64] | None
+) -> None:
+    """`mig` and `dci`, or why there are none; null without a word where no factors are known.
+
+    Of the test split alone, for `sample` keeps no posterior of the validation split.
+
+    Args:
+        mean: (N, Z) posterior means of the test split.
+        factors: (N, K) what its images were made from; None where the data does not tell.
+    """
+    for key, compute in (("mig", disentanglement.mig), ("dci", disentanglement.dci)):
+        found.scores[key] = None
+        if factors is not None:
+            try:
+                found.scores[key] = compute(mean, factors)
+            except ValueError as error:
+                found.reasons[key] = str(error)
 
 
 def _named(values: Mapping[str, Any], suffix: str) -> dict[str, Any]:

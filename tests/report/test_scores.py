@@ -67,6 +67,13 @@ def test_a_likelihood_is_told_where_one_variant_has_it() -> None:
     assert comparison(both).has("nll") and not comparison({"plain": [BLURRY]}).has("nll")
 
 
+def test_disentanglement_is_told_where_factors_are_known() -> None:
+    known = comparison({"one": [BLURRY | {"mig": 0.25, "dci": 0.5}]})
+    row = headline_metrics(known)["one"]
+    assert row["mig"] == 0.25 and row["dci"] == 0.5
+    assert known.has("mig") and not comparison({"one": [BLURRY]}).has("mig")
+
+
 def test_metrics_json_rounds_to_six_digits() -> None:
     scores = BLURRY | {"psnr": 1234.56789, "contrast_gap": -0.0}
     row = headline_metrics(comparison({"one": [scores]}))["one"]

@@ -112,7 +112,7 @@ def every_score(
     return scores | {
         "psnr": psnr, "active_units": 32.0, "signal_axes": axes, "kl": 22.9, "information": 11.0,
         "beta_sigma": beta, "class_agreement": None, "nll": None,
-        "elbo_gap": None,
+        "elbo_gap": None, "mig": None, "dci": None,
     }  # fmt: skip
 
 

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from sharpvae.scoring.evaluate import DRAWN, Evaluated, add_likelihood, evaluate, replicates
+from sharpvae.scoring.evaluate import (
+    DRAWN,
+    Evaluated,
+    add_disentanglement,
+    add_likelihood,
+    evaluate,
+    replicates,
+)
 from sharpvae.scoring.judges import PixelJudge, RandomJudge
 from sharpvae.scoring.measures import blurred, psnr
 from sharpvae.scoring.panel import Images, Scale, extract
@@ -200,3 +207,27 @@ def test_a_likelihood_that_was_left_out_has_a_reason(tmp_path: Path) -> None:
     found = likelihood(tmp_path, "the loss is none")
     assert found.scores == found.validation == {"nll": None, "elbo_gap": None}
     assert found.reasons == dict.fromkeys(found.scores, "the loss is none")
+
+
+def test_disentanglement_is_of_images_whose_factors_are_known() -> None:
+    random = np.random.default_rng(0)
+    factors = random.integers(0, 4, (200, 2))
+    mean = (factors + random.normal(0, 0.02, factors.shape)).astype(np.float32)
+    found = Evaluated()
+    add_disentanglement(found, mean, factors)
+    assert found.scores["mig"] > 0.9 and found.scores["dci"] > 0.9
+    assert found.validation == found.reasons == {}
+    without = Evaluated()
+    add_disentanglement(without, mean, None)
+    assert without.scores == {"mig": None, "dci": None} and without.reasons == {}
+
+
+def test_disentanglement_that_cannot_be_told_has_a_reason() -> None:
+    factors = np.tile(np.arange(4)[:, None] * [1, 0], (50, 1))
+    found = Evaluated()
+    add_disentanglement(found, factors.astype(np.float32), factors)
+    assert found.scores["mig"] == pytest.approx(1) and found.scores["dci"] is None
+    assert "one factor" in found.reasons["dci"]
+    few = Evaluated()
+    add_disentanglement(few, factors[:9].astype(np.float32), factors[:9])
+    assert set(few.reasons) == {"mig", "dci"} and "9 images" in few.reasons["mig"]
