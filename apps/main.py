@@ -13,13 +13,14 @@ COMMANDS = {
     "datasets": Command("apps.datasets", "the datasets: what there is, what is on disk, fetching"),
     "weights": Command("apps.weights", "pretrained weights: what there is, fetching"),
     "describe": Command("apps.describe", "a variant's layers, parameters and multiply-adds"),
-    "study": Command("apps.study", "the systems of studies/: listing, showing, a new one"),
+    "study": Command("apps.study", "published systems, ablations, claims: which change helps"),
     "checkpoints": Command("apps.checkpoints", "interrupted trainings: what lies there, removing"),
 }
 EXAMPLES = """\
 examples:
   sharpvae datasets celeba              all about one dataset, and how to get it
   sharpvae study show s003-composite    one study: settings, claims, the command that runs it
+  sharpvae study ablation               which change from original to sharp brings what
 
 All about one command: sharpvae <command> --help
 """

@@ -1,7 +1,9 @@
-"""The systems in studies/: what they are, what they claim, and how to run one.
+"""The systems in studies/, and questions about them: what helps, which claims hold.
 
 sharpvae study                     list them
 sharpvae study show s001-fixed     one, with its settings and the command that runs it
+sharpvae study ablation            which change from one variant to another brings what
+sharpvae study claims              which claims of the literature hold
 sharpvae study new mine            write studies/mine.yaml, to be filled in
 """
 
