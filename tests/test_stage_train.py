@@ -266,10 +266,15 @@ def test_twenty_kills_at_random_moments_change_no_byte(place, expected) -> None:
     kills = 0
     while kills < 20:
         with training(place) as process:
+            resumes = bool(checkpoints(place))
             if kills % 4:
-                until(process, "going on" if checkpoints(place) else "beta_sigma")
-            # Later where the machine is too slow or busy to have written a checkpoint yet.
-            time.sleep(moments.uniform(0, 0.6 if checkpoints(place) else 0.6 + 0.3 * kills))
+                until(process, "going on" if resumes else "beta_sigma")
+            # In an update it is soon at its end where the machine is fast; before the first
+            # checkpoint it may be long where the machine is busy.
+            most = (0.15 if kills % 4 else 0.6) if resumes else 0.6 + 0.6 * kills
+            end = time.monotonic() + moments.uniform(0, most)
+            while time.monotonic() < end and (resumes or not checkpoints(place)):
+                time.sleep(0.002)
             if process.poll() is not None:
                 pytest.fail("it ended before it was killed; kill it earlier")
             os.kill(process.pid, signal.SIGKILL)
