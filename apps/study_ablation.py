@@ -22,7 +22,7 @@ from sharpvae.core.devices import select
 from sharpvae.core.errors import UserError, nearest
 from sharpvae.core.files import read_json, write_json
 from sharpvae.proof.plan import Plan, load_ablation, make_plan
-from sharpvae.proof.workspaces import LOG, Outcome, Workspaces, add_spent, spent
+from sharpvae.proof.workspaces import Outcome, Workspaces, add_spent, spent
 
 WIDTH = 100  # columns where there is no terminal
 REPORTS = Path("reports")
@@ -63,12 +63,7 @@ def serve(name: str, seeds: list[int] | None, jobs: int, plan_only: bool) -> Non
     failed = run(plan, work, jobs)
     report(plan, work, failed)
     if failed:
-        first, why = next(iter(failed.items()))
-        log = work.place(first) / LOG
-        raise UserError(
-            ", ".join(failed), "every arm to be trained and scored", why,
-            f"see {log.relative_to(work.root)}, mend it and run this again",
-        )  # fmt: skip
+        raise work.failure(failed)
 
 
 def read_plan(name: str, seeds: list[int] | None) -> Plan:

@@ -32,7 +32,7 @@ from sharpvae.proof.claims import (
 )
 from sharpvae.proof.ledger import LEDGER, PAGE, Entry, as_json, digest, load_ledger, render
 from sharpvae.proof.readings import read_arm
-from sharpvae.proof.workspaces import LOG, Workspaces
+from sharpvae.proof.workspaces import Workspaces
 
 WIDTH = 100  # columns where there is no terminal
 
@@ -74,12 +74,7 @@ def serve(names: Sequence[str], jobs: int, plan_only: bool) -> None:
     write_text(Path(PAGE), render(known, ledger, missing))
     command.say(WIDTH, PAGE)
     if failed:
-        first, why = next(iter(failed.items()))
-        log = Workspaces(Path(), CLAIMS).place(first) / LOG
-        raise UserError(
-            ", ".join(failed), "every arm to be trained and scored", why,
-            f"see {log.relative_to(Path().resolve())}, mend it and run this again",
-        )  # fmt: skip
+        raise Workspaces(Path(), CLAIMS).failure(failed)
 
 
 def read_claims() -> dict[str, Claim]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from sharpvae.core.errors import UserError, nearest
@@ -75,3 +77,11 @@ def _expected(finding: Any) -> str:
     if kind == "value_error":
         return str(context["error"])
     return _EXPECTED.get(kind, finding["msg"])
+
+
+def describe_in(path: Path, finding: Any, keys: Iterable[str]) -> UserError:
+    """The same of a finding in a file that holds one section, of these keys."""
+    where = [str(key) for key in finding["loc"]]
+    fix = nearest(where[0], keys) if finding["type"] == "extra_forbidden" else ""
+    found = "nothing" if finding["type"] == "missing" else repr(finding["input"])
+    return UserError(f"{path}: {'.'.join(where)}", finding["msg"], found, fix)

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from sharpvae.config.experiment import SHARED_SECTIONS
-from sharpvae.config.names import CLAIMS, SINGLE, is_name, read_params
+from sharpvae.config.messages import describe_in
+from sharpvae.config.names import CLAIMS, NAME, SINGLE, is_name, read_params
 from sharpvae.config.resolve import resolve
 from sharpvae.config.rules import check
 from sharpvae.core.config import Section
@@ -68,13 +69,13 @@ def load_claim(path: Path) -> Claim:
     try:
         claim = Claim.model_validate(read_params(path))
     except ValidationError as error:
-        raise UserErrors([_finding(path, item) for item in error.errors()]) from None
+        found = [describe_in(path, item, Claim.model_fields) for item in error.errors()]
+        raise UserErrors(found) from None
     for text in claim.expect:
         _expectation(text, claim, f"{path}: expect")
     for name in claim.arms:
         if not is_name(name):
-            expected = "a name of letters, digits, '-' and '_'"
-            raise UserError(f"{path}: arms.{name}", expected, repr(name), "rename the arm")
+            raise UserError(f"{path}: arms.{name}", NAME, repr(name), "rename the arm")
     for name in claim.needs:
         if name not in PRETRAINED:
             expected, fix = "names of `sharpvae weights`", nearest(name, PRETRAINED)
@@ -84,13 +85,6 @@ def load_claim(path: Path) -> Claim:
             expected = f"a key of {', '.join(SHARED_SECTIONS)}, or preset"
             raise UserError(f"{path}: params.{key}", expected, repr(key), "set it in the arms")
     return claim
-
-
-def _finding(path: Path, item: Any) -> UserError:
-    keys = [str(key) for key in item["loc"]]
-    fix = nearest(keys[0], Claim.model_fields) if item["type"] == "extra_forbidden" else ""
-    found = "nothing" if item["type"] == "missing" else repr(item["input"])
-    return UserError(f"{path}: {'.'.join(keys)}", item["msg"], found, fix)
 
 
 def _expectation(text: str, claim: Claim, where: str) -> Expectation:

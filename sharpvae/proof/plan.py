@@ -23,6 +23,7 @@ from sharpvae.config.experiment import (
     Experiment,
     VariantConfig,
 )
+from sharpvae.config.messages import describe_in
 from sharpvae.config.names import ABLATIONS, NAME, is_name, read_params
 from sharpvae.config.resolve import Resolved, resolve
 from sharpvae.config.rules import check
@@ -86,7 +87,8 @@ def load_ablation(path: Path) -> Ablation:
     try:
         found = Ablation.model_validate(read_params(path))
     except ValidationError as error:
-        raise UserErrors([_finding(path, item) for item in error.errors()]) from None
+        keys = [field.alias or name for name, field in Ablation.model_fields.items()]
+        raise UserErrors([describe_in(path, item, keys) for item in error.errors()]) from None
     for name in found.factors:
         if not is_name(name):
             raise UserError(f"{path}: factors.{name}", NAME, repr(name), "rename the factor")
@@ -94,14 +96,6 @@ def load_ablation(path: Path) -> Ablation:
         expected = "different integers, such as [0, 1, 2]"
         raise UserError(f"{path}: seeds", expected, str(found.seeds))
     return found
-
-
-def _finding(path: Path, item: Any) -> UserError:
-    keys = [str(key) for key in item["loc"]]
-    valid = [field.alias or name for name, field in Ablation.model_fields.items()]
-    fix = nearest(keys[0], valid) if item["type"] == "extra_forbidden" else ""
-    found = "nothing" if item["type"] == "missing" else repr(item["input"])
-    return UserError(f"{path}: {'.'.join(keys)}", item["msg"], found, fix)
 
 
 def make_plan(
@@ -125,6 +119,10 @@ def make_plan(
     factors = _assigned(file, ablation, ends[0], ends[1])
     arms, mixed = design(ablation, list(factors))
     variants = {arm.name: _sections(arm, ends[0], ends[1], factors) for arm in arms}
+    if ablation.match == "multiply_adds" and any(end["train.updates"] is None for end in ends):
+        expected = "train.updates in every arm, for match: multiply_adds to scale"
+        fix = "set train.updates under settings"
+        raise UserError(f"{file}: match", expected, "train.epochs", fix)
     trial = {**params, "seeds": ablation.seeds, "variants": variants}
     try:
         found = resolve(trial, studies)

@@ -70,7 +70,8 @@ class Workspaces:
         """
         done = subprocess.run(_dvc("repro", "prepare", "critic", "reference"), cwd=self.root)
         if done.returncode:
-            raise UserError("dvc repro prepare critic reference", "success", "see above")
+            where, fix = "dvc repro prepare critic reference", "mend what it says above"
+            raise UserError(where, "success", f"exit code {done.returncode}", fix)
 
     def lay(
         self, arms: Mapping[str, Mapping[str, Any]], seeds: Sequence[int],
@@ -83,7 +84,7 @@ class Workspaces:
             params_of_all: what these arms have otherwise in sections that variants share.
         """
         params, settings = read_params(self.root / "params.yaml"), self._dvc_config()
-        _absolute(params, self.root)
+        params = _absolute({**params, **(params_of_all or {})}, self.root)
         for arm, sections in arms.items():
             place = self.place(arm)
             for name in CODE:
@@ -93,7 +94,6 @@ class Workspaces:
             _link(self.root / "data/raw", place / "data/raw")
             own = {
                 **params,
-                **(params_of_all or {}),
                 "seeds": list(seeds),
                 "variants": {arm: dict(sections)},
             }
@@ -144,6 +144,14 @@ class Workspaces:
                     failed[outcome.arm] = outcome.error
                 on_end(outcome)
         return failed
+
+    def failure(self, failed: Mapping[str, str]) -> UserError:
+        """What to tell of arms that failed, as `run` returns them."""
+        first, why = next(iter(failed.items()))
+        log = (self.place(first) / LOG).relative_to(self.root)
+        expected = "every arm to be trained and scored"
+        fix = f"see {log}, mend it and run this again"
+        return UserError(", ".join(failed), expected, why, fix)
 
     @contextmanager
     def _stopping(self, pool: ThreadPoolExecutor) -> Iterator[None]:
@@ -212,13 +220,14 @@ def _link(source: Path, target: Path) -> None:
         target.symlink_to(source)
 
 
-def _absolute(params: dict[str, Any], root: Path) -> None:
+def _absolute(params: Mapping[str, Any], root: Path) -> dict[str, Any]:
     """Let `data.path` and `data.mirror` mean the same in a workspace as in the repository."""
-    data = params.get("data") or {}
+    data = dict(params.get("data") or {})
     for key in ("path", "mirror"):
         value = data.get(key)
         if isinstance(value, str) and "://" not in value:
             data[key] = str((root / Path(value).expanduser()).resolve())
+    return {**params, "data": data}
 
 
 def _last_lines(log: Path, count: int = 6) -> str:

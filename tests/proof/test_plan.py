@@ -124,6 +124,7 @@ def test_the_shipped_ablation_covers_every_difference() -> None:
         ({"factors": {**FACTORS, "typo": ["model.latent"]}}, "factors.typo", "'model.latent'"),
         ({"settings": {"train.upates": 5}}, "settings.train.upates", "train.updates"),
         ({"settings": {"train.lr": -1.0}}, "lr", "-1.0"),
+        ({"settings": {"train.epochs": 2}, "match": "multiply_adds"}, "match", "set train.updates"),
         ({"settings": {"model.widths": [8] * 9}}, "widths", "512"),
     ],
 )

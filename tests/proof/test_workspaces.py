@@ -77,6 +77,15 @@ def test_a_workspace_has_the_code_and_its_arm_alone(work: Workspaces, repository
     assert settings["'remote \"here\"'"]["url"] == str(repository / "store")
 
 
+def test_data_that_a_claim_names_are_looked_for_in_the_repository(
+    work: Workspaces, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    work.lay({"one": {}}, [0], {"data": {"name": "folder", "path": "others"}})
+    params = YAML(typ="safe", pure=True).load(work.place("one") / "params.yaml")
+    assert params["data"] == {"name": "folder", "path": str(repository / "others")}
+
+
 def test_laid_again_it_follows_the_code_and_keeps_what_was_made(
     work: Workspaces, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
