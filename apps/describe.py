@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from apps import command
 from sharpvae.config.experiment import VariantConfig
@@ -25,6 +27,7 @@ from sharpvae.datasets.choose import class_count, too_few_classes
 from sharpvae.datasets.config import DataConfig
 from sharpvae.images.packed import Card, load_card
 from sharpvae.objective.discriminator import Discriminator, configured
+from sharpvae.vae.contract import check
 from sharpvae.vae.layers import Weighted
 from sharpvae.vae.vae import VAE
 
@@ -46,16 +49,21 @@ class LayerCost:
 def layers(network: VAE | Discriminator, image_channels: int, image_size: int) -> list[LayerCost]:
     """The layers of encoder and decoder, or of a discriminator, in the order an image passes them.
 
-    A black image passes in evaluation mode; then `network` is in the mode that it was in.
+    A black image passes in evaluation mode; then `network` is in the mode that it was in. What a
+    network of the user's own has and does outside of layers comes last, as one.
     """
     weight = next(network.parameters())
     inputs = [weight.new_zeros(1, image_channels, image_size, image_size)]
     if isinstance(network, VAE):
         inputs += [weight.new_zeros(1, network.latent_dim), weight.new_zeros(1).long()]
     found: list[LayerCost] = []
+    passed: set[nn.Module] = set()  # a layer may be passed twice, but has its parameters once
 
-    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        parameters = sum(weight.numel() for weight in module.parameters())
+    def note(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if not (inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)):
+            return
+        parameters = 0 if module in passed else sum(w.numel() for w in module.parameters())
+        passed.add(module)
         cost = _multiply_adds(module, inputs[0], output)
         found.append(LayerCost(name, _kind(module), tuple(output.shape[1:]), parameters, cost))
 
@@ -63,13 +71,23 @@ def layers(network: VAE | Discriminator, image_channels: int, image_size: int) -
     training = network.training
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), FlopCounterMode(display=False) as flops:
             network(*inputs)
     finally:
         network.train(training)
         for hook in hooks:
             hook.remove()
+    if isinstance(network, VAE) and network.own:
+        found += _elsewhere(network, found, int(flops.get_total_flops()) // 2)
     return found
+
+
+def _elsewhere(network: VAE, found: list[LayerCost], cost: int) -> list[LayerCost]:
+    """What `found` lacks of the parameters of a network and of its multiply-adds; often nothing."""
+    weights = sum(weight.numel() for weight in network.parameters())
+    weights -= sum(layer.parameters for layer in found)
+    cost -= sum(layer.multiply_adds for layer in found)
+    return [LayerCost("elsewhere", "", (), weights, cost)] if weights or cost else []
 
 
 def _leaves(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -158,8 +176,9 @@ def describe(name: str, variant: VariantConfig, channels: int, size: int, classe
     """Print the layers of one variant's networks, with what they cost."""
     title = f"{name}: {size}x{size}x{channels}, {variant.model.latent_dim} latent dimensions"
     title += f", {classes} classes" if classes else ""
+    check(variant.model, channels, size, classes, torch.device("cpu"))
     vae = VAE(variant.model, channels, size, classes)
-    show(title, layers(vae, channels, size), "encoder", "decoder")
+    show(title, layers(vae, channels, size), *([] if vae.own else ["encoder", "decoder"]))
     if variant.loss.weights.adversarial > 0:
         discriminator = configured(variant.loss.adversarial, variant.model, channels, size)
         title = f"{name}: discriminator, in training alone"

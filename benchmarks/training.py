@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from apps.describe import layers
@@ -138,7 +138,7 @@ def pythae(task: Task, tick: Tick) -> Epoch:
 
     vae = task.vae()
 
-    def part(base: Any, inner: nn.Module, names: Sequence[str]) -> Any:
+    def part(base: Any, inner: Any, names: Sequence[str]) -> Any:
         class Part(base):  # type: ignore[misc]
             def __init__(self) -> None:
                 super().__init__()

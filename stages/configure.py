@@ -37,8 +37,8 @@ def show(resolved: Resolved) -> None:
     for key, value in flatten(experiment).items():
         shared.add_row(key, text(value))
     differing = Table("key", *variants, title="by variant", title_justify="left")
-    for key in next(iter(variants.values())):
-        values = [text(variant[key]) for variant in variants.values()]
+    for key in {key: None for variant in variants.values() for key in variant}:
+        values = [text(variant.get(key, "-")) for variant in variants.values()]
         if len(set(values)) == 1:
             shared.add_row(key, values[0])
         else:

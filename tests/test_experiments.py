@@ -21,8 +21,8 @@ from tests.processes import interruptible
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = (
-    "stages", "sharpvae", "presets", "studies", ".dvc/config", ".dvc/plots", ".dvcignore",
-    ".gitignore", "data/.gitignore", "models/.gitignore", "dvc.yaml", "params.yaml",
+    "stages", "sharpvae", "presets", "studies", "networks", ".dvc/config", ".dvc/plots",
+    ".dvcignore", ".gitignore", "data/.gitignore", "models/.gitignore", "dvc.yaml", "params.yaml",
 )  # fmt: skip
 
 pytestmark = pytest.mark.slow
@@ -126,7 +126,7 @@ def test_a_change_in_a_folder_reruns_the_stages_that_list_it_and_no_other(projec
             if any("sharpvae" in dep for deps in why for dep in deps.get("changed deps", {}))
         }
         assert ours == listing, folder.name
-        beside = ("config", "proof")  # which resolve params.yaml, and stand above the stages
+        beside = ("config", "proof", "trained")  # which stand above the stages, or beside them
         assert listing != {"configure"} or folder.name in beside, f"{folder.name} is unused"
 
 

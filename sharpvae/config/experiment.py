@@ -20,6 +20,7 @@ from sharpvae.sampling.config import SampleConfig, SampleStage
 from sharpvae.scoring.config import EvaluateStage, MetricsConfig, ReferenceStage
 from sharpvae.training.config import LoggingConfig, TrainConfig, TrainStage
 from sharpvae.vae.config import ModelConfig
+from sharpvae.vae.reference import digest
 
 
 class VariantConfig(Section):
@@ -72,7 +73,11 @@ PRESET_SECTIONS = {name: SECTIONS[name] for name in ("data", "model", "loss", "t
 
 
 def stage_files(experiment: Experiment) -> dict[str, Section]:
-    """Path below configs/ -> the settings of that stage."""
+    """Path below configs/ -> the settings of that stage.
+
+    Raises:
+        UserError: the code of a network of the user's own cannot be read.
+    """
     device, metrics, dumped = experiment.device, experiment.metrics, experiment.model_dump()
     files: dict[str, Section] = {
         "prepare.json": PrepareStage(data=experiment.data, minimum=_minimum(experiment)),
@@ -88,6 +93,7 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
             train=variant.train,
             logging=experiment.logging,
             device=device,
+            code=digest(variant.model.family) if variant.model.own else None,
         )
         files[f"{name}/sample.json"] = SampleStage(
             variant=name,

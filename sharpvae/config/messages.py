@@ -15,6 +15,7 @@ _EXPECTED = {
     "bool_type": "true or false",
     "string_type": "text",
     "list_type": "a list",
+    "dict_type": "a mapping",
     "finite_number": "a finite number",
 }
 _RANGES = {  # type of the finding -> sign, key of the limit in its context

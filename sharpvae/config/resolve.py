@@ -74,12 +74,14 @@ class Resolved(NamedTuple):
         shadowed: every explicit value that a higher layer overrides with another.
         demands: what section presets that one variant names set in the sections that all variants
             share, where a variant cannot change it.
+        given: those keys of `sources` that any layer sets.
     """
 
     experiment: Experiment
     sources: dict[str, str]
     shadowed: list[Shadow]
     demands: list[Demand]
+    given: set[str]
 
     def variant(self, name: str) -> tuple[VariantConfig, dict[str, str]]:
         """A variant, and `sources` with its own keys as `loss.beta`, beside the shared ones."""
@@ -115,7 +117,7 @@ def resolve(params: dict[str, Any], studies: Mapping[str, dict[str, Any]]) -> Re
         experiment = Experiment.model_validate(merged)
     except ValidationError as error:
         raise UserErrors([describe(item, layers.sources) for item in error.errors()]) from None
-    return Resolved(experiment, layers.sources, layers.shadowed, layers.demands())
+    return Resolved(experiment, layers.sources, layers.shadowed, layers.demands(), layers.given)
 
 
 class _Layers:
@@ -126,6 +128,7 @@ class _Layers:
     ) -> None:
         self.sources = {key: key for key in SINGLE}
         self.shadowed: list[Shadow] = []
+        self.given: set[str] = set()
         self.errors: list[UserError] = []
         name, expected = params.get("preset"), "the name of one of the presets in params.yaml"
         preset = chosen("preset", name, params["presets"], expected)
@@ -161,6 +164,7 @@ class _Layers:
                 continue
             given = [layer for layer in kept if layer.values.get(key) is not None]
             value = merged[key] = given[-1].values[key] if given else None
+            self.given |= {dotted} if given else set()
             winner = self.sources[dotted] = f"{given[-1].prefix}{key}" if given else dotted
             self.shadowed += [
                 Shadow(winner, f"{lower.prefix}{key}")

@@ -28,6 +28,8 @@ from sharpvae.perception.pretrained import (
 )
 from sharpvae.sampling.config import unknown_classes
 from sharpvae.training.config import MOST_EPOCHS, indivisible
+from sharpvae.vae.config import OURS_ALONE
+from sharpvae.vae.reference import sources as code_of
 
 # Of torchvision's `features`: how many layers, and at which positions height and width are halved.
 LENGTH = {"vgg16": 31, "vgg19": 37}
@@ -146,6 +148,26 @@ def dropout(resolved: Resolved, name: str) -> Errors:
         found = f"{variant.model.dropout:g}, with {sources['model.family']}: conv"
         fix = "set it to 0, or model.family: mlp"
         yield UserError(sources["model.dropout"], expected, found, fix)
+
+
+def own_network(resolved: Resolved, name: str) -> Errors:
+    """The code of a network of the user's own can be read; no key is set that nobody reads.
+
+    Set for this variant, that is: what other layers say may well be meant for other variants.
+    """
+    variant, sources = resolved.variant(name)
+    key, family = sources["model.family"], variant.model.family
+    fix = "remove it, or pass it on in model.arguments" if variant.model.own else "remove it"
+    for setting in OURS_ALONE if variant.model.own else ("arguments",):
+        where = f"variants.{name}.model.{setting}"
+        if where in resolved.given and sources[f"model.{setting}"] == where:
+            expected = f"no such key beside {key}: {family}, which does not read it"
+            yield UserError(where, expected, "it is set", fix)
+    if variant.model.own:
+        try:
+            code_of(family)
+        except UserError as error:
+            yield UserError(key, error.expected, f"{family}: {error.found}", error.fix)
 
 
 def enough_samples(resolved: Resolved, name: str) -> Errors:
@@ -283,15 +305,15 @@ def parts(resolved: Resolved, name: str) -> Errors:
     error = indivisible(train.batch_size, train.accumulate, train.processes, batch_size, factors)
     if error is not None:
         yield error
-    elif variant.model.norm == "batch" and train.batch_size // train.accumulate < 2:
+    elif train.batch_size // train.accumulate < variant.model.least:
         expected = f"at most {train.batch_size // 2}: batch norm needs two images at a time"
-        fix = "lower it, or set model.norm: group"
+        fix = "lower it" if variant.model.own else "lower it, or set model.norm: group"
         yield UserError(sources["train.accumulate"], expected, str(train.accumulate), fix)
 
 
 VARIANT_RULES = (
-    image_size, dropout, enough_samples, loss_networks, schedules, patches, shares, selection,
-    parts,
+    own_network, image_size, dropout, enough_samples, loss_networks, schedules, patches, shares,
+    selection, parts,
 )  # fmt: skip
 
 

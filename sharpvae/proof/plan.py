@@ -177,12 +177,13 @@ def _assigned(
     Raises:
         UserErrors: a difference is in no factor, or in two; a factor switches nothing.
     """
-    changes = {key: (start[key], end[key]) for key in start if start[key] != end[key]}
+    known = {**start, **end}  # a network of the user's own has other keys than one of ours
+    changes = {k: (start.get(k), end.get(k)) for k in known if start.get(k) != end.get(k)}
     errors = []
     found: dict[str, dict[str, tuple[Any, Any]]] = {name: {} for name in ablation.factors}
     for name, patterns in ablation.factors.items():
         for pattern in patterns:
-            _require_own(f"{file}: factors.{name}", pattern, start)
+            _require_own(f"{file}: factors.{name}", pattern, known)
     for key, change in changes.items():
         owners = [
             name
@@ -213,12 +214,15 @@ def _sections(
     """The settings of an arm, nested."""
     switched = {key for name in arm.on for key in factors[name]}
     nested: dict[str, Any] = {}
-    for key, value in start.items():
+    for key in {**start, **end}:
+        source = end if key in switched else start
+        if key not in source:
+            continue
         *parents, last = key.split(".")
         place = nested
         for parent in parents:
             place = place.setdefault(parent, {})
-        place[last] = end[key] if key in switched else value
+        place[last] = source[key]
     return nested
 
 

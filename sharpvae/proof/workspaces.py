@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -28,9 +28,11 @@ from sharpvae.config.names import read_params
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json, write_json
 from sharpvae.distributed.processes import handled
+from sharpvae.vae.reference import is_own, sources
 
 FOLDER = "experiments"  # where the workspaces lie, beside params.yaml
-CODE = ("sharpvae", "stages", "presets", "studies")  # copied, as are dvc.yaml and .dvcignore
+# Copied, as are dvc.yaml, .dvcignore, and the code of a network of the user's own elsewhere.
+CODE = ("sharpvae", "stages", "presets", "studies", "networks")
 LOG = "dvc.log"
 TARGET = "evaluate"  # no report on a single arm
 _SECONDS = "seconds.json"  # what the arm took, of all calls together
@@ -91,6 +93,7 @@ class Workspaces:
                 _replace(self.root / name, place / name)
             for name in ("dvc.yaml", ".dvcignore"):
                 shutil.copyfile(self.root / name, place / name)
+            self._copy_network(place, sections, params)
             _link(self.root / "data/raw", place / "data/raw")
             own = {
                 **params,
@@ -102,6 +105,20 @@ class Workspaces:
             (place / ".dvc").mkdir(exist_ok=True)
             with (place / ".dvc/config").open("w", encoding="utf-8") as file:
                 settings.write(file)
+
+    def _copy_network(
+        self, place: Path, sections: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> None:
+        """Bring the code of an arm's network, where that is a file of the repository."""
+        models = [values.get("model") or {} for values in (sections, params)]
+        family = next((model["family"] for model in models if model.get("family")), "")
+        with chdir(self.root):
+            code = sources(family) if is_own(family) else {}
+        for name, content in code.items():
+            source = (self.root / name).resolve()
+            if source.is_relative_to(self.root) and source.is_file():
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                (place / name).write_bytes(content)
 
     def _dvc_config(self) -> configparser.ConfigParser:
         """That of the repository, with its cache, and without git."""

@@ -37,6 +37,8 @@ from sharpvae.training.config import TrainStage
 from sharpvae.training.loop import Trainer
 from sharpvae.training.outlook import outlook
 from sharpvae.training.validate import ValidationFID
+from sharpvae.vae.contract import check
+from sharpvae.vae.own import require_code
 from sharpvae.vae.vae import VAE
 
 PREPARED, CRITIC = Path("data/prepared"), Path("models/critic")
@@ -119,7 +121,8 @@ def build(config: TrainStage, seed: int, device: torch.device) -> Trainer:
     """Feeds, networks, objective and optimisers, as configured.
 
     Raises:
-        UserError: the configuration does not fit the data; weights are missing.
+        UserError: the configuration does not fit the data; weights are missing; a network of the
+            user's own breaks its contract, or is not the one that was configured.
     """
     train = Feed(load_split(PREPARED, "train"), device)
     validation = Feed(load_split(PREPARED, "validation"), device)
@@ -129,6 +132,7 @@ def build(config: TrainStage, seed: int, device: torch.device) -> Trainer:
         fid = ValidationFID(CRITIC, *options) if is_first() else lambda vae: 0.0
     span = config.train.span(train.count)
     _require_starts(config, span)
+    _require_own_network(config, train, device)
     adversary, section = None, config.loss.adversarial
     if config.loss.weights.adversarial > 0:
         with global_seed(seed, "discriminator"):
@@ -159,6 +163,15 @@ def _require_starts(config: TrainStage, span: Span) -> None:
                 f"{schedule.start:g} {schedule.unit}",
                 f"start earlier, train longer, or set loss.weights.{term}: 0",
             )
+
+
+def _require_own_network(config: TrainStage, feed: Feed, device: torch.device) -> None:
+    """Raise unless a network of the user's own is the one that was configured, and works."""
+    if config.model.own:
+        place = f"configs/{config.variant}/train.json"
+        fix = "run: dvc repro --force configure, and then dvc repro"
+        require_code(config.model.family, config.code, place, fix)
+        check(config.model, feed.channels, feed.image_size, _classes(config), device)
 
 
 def _classes(config: TrainStage) -> int:

@@ -107,7 +107,11 @@ class LoggingConfig(Section):
 
 
 class TrainStage(Section):
-    """configs/<variant>/train.json"""
+    """configs/<variant>/train.json
+
+    `code` is the digest of a network of the user's own, on which its weights depend; not written
+    for our families, whose code is a dependency of the stage.
+    """
 
     variant: str
     model: ModelConfig
@@ -115,3 +119,4 @@ class TrainStage(Section):
     train: TrainConfig
     logging: LoggingConfig
     device: str
+    code: str | None = Field(default=None, exclude_if=lambda value: value is None)

@@ -120,31 +120,40 @@ def activations(
     return passing * images // least, sum(weights.values())
 
 
+def _figures(model: ModelConfig, shape: tuple[int, int], classes: int, images: int) -> list[int]:
+    """As `activations`; zeros of a network of the user's own that wants to see numbers."""
+    try:
+        return [*activations(model, *shape, classes, images)]
+    except Exception:
+        if not model.own:
+            raise
+        return [0, 0]
+
+
 def out_of_memory(
     config: TrainStage, shape: tuple[int, int], classes: int, error: BaseException
 ) -> UserError:
     """The message where memory is too small for images of `shape`, channels and side."""
     train = config.train
     piece = train.batch_size // train.accumulate // train.processes
-    passing, weights = activations(config.model, *shape, classes, piece)
-    least = 2 if config.model.norm == "batch" else 1  # images that a piece must have
-    more = next((n for n in range(2, piece // least + 1) if piece % n == 0), None)
+    passing, weights = _figures(config.model, shape, classes, piece)
+    more = next((n for n in range(2, piece // config.model.least + 1) if piece % n == 0), None)
     advice, told = [], (str(error).strip() or type(error).__name__).splitlines()[0][:160]
     if more is not None:
-        advice.append(
-            f"train.accumulate: {train.accumulate * more} computes the same batch in more pieces "
-            f"and needs about {_gigabytes(passing - passing // more)} less"
-        )
+        less = f" and needs about {_gigabytes(passing - passing // more)} less" if passing else ""
+        again = f"train.accumulate: {train.accumulate * more}"
+        advice.append(f"{again} computes the same batch in more pieces{less}")
     if train.precision == "fp32":
-        advice.append(f"train.precision: bf16, about {_gigabytes(passing // 2)} less")
-    advice.append("a smaller train.batch_size, model.width_scale or data.image_size")
-    return UserError(
-        f"variants.{config.variant}.train.batch_size",
-        "a batch whose activations fit in the memory of the device",
-        f"{told}; {piece} images at a time take about {_gigabytes(passing)} in fp32, "
-        f"weights, gradients and Adam {_gigabytes(_COPIES * weights)}",
-        "; or ".join(advice),
-    )
+        less = f", about {_gigabytes(passing // 2)} less" if passing else ""
+        advice.append(f"train.precision: bf16{less}")
+    network = "network" if config.model.own else "model.width_scale"
+    advice.append(f"a smaller train.batch_size, {network} or data.image_size")
+    if passing:
+        told += f"; {piece} images at a time take about {_gigabytes(passing)} in fp32, "
+        told += f"weights, gradients and Adam {_gigabytes(_COPIES * weights)}"
+    where = f"variants.{config.variant}.train.batch_size"
+    expected = "a batch whose activations fit in the memory of the device"
+    return UserError(where, expected, told, "; or ".join(advice))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -105,7 +105,8 @@ class Updater:
         if adversary is not None:
             shape = config.batch_size, config.accumulate
             self.contest = Contest(adversary, vae, objective, self._rows_there, *shape, seed)
-        self.drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in vae.modules())
+        # A network of the user's own may draw what it likes, as long as it draws by torch.
+        self.draws = vae.own or any(isinstance(m, nn.Dropout) and m.p > 0 for m in vae.modules())
         self.step = 0  # updates done
         self.controlled = torch.tensor(LEAST * objective.beta(), device=device)
         # Of the last update.
@@ -184,7 +185,7 @@ class Updater:
 
     @contextmanager
     def _backward_of(self, index: int) -> Iterator[None]:
-        """Exchange gradients in the last piece alone, and seed dropout anew in each.
+        """Exchange gradients in the last piece alone, and seed what networks draw anew in each.
 
         Dropout takes no generator. Each process drops other units, so several do not equal one.
         """
@@ -192,7 +193,7 @@ class Updater:
             last = index == self.config.accumulate - 1
             if isinstance(self.parallel, DistributedDataParallel) and not last:
                 stack.enter_context(self.parallel.no_sync())
-            if self.drops:
+            if self.draws:
                 piece = index * self.world + self.rank
                 purpose = f"dropout {self.step}" + (f" {piece}" if piece else "")
                 stack.enter_context(global_seed(self.seed, purpose))

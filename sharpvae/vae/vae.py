@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from sharpvae.vae.layers import (
     mlp_encoder,
     weighted,
 )
+from sharpvae.vae.own import make, nearest_weight, require_code
+from sharpvae.vae.reference import digest
 
 
 class Posterior(NamedTuple):
@@ -103,8 +105,56 @@ class Decoder(nn.Module):
         return torch.sigmoid(self.head(self.body(self.stem(latents))).float())
 
 
+class OwnEncoder:
+    """What `Encoder` does, by the `encode` of a network of the user's own.
+
+    It is no module, nor is `OwnDecoder`: both share one network, which the VAE holds.
+    """
+
+    def __init__(self, network: Any, config: ModelConfig, classes: int) -> None:
+        self.network, self.classes = network, classes
+        self.lowest, self.highest = config.log_var_clamp
+
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> Posterior:
+        """As `Encoder.forward`."""
+        # Its own order of memory, as `view` does not take that of a batch, which is channels last.
+        mean, log_var = self.network.encode(images.contiguous(), *asked(labels, self.classes))
+        return Posterior(mean, log_var.clamp(self.lowest, self.highest))
+
+
+class OwnDecoder:
+    """What `Decoder` does, by the `decode` of a network of the user's own."""
+
+    def __init__(self, network: Any, config: ModelConfig, classes: int) -> None:
+        self.network, self.classes, self.latent_dim = network, classes, config.latent_dim
+        self._last = ""  # name of the last weight, once that was asked for
+
+    @property
+    def last_weight(self) -> Tensor:
+        """As `Decoder.last_weight`: that of the last layer that images pass."""
+        if not self._last:
+            weights = {weight: name for name, weight in self.network.named_parameters()}
+            training = self.network.training
+            self.network.eval()
+            latents = next(iter(weights)).new_zeros(1, self.latent_dim)
+            with torch.enable_grad():
+                drawn = self(latents, latents.new_zeros(1, dtype=torch.int64))
+            self.network.train(training)
+            self._last = weights[nearest_weight(drawn)]
+        found: Tensor = self.network.get_parameter(self._last)
+        return found
+
+    def __call__(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """As `Decoder.forward`."""
+        images: Tensor = self.network.decode(latents, *asked(labels, self.classes))
+        return images
+
+
 class VAE(nn.Module):
     """A variational autoencoder with a standard normal prior, conditional where config says so.
+
+    Its network is one of our families, `encoder` and `decoder`; or the user's own, `network`, in
+    their place.
 
     Args:
         config: the `model` section.
@@ -115,11 +165,17 @@ class VAE(nn.Module):
     Attributes:
         latent_dim: Z.
         classes: as above; 0 for an unconditional VAE, which ignores the labels it is given.
+        own: whether the network is the user's own.
+        code: digest of its code; None for our families.
 
     Raises:
         ValueError: the size is no such multiple, or a conditional VAE has fewer than two classes.
             Called without labels, a conditional VAE raises it too.
+        UserError: the network of the user's own cannot be loaded or built.
     """
+
+    encoder: Encoder | OwnEncoder
+    decoder: Decoder | OwnDecoder
 
     def __init__(
         self, config: ModelConfig, image_channels: int, image_size: int, classes: int = 0
@@ -130,9 +186,15 @@ class VAE(nn.Module):
         if image_size % config.stride:
             raise ValueError(f"image size {image_size} is no multiple of {config.stride}")
         self.latent_dim = config.latent_dim
-        self.classes = classes if config.conditional else 0
-        self.encoder = Encoder(config, image_channels, image_size, self.classes)
-        self.decoder = Decoder(config, image_channels, image_size, self.classes)
+        self.classes, self.own = classes if config.conditional else 0, config.own
+        self.code = digest(config.family) if self.own else None
+        if self.own:
+            self.network = make(config, image_channels, image_size, self.classes)
+            self.encoder = OwnEncoder(self.network, config, self.classes)
+            self.decoder = OwnDecoder(self.network, config, self.classes)
+        else:
+            self.encoder = Encoder(config, image_channels, image_size, self.classes)
+            self.decoder = Decoder(config, image_channels, image_size, self.classes)
 
     def forward(
         self,
@@ -162,15 +224,27 @@ class VAE(nn.Module):
         return self.decoder(latents, labels), posterior
 
 
+def asked(labels: Tensor | None, classes: int) -> tuple[Tensor, ...]:
+    """What a network of the user's own is given beside images or latents: labels, or nothing.
+
+    Raises:
+        ValueError: `classes` is above 0, and there are no labels.
+    """
+    if not classes:
+        return ()
+    if labels is None:
+        raise ValueError("a conditional VAE needs the labels of its images")
+    return (labels,)
+
+
 def one_hot(labels: Tensor | None, classes: int) -> Tensor:
     """int64 (B,) in 0..classes-1 => float32 (B, classes)
 
     Raises:
         ValueError: no labels.
     """
-    if labels is None:
-        raise ValueError("a conditional VAE needs the labels of its images")
-    return functional.one_hot(labels, classes).float()
+    (given,) = asked(labels, classes)
+    return functional.one_hot(given, classes).float()
 
 
 def save_vae(directory: Path, vae: VAE, config: ModelConfig, channels: int, size: int) -> None:
@@ -182,13 +256,26 @@ def save_vae(directory: Path, vae: VAE, config: ModelConfig, channels: int, size
         "classes": vae.classes,
         "model": config.model_dump(),
     }
+    if vae.own:
+        description["code"] = vae.code
     write_json(directory / "network.json", description)
 
 
 def load_vae(directory: Path, device: torch.device) -> VAE:
-    """Read what `save_vae` wrote; the VAE comes in evaluation mode on `device`."""
-    description = read_json(directory / "network.json")
+    """Read what `save_vae` wrote; the VAE comes in evaluation mode on `device`.
+
+    The files bring numbers and settings, never code. A network of the user's own is built by the
+    code that stands where `model.family` says, in the working directory or an installed package.
+
+    Raises:
+        UserError: a file is missing or damaged, or that code is not what the VAE was trained with.
+    """
+    place = directory / "network.json"
+    description = read_json(place)
     config = ModelConfig.model_validate(description["model"])
+    if config.own:
+        fix = "bring that code back, or train anew: dvc repro"
+        require_code(config.family, description.get("code"), str(place), fix)
     shape = (description[key] for key in ("image_channels", "image_size", "classes"))
     vae = VAE(config, *shape)
     load_weights(directory / "weights.safetensors", vae)

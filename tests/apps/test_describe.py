@@ -11,6 +11,7 @@ from sharpvae.training.build import multiply_adds
 from sharpvae.vae.vae import VAE
 from tests.datasets.samples import REPOSITORY
 from tests.feeds import feed_of
+from tests.networks import changed, written
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +111,37 @@ def test_training_counts_the_same_multiply_adds(model_config, changes: dict[str,
     counted = multiply_adds(vae, feed)
     assert vae.training
     assert counted == sum(layer.multiply_adds for layer in app.layers(vae, 3, 16)) > 1000
+
+
+def own(place: Path, text: str) -> None:
+    """Make `mine`, a network of the user's own, the only variant."""
+    family = written(place, text)
+    params = place / "params.yaml"
+    shared, found, _ = params.read_text().partition("\nvariants:\n")
+    params.write_text(f"{shared}{found}  mine: {{model: {{family: '{family}', latent_dim: 4}}}}\n")
+
+
+def test_a_network_of_the_user_s_own(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own(place, changed("self.decoder(latents)", "latents @ self.decoder.weight.T"))
+    assert app.main([]) == 1, "the bias of the decoder is left out"
+    assert "no gradient reaches decoder.bias" in capsys.readouterr().err
+    own(place, changed("(latent_dim, pixels)", "(latent_dim, pixels, bias=False)").replace(
+        "self.decoder(latents)", "latents @ self.decoder.weight.T"))  # fmt: skip
+    assert app.main(["mine"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["network.body", "Linear", "8", "8,200", "8,192"] in rows
+    assert ["elsewhere", "4,096", "4,096"] in rows
+    total = 8200 + 72 + 4096
+    assert ["whole", f"{total:,}", f"{8192 + 64 + 4096:,}"] in rows
+
+
+def test_a_layer_that_is_passed_twice_has_its_parameters_once(place: Path, model_config) -> None:
+    text = changed("(latent_dim, pixels)", "(latent_dim, pixels); self.mix = nn.Linear(8, 8)")
+    text = text.replace(".relu()", ".relu().tanh() + 0")
+    text = text.replace("self.heads(self.body", "self.heads(self.mix(self.mix(self.body")
+    text = text.replace(".relu().tanh() + 0)", ".relu())))")
+    vae = VAE(model_config(family=written(place, text)), 1, 16)
+    found = app.layers(vae, 1, 16)
+    assert [layer.parameters for layer in found if layer.name == "network.mix"] == [72, 0]
+    assert sum(layer.parameters for layer in found) == sum(w.numel() for w in vae.parameters())
+    assert found[-1].name == "network.decoder", "nothing is elsewhere"

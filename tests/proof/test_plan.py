@@ -23,6 +23,7 @@ from sharpvae.proof.plan import (
     make_plan,
 )
 from tests.imports import REPOSITORY
+from tests.networks import written
 
 FACTORS = {"network": ["model"], "loss": ["loss"], "training": ["train"], "prior": ["sample"]}
 
@@ -85,6 +86,24 @@ def test_the_ends_are_the_two_variants_and_an_arm_switches_its_factors_alone() -
             section = key.partition(".")[0]
             switched = any(section in FACTORS[factor] for factor in arm.on)
             assert value == (end if switched else start)[key], f"{name} {key}"
+
+
+def test_a_network_of_the_user_s_own_is_switched_as_one_with_what_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys are others than those of our families, and neither is told those of the other."""
+    monkeypatch.chdir(tmp_path)
+    own = {"family": written(tmp_path), "arguments": {"width": 5}}
+    params = read_settings(REPOSITORY / "params.yaml")
+    params["variants"]["mine"] = {"model": own, "loss": {"beta": 3.0}}
+    factors = {"network": ["model"], "beta": ["loss.beta"]}
+    trial = ablation(**{"from": "improved", "to": "mine", "factors": factors})
+    made = make_plan("trial", trial, params, Studies(REPOSITORY / "studies"))
+    found = {name: made.variants[name]["model"] for name in made.arms}
+    assert found["plus-network"] == found["mine"] and found["minus-network"] == found["improved"]
+    assert found["mine"]["arguments"] == {"width": 5} and "kernel" not in found["mine"]
+    assert "arguments" not in found["improved"] and found["improved"]["kernel"] == 4
+    assert made.factors["network"]["model.kernel"] == (4, None)
 
 
 def test_every_factor_is_added_to_the_first_and_taken_from_the_second() -> None:

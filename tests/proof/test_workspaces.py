@@ -77,6 +77,24 @@ def test_a_workspace_has_the_code_and_its_arm_alone(work: Workspaces, repository
     assert settings["'remote \"here\"'"]["url"] == str(repository / "store")
 
 
+def test_a_network_of_the_user_s_own_comes_along(
+    work: Workspaces, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what it imports of the repository; that of the arm, or the one that all share."""
+    monkeypatch.undo()
+    for name, text in {"mine.py": "import parts.one", "parts/one.py": "", "not.py": ""}.items():
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text(text)
+    arms = {"own": {"model": {"family": "mine.py:Net"}}, "ours": {"model": {"family": "conv"}}}
+    work.lay(arms, [0])
+    assert {path.name for path in work.place("own").rglob("*.py")} == {"mine.py", "one.py"}
+    assert not list(work.place("ours").rglob("*.py"))
+    params = (repository / "params.yaml").read_text()
+    (repository / "params.yaml").write_text(f"{params}model: {{family: 'mine.py:Net'}}\n")
+    work.lay({"shared": {}}, [0])
+    assert (work.place("shared") / "parts/one.py").exists()
+
+
 def test_data_that_a_claim_names_are_looked_for_in_the_repository(
     work: Workspaces, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

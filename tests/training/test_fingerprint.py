@@ -63,6 +63,11 @@ def test_it_changes_with_the_configuration(place: Path, key: dict[str, object]) 
     assert of(place, changed(**key)) != of(place)
 
 
+def test_it_changes_with_the_code_of_a_network_of_the_user_s_own(place: Path) -> None:
+    own = [CONFIG.model_copy(update={"code": code}) for code in ("one", "other")]
+    assert len({of(place, config) for config in [CONFIG, *own]}) == 3
+
+
 @pytest.mark.parametrize(
     "key", [{"logging__tensorboard": True}, {"logging__every": 7}, {"train__checkpoint_every": 1}],
     ids=str,

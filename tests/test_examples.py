@@ -1,0 +1,92 @@
+"""The networks in examples/ keep the contract; those of other projects where these are there."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sharpvae.core.errors import UserError
+from sharpvae.vae.contract import check
+from sharpvae.vae.vae import VAE
+from tests.imports import REPOSITORY
+
+CPU = torch.device("cpu")
+PYTHAE = f"{REPOSITORY}/examples/pythae_convnet.py:PythaeConvnet"
+KL = f"{REPOSITORY}/examples/autoencoder_kl.py:FlatAutoencoderKL"
+needs_pythae = pytest.mark.skipif(
+    find_spec("pythae") is None, reason="Pythae is not installed: pip install -e '.[bench]'"
+)
+
+
+@needs_pythae
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("size", [28, 32])
+def test_pythae_s_network_for_mnist(model_config, size: int) -> None:
+    config = model_config(family=PYTHAE, latent_dim=16)
+    check(config, 1, size, 0, CPU)
+    vae = VAE(config, 1, size).eval()
+    parts = vae.network.encoder, vae.network.decoder
+    digits = torch.nn.functional.pad(torch.rand(2, 1, 28, 28), [(size - 28) // 2] * 4)
+    inner = digits[:, :, (size - 28) // 2 :, (size - 28) // 2 :][:, :, :28, :28]
+    found = parts[0](inner)
+    assert torch.equal(vae.encoder(digits).mean, found.embedding)
+    assert vae.decoder(found.embedding).shape == digits.shape
+    assert [type(part).__module__.split(".")[0] for part in parts] == ["pythae"] * 2
+
+
+@needs_pythae
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_pythae_s_network_says_what_it_is_for(model_config) -> None:
+    with pytest.raises(UserError, match="grey images of 28x28, or of 32x32"):
+        check(model_config(family=PYTHAE), 3, 28, 0, CPU)
+
+
+@pytest.fixture(autouse=True)
+def unloaded() -> None:
+    """Files are run anew, as what they import may be another one."""
+    for name in [name for name in sys.modules if name.startswith("own_")]:
+        del sys.modules[name]
+
+
+class StandIn(nn.Module):
+    """The interface of diffusers' AutoencoderKL, with one convolution each way."""
+
+    def __init__(self, in_channels: int, out_channels: int, latent_channels: int, **other: Any):
+        super().__init__()
+        scale = 2 ** (len(other["block_out_channels"]) - 1)
+        self.down = nn.Conv2d(in_channels, 2 * latent_channels, scale, scale)
+        self.up = nn.ConvTranspose2d(latent_channels, out_channels, scale, scale)
+
+    def encode(self, images: Tensor) -> SimpleNamespace:
+        mean, logvar = self.down(images).chunk(2, 1)
+        return SimpleNamespace(latent_dist=SimpleNamespace(mean=mean, logvar=logvar))
+
+    def decode(self, latents: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=self.up(latents))
+
+
+def test_codes_that_are_maps_are_laid_out_as_vectors(model_config, monkeypatch) -> None:
+    stand_in = ModuleType("diffusers")
+    stand_in.AutoencoderKL = StandIn  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "diffusers", stand_in)
+    config = model_config(family=KL, latent_dim=48)
+    check(config, 3, 16, 0, CPU)
+    vae = VAE(config, 3, 16)
+    assert vae.network.shape == (3, 4, 4)
+    images = torch.rand(2, 3, 16, 16)
+    maps = vae.network.inner.encode(2 * images - 1).latent_dist.mean
+    assert torch.equal(vae.encoder(images).mean.view(2, 3, 4, 4), maps)
+    with pytest.raises(UserError, match="a multiple of 4 x 4, not 50"):
+        VAE(model_config(family=KL, latent_dim=50), 3, 16)
+
+
+@pytest.mark.skipif(find_spec("diffusers") is None, reason="diffusers is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_the_autoencoder_of_diffusers(model_config) -> None:
+    check(model_config(family=KL, latent_dim=64), 3, 16, 0, CPU)
