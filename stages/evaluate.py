@@ -5,29 +5,28 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 
 from sharpvae.core.collapse import collapsed
 from sharpvae.core.config import load_stage
 from sharpvae.core.console import run
 from sharpvae.core.devices import select
-from sharpvae.core.errors import UserError
 from sharpvae.core.files import fresh_directory, read_json, write_json
-from sharpvae.images.packed import load_split
+from sharpvae.images.packed import SPLITS, load_split
 from sharpvae.scoring import latent
-from sharpvae.scoring.config import EvaluateStage, MetricsConfig
+from sharpvae.scoring.config import EvaluateStage
 from sharpvae.scoring.evaluate import (
     DRAWN,
     Evaluated,
+    Panel,
     add_disentanglement,
     add_likelihood,
     evaluate,
 )
-from sharpvae.scoring.panel import agreement, extract, load_reals, members
-from sharpvae.scoring.scores import Looked, Reals, protocol
+from sharpvae.scoring.panel import agreement
+from sharpvae.scoring.scores import Looked, protocol
 
 PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
 
@@ -37,18 +36,20 @@ def main(variant: str, seed: str) -> None:
     config = load_stage(Path("configs") / variant / "evaluate.json", EvaluateStage)
     metrics, device = config.metrics, select(config.device)
     drawn, model = Path("data/samples") / variant / seed, Path("models") / variant / seed
-    panel = Panel(metrics, device)
-    sets = {name: panel.look(drawn / f"{name}.npy") for name in DRAWN}
+    splits = {name: load_split(PREPARED, name) for name in SPLITS}
+    panel = Panel(metrics, REFERENCE, splits["test"].images.shape[1:], device)
+    sets = {name: panel.look_at(drawn / f"{name}.npy") for name in DRAWN}
     priors = read_json(drawn / "priors.json")
     headline = sets[priors["headline"]]
-    reconstructed = panel.look(drawn / "reconstruction_validation.npy")
-    test, validation = panel.reals("test"), panel.reals("validation")
-    train = Looked(load_split(PREPARED, "train").images, {})
-    found = evaluate(sets, priors["headline"], reconstructed, test, validation, train, metrics)
+    reconstructed = panel.look_at(drawn / "reconstruction_validation.npy")
+    test = panel.reals("test", splits["test"].images)
+    validation = panel.reals("validation", splits["validation"].images)
+    train = Looked(splits["train"].images, {})
+    found = evaluate(sets, priors["headline"], test, validation, train, metrics, reconstructed)
     add_likelihood(found, drawn)
     posterior = np.load(drawn / "posterior.npz")
     mean, log_var = posterior["mean"], posterior["log_var"]
-    add_disentanglement(found, mean, load_split(PREPARED, "test").factors)
+    add_disentanglement(found, mean, splits["test"].factors)
     health = latent.latent_health(mean, log_var, metrics.active_threshold)
     fallen, sentence = collapsed(health["kl"], int(health["signal_axes"]), health["information"])
     ended = read_json(model / "summary.json")
@@ -64,34 +65,6 @@ def main(variant: str, seed: str) -> None:
         "nats": priors["validation"],
     })  # fmt: skip
     print(f"{variant}, seed {seed}: {summary(found.scores)}", flush=True)
-
-
-class Panel:
-    """The judges, and what `reference` measured with them."""
-
-    def __init__(self, metrics: MetricsConfig, device: torch.device) -> None:
-        self.batch_size, self.device = metrics.batch_size, device
-        self.scales, self.features = load_reals(REFERENCE / "reals.npz")
-        described = read_json(REFERENCE / "reference.json")["judges"]
-        self.weights = {name: judge["weight"] for name, judge in described.items()}
-        self.shape = load_split(PREPARED, "test").images.shape[1:]
-        self.judges = members(metrics, self.shape[2], REFERENCE)
-
-    def look(self, path: Path) -> Looked:
-        """The images of a file, with the judges' features."""
-        images = np.load(path)
-        if images.shape[1:] != self.shape:
-            expected = f"images of {self.shape}, as the prepared ones"
-            raise UserError(str(path), expected, f"of {images.shape[1:]}", "dvc repro sample")
-        return Looked(images, {
-            name: self.scales[name](extract(judge, images, self.batch_size, self.device))
-            for name, judge in self.judges.items()
-        })  # fmt: skip
-
-    def reals(self, split: Literal["validation", "test"]) -> Reals:
-        """The real images of a split."""
-        own = {name: self.features[f"{name}/{split}"] for name in self.judges}
-        return Reals(load_split(PREPARED, split).images, own, self.weights)
 
 
 def write(directory: Path, model: Path, found: Evaluated, described: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from tests.toy import environment, passes, stage, toy
 CONTRACT = {
     "fid", "fid_prior", "fid_mixture", "fid_flow", "fid_reconstruction", "kid", "sharpness",
     "blur_px", "coverage", "artefact", "brightness_gap", "contrast_gap", "psnr", "active_units",
-    "signal_axes", "beta_sigma",
+    "signal_axes", "beta_sigma", "distinct", "copied",
 }  # fmt: skip
 PER_RUN = ("train", "sample", "evaluate")
 VARIANTS = ("original", "improved", "sharp")

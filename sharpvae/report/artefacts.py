@@ -46,11 +46,12 @@ class Scores(Artefact):
     power: dict[str, list[Finite] | None]  # headline, prior, mixture, flow, reconstruction
     artefacts: dict[str, str | None]
     suspects: list[tuple[int, int]]  # (headline sample, training image)
-    headline: Literal["prior", "mixture", "flow"]  # what the headline samples were drawn from
-    nats: dict[str, Finite]  # each of them -> mean log-density of validation codes
-    collapsed: bool
-    collapse: str  # the reason for it in words
-    kl_per_dimension: list[Finite]
+    # What the headline samples were drawn from; of `samples` nothing is known but the images.
+    headline: Literal["prior", "mixture", "flow", "samples"]
+    nats: dict[str, Finite] = {}  # each prior -> mean log-density of validation codes
+    collapsed: bool = False
+    collapse: str = ""  # the reason for it in words
+    kl_per_dimension: list[Finite] = []
     protocol: Protocol
 
 

@@ -6,11 +6,13 @@ The thresholds are rules of thumb, no tests: they say where to look first.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from math import ceil
 from typing import Any, NamedTuple
 
-from sharpvae.report.evidence import Evidence, ScoredRun
+from sharpvae.report.artefacts import Scores
+from sharpvae.report.evidence import Evidence, ScoredRun, Training
 from sharpvae.report.numerals import fixed, short, thousands
 from sharpvae.report.scores import Comparison
 from sharpvae.report.verdict import NEARLY, collapse
@@ -18,6 +20,13 @@ from sharpvae.report.verdict import NEARLY, collapse
 BLURRED = 0.3  # px, from which the eye sees it
 APART = 1.5  # FID of samples over that of reconstructions, from which the prior is at fault
 FEW = 2000  # updates
+DISTINCT = 0.99  # of the samples; fewer is no chance
+COPIED = 0.05  # of the samples, from which it is no chance
+COVERED = 0.8  # of the coverage of real images, below which something is missing
+EXPOSED = 0.05  # of pixels in [0, 1]
+AT_FLOOR = 1.5  # times the FID of real images, up to which nothing is left to mend
+
+Mean = Callable[[str], float | None]  # a score, averaged over the seeds
 
 
 class Finding(NamedTuple):
@@ -30,11 +39,126 @@ class Finding(NamedTuple):
 
 def diagnose(evidence: Evidence, comparison: Comparison) -> list[Finding]:
     """The findings on every variant, in the order in which to follow them."""
-    found = []
+    found: list[Finding] = []
     for name in comparison.variants:
-        own = _Case(comparison, name, evidence.stage.variants[name], evidence.runs[name][0])
-        found += own.findings()
+        run = evidence.runs[name][0]
+        if run.training is None:
+            found += [Finding(name, text, "") for text in of_images(comparison, name, evidence)]
+        else:
+            config = evidence.stage.variants[name]
+            found += _Case(comparison, name, config, run, run.training).findings()
     return found
+
+
+def of_images(comparison: Comparison, name: str, evidence: Evidence) -> list[str]:
+    """The faults of images that somebody else made, and what mends each."""
+    mean, real = partial(comparison.mean, name), evidence.floors["real"]
+    found = [_repeats(mean), _copies(mean, real), _blur(mean)]
+    found.append(_texture(evidence.runs[name][0].scores))
+    if not any(found):  # repeats and blur keep samples from real images, and take contrast away
+        found += [_missing(mean, real), _exposure(mean)]
+    found = [text for text in found if text]
+    shown, floor = mean("fid"), real["fid"]
+    if not found and shown is not None and floor is not None:
+        text = (
+            f"FID {short(shown)}, where real images that no judge has learned from have "
+            f"{short(floor)}"
+        )
+        if shown <= AT_FLOOR * floor:
+            return [f"Nothing found: {text}."]
+        return [
+            f"{text}, though blur, texture, variety and exposure are right: look at the pictures "
+            "for shapes that are wrong, and at which judge is farthest from its floor."
+        ]
+    return found
+
+
+def _repeats(mean: Mean) -> str:
+    share = mean("distinct")
+    if share is None or share > DISTINCT:
+        return ""
+    return (
+        f"Samples are repeated: different ones are {percent(share)} of their number. Where the "
+        "decoder draws one image whatever the code, lower beta; where a file was written twice, "
+        "write it anew."
+    )
+
+
+def _copies(mean: Mean, real: Mapping[str, float | None]) -> str:
+    copied, usual = mean("copied"), real["copied"]
+    if copied is None or usual is None or copied < max(COPIED, 3 * usual):
+        return ""
+    return (
+        f"{percent(copied)} of the samples are as near to one of the real images as only "
+        f"{percent(usual)} of other real images are: copies, if the model learned from those. "
+        "Train for fewer epochs, on more images, or with a higher beta."
+    )
+
+
+def _blur(mean: Mean) -> str:
+    blur, bottom = mean("blur_px"), mean("blur_px_reconstruction")
+    if blur is None or blur < BLURRED:
+        return ""
+    text = f"The samples are as blurry as real images blurred by {fixed(blur, 2)} px. "
+    decoder = (
+        "try a loss that sees texture, perceptual or of an adversary, or a lower weight of the KL; "
+        "more epochs alone seldom help."
+    )
+    if bottom is None:
+        return text + (
+            "Whether decoder or prior is the cause, reconstructions tell (--reconstructions). "
+            f"If it is the decoder, {decoder}"
+        )
+    if bottom >= NEARLY * blur:
+        return text + f"Reconstructions have {fixed(bottom, 2)} px: it is the decoder; {decoder}"
+    return text + (
+        f"Reconstructions have {fixed(bottom, 2)} px only: codes do not lie where the prior draws. "
+        "Fit a mixture or a flow to the codes of training images and draw from that, or raise beta."
+    )
+
+
+def _texture(scores: Scores) -> str:
+    kind = scores.artefacts.get("headline")
+    if kind is None:
+        return ""
+    cure = {
+        "checkerboard": "upsample by nearest neighbour and a convolution, not by a transposed one",
+        "noise": "show means, not draws from the decoder's distribution; weaken the adversary",
+    }[kind]
+    return (
+        f"The samples have an artefact, {kind}, that makes them look sharper than they are: {cure}."
+    )
+
+
+def _missing(mean: Mean, real: Mapping[str, float | None]) -> str:
+    covered, usual = mean("coverage"), real["coverage"]
+    if covered is None or usual is None or covered >= COVERED * usual:
+        return ""
+    return (
+        f"They come near {percent(covered)} of the real images, where other real images come near "
+        f"{percent(usual)}: kinds of images are missing, or none is quite right. Draw from a "
+        "density fitted to the codes, or look whether the posterior has collapsed."
+    )
+
+
+def _exposure(mean: Mean) -> str:
+    gaps = {"brightness": mean("brightness_gap"), "contrast": mean("contrast_gap")}
+    told = [
+        f"{key} differs by {fixed(gap, 2, True)}"
+        for key, gap in gaps.items()
+        if gap and abs(gap) > EXPOSED
+    ]
+    if not told:
+        return ""
+    return (
+        f"Against real images, of pixels in [0, 1], {' and '.join(told)}: look whether both were "
+        "scaled alike, and whether the output's last layer reaches black and white."
+    )
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with three significant digits."""
+    return f"{100 * share:.3g}\N{NO-BREAK SPACE}%"
 
 
 class _Case(NamedTuple):
@@ -44,6 +168,7 @@ class _Case(NamedTuple):
     name: str
     config: Mapping[str, Any]
     run: ScoredRun
+    training: Training
 
     def findings(self) -> list[Finding]:
         if self.comparison.collapsed(self.name):
@@ -82,7 +207,7 @@ class _Case(NamedTuple):
         )
 
     def _training(self) -> Finding | None:
-        summary, train = self.run.summary, self.config["train"]
+        summary, train = self.training.summary, self.config["train"]
         if not summary.still_falling and (summary.stopped_early or summary.steps >= FEW):
             return None
         wanted = summary.updates_wanted or summary.steps
@@ -111,7 +236,9 @@ class _Case(NamedTuple):
                 # the validation loss leaves an adversary out, so may choose no epoch beside it
                 chosen = {"train__best_by": "fid"} if term == "adversarial" else {}
                 return self._try(text, **{f"loss__weights__{term}": 0.5, **chosen})
-        return self._try(text, model__width_scale=2 * self.config["model"]["width_scale"])
+        wider = {"model__width_scale": 2 * self.config["model"]["width_scale"]}
+        own = "widths" not in self.config["model"]  # a network of the user's own
+        return self._try(text, **{} if own else wider)
 
     def _prior(self) -> Finding | None:
         shown, bottom = self._mean("fid"), self._mean("fid_reconstruction")
@@ -138,7 +265,7 @@ class _Case(NamedTuple):
         if kind is None:
             return None
         text = f"Samples show an artefact: {kind}."
-        transposed = self.config["model"]["upsampling"] == "transposed"
+        transposed = self.config["model"].get("upsampling") == "transposed"
         return self._try(text, **{"model__upsampling": "nearest"} if transposed else {})
 
 

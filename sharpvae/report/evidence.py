@@ -28,6 +28,7 @@ from sharpvae.report.scores import DRAWS, Comparison, load_scores
 
 Images = NDArray[np.uint8]
 
+REAL = "real test images"
 SHOWN = 100  # images kept of each set; no picture of the report shows more
 CODES = 1000  # kept of each variant
 _COLUMNS = ["epoch", "step", "split", "term", "value"]
@@ -60,18 +61,29 @@ class Record(NamedTuple):
     text: str  # the value as written in the file
 
 
+class Training(NamedTuple):
+    """How one run was trained."""
+
+    summary: Summary
+    cost: Cost
+    history: list[Record]
+
+
 @dataclass(frozen=True)
 class ScoredRun:
-    """The outputs of one training run."""
+    """The outputs of one run, or a set of images that somebody else made."""
 
     variant: str
     seed: int
     scores: Scores
-    summary: Summary
-    cost: Cost
-    history: list[Record]
+    training: Training | None  # None of images that somebody else made
     headline_sharpness: NDArray[np.float64]  # [N], Laplacian variance of each image
-    reconstruction_sharpness: NDArray[np.float64]
+    reconstruction_sharpness: NDArray[np.float64] | None  # None without reconstructions
+
+    @property
+    def history(self) -> list[Record]:
+        """Every logged value; none without a training."""
+        return [] if self.training is None else self.training.history
 
 
 @dataclass(frozen=True)
@@ -83,11 +95,12 @@ class Evidence:
     sheet: bytes  # a PNG with images of the data
     reference: Reference
     floors: dict[str, dict[str, float | None]]  # images of known faults -> their scores
-    critic: Classifier
+    critic: Classifier | None  # None where none was trained
     runs: dict[str, list[ScoredRun]]  # variant -> one run per seed, in the order configured
     test_images: Images  # uint8 [SHOWN or fewer, H, W, C], the first of the test split
     draws: dict[str, dict[str, Images]]  # kind -> variant -> as many, of the first seed
-    reconstructions: dict[str, Images]  # variant -> those of the test images, of the first seed
+    originals: dict[str, Images]  # what they are -> images that were reconstructed
+    reconstructions: dict[str, Images]  # variant -> its reconstructions, of the first seed
     suspects: dict[str, Images]  # variant -> samples most like a copy, then what they resemble
     codes: dict[str, Codes]  # variant -> posteriors of test images
 
@@ -100,6 +113,15 @@ class Evidence:
     def all_runs(self) -> list[ScoredRun]:
         """Every run of every variant."""
         return [run for runs in self.runs.values() for run in runs]
+
+    @property
+    def trained(self) -> dict[str, list[tuple[ScoredRun, Training]]]:
+        """Variant -> its runs with their trainings, of variants that were trained here."""
+        found = {
+            name: [(run, run.training) for run in runs if run.training is not None]
+            for name, runs in self.runs.items()
+        }
+        return {name: runs for name, runs in found.items() if runs}
 
     def comparison(self) -> Comparison:
         """The scores of all runs, gathered over the seeds."""
@@ -148,6 +170,7 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
         runs=runs,
         test_images=test_images,
         draws={draw.kind: drawn(draw.kind) for draw in DRAWS},
+        originals={REAL: test_images},
         reconstructions=drawn("reconstruction"),
         suspects={variant: suspects(variant) for variant in stage.variants},
         codes={v: _load_codes(samples / v / first / "posterior.npz") for v in stage.variants},
@@ -161,9 +184,11 @@ def _load_run(root: Path, variant: str, seed: int) -> ScoredRun:
         variant=variant,
         seed=seed,
         scores=load_scores(scores / "scores.json"),
-        summary=load_artefact(scores / "summary.json", Summary),
-        cost=load_artefact(root / "reports/live" / variant / str(seed) / "cost.json", Cost),
-        history=load_history(scores / "history.csv"),
+        training=Training(
+            load_artefact(scores / "summary.json", Summary),
+            load_artefact(root / "reports/live" / variant / str(seed) / "cost.json", Cost),
+            load_history(scores / "history.csv"),
+        ),
         headline_sharpness=_load_per_image(per_image, "headline_sharpness"),
         reconstruction_sharpness=_load_per_image(per_image, "reconstruction_sharpness"),
     )

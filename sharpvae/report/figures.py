@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,8 +87,9 @@ def _draw_run(
         epochs, values = [r.epoch for r in records], [r.value for r in records]
         marker, dashes = "." if len(records) == 1 else "", "--" if split == "train" else "-"
         axes.plot(epochs, values, dashes, color=colour, marker=marker, **weight)
-        if split == "validation" and run.summary.kept == "best":
-            kept = [r for r in records if r.epoch == run.summary.kept_epoch]
+        summary = run.training and run.training.summary
+        if split == "validation" and summary and summary.kept == "best":
+            kept = [r for r in records if r.epoch == summary.kept_epoch]
             axes.plot([r.epoch for r in kept], [r.value for r in kept], "o", color=colour, ms=4)
         drawn += values
     return drawn
@@ -96,32 +97,37 @@ def _draw_run(
 
 def sharpness_panels(evidence: Evidence) -> list[Panel]:
     """Histograms of the sharpness of single images: of samples, and of reconstructions."""
-    return [
-        _sharpness_panel(evidence, "headline_sharpness", SAMPLES),
-        _sharpness_panel(evidence, "reconstruction_sharpness", RECONSTRUCTION),
-    ]
-
-
-def _sharpness_panel(evidence: Evidence, key: str, title: str) -> Panel:
-    real = np.array(evidence.reference.sharpness_per_image)
-    fakes = {
-        name: np.concatenate([getattr(run, key) for run in runs])
+    samples = {
+        name: np.concatenate([run.headline_sharpness for run in runs])
         for name, runs in evidence.runs.items()
     }
+    known = {
+        name: [own for run in runs if (own := run.reconstruction_sharpness) is not None]
+        for name, runs in evidence.runs.items()
+    }
+    again = {name: np.concatenate(own) for name, own in known.items() if own}
+    panels = [_sharpness_panel(evidence, samples, SAMPLES)]
+    return [*panels, _sharpness_panel(evidence, again, RECONSTRUCTION)] if again else panels
+
+
+def _sharpness_panel(
+    evidence: Evidence, fakes: Mapping[str, NDArray[np.float64]], title: str
+) -> Panel:
+    real, places = np.array(evidence.reference.sharpness_per_image), evidence.variants.index
     edges = _log_edges([real, *fakes.values()])
 
     def draw(axes: Axes, theme: Theme) -> None:
         heights = _share(real, edges)
         axes.stairs(heights, edges, fill=True, color=theme.real, alpha=0.45, lw=0)
         top = heights.max()
-        for index, values in enumerate(fakes.values()):
+        for name, values in fakes.items():
             shares = _share(values, edges)
-            axes.stairs(shares, edges, color=theme.colour(index), lw=1.4)
+            axes.stairs(shares, edges, color=theme.colour(places(name)), lw=1.4)
             top = max(top, min(shares.max(), 2.5 * heights.max()))
         # a collapsed model's images are all alike: its one tall bar would flatten all others
         axes.set_ylim(0, 1.12 * top)
-        for index, values in [(-1, real), *enumerate(fakes.values())]:
-            colour = theme.real if index < 0 else theme.colour(index)
+        colours = [theme.real, *(theme.colour(places(name)) for name in fakes)]
+        for colour, values in zip(colours, [real, *fakes.values()], strict=True):
             mean = min(max(values.mean(), edges[0]), edges[-1])
             axes.plot(mean, 1.12 * top, "v", color=colour, ms=7, clip_on=False, zorder=5)
         axes.set_xscale("log")
@@ -186,18 +192,21 @@ def spectrum_panel(evidence: Evidence) -> Panel:
     return Panel("Power by frequency", f"{alt}images': {', '.join(parts)}.", draw, WIDE_PANEL)
 
 
-def latent_panel(evidence: Evidence) -> Panel:
-    """KL of every latent dimension, the largest first."""
+def latent_panels(evidence: Evidence) -> list[Panel]:
+    """KL of every latent dimension, the largest first; none where no codes are known."""
+    runs = [run for run in evidence.all_runs if run.scores.kl_per_dimension]
+    return [_latent_panel(evidence.variants, runs)] if runs else []
+
+
+def _latent_panel(variants: Sequence[str], runs: Sequence[ScoredRun]) -> Panel:
+    weight = _THIN if len(runs) > len({run.variant for run in runs}) else _LINE
 
     def draw(axes: Axes, theme: Theme) -> None:
-        for index, runs in enumerate(evidence.runs.values()):
-            for run in runs:
-                kl = sorted(run.scores.kl_per_dimension, reverse=True)
-                ranks, colour = range(1, len(kl) + 1), theme.colour(index)
-                axes.step(
-                    ranks, kl, where="mid", color=colour, **(_THIN if len(runs) > 1 else _LINE)
-                )
-        longest = max(len(run.scores.kl_per_dimension) for run in evidence.all_runs)
+        for run in runs:
+            kl = sorted(run.scores.kl_per_dimension, reverse=True)
+            colour = theme.colour(variants.index(run.variant))
+            axes.step(range(1, len(kl) + 1), kl, where="mid", color=colour, **weight)
+        longest = max(len(run.scores.kl_per_dimension) for run in runs)
         axes.set_xscale("log")
         axes.set_xlim(1, max(longest, 2))
         _plain_log_ticks(axes.xaxis, [1.0, float(max(longest, 2))])
@@ -205,7 +214,7 @@ def latent_panel(evidence: Evidence) -> Panel:
         axes.set_xlabel("latent dimension, by rank")
 
     parts = []
-    for run in evidence.all_runs:
+    for run in runs:
         kl = run.scores.kl_per_dimension
         above = sum(value > 0.1 for value in kl)
         parts.append(
@@ -217,10 +226,9 @@ def latent_panel(evidence: Evidence) -> Panel:
 def code_panels(evidence: Evidence) -> list[Panel]:
     """Codes of test images along the two principal axes of strongest signal, by variant."""
     clouds = {name: _cloud(codes) for name, codes in evidence.codes.items()}
-    reach = 1.05 * max(3.0, *(float(np.abs(cloud).max()) for cloud in clouds.values()))
-    return [
-        _code_panel(name, cloud, index, reach) for index, (name, cloud) in enumerate(clouds.items())
-    ]
+    reach = 1.05 * max([3.0, *(float(np.abs(cloud).max()) for cloud in clouds.values())])
+    places = evidence.variants.index
+    return [_code_panel(name, cloud, places(name), reach) for name, cloud in clouds.items()]
 
 
 def _cloud(codes: Codes) -> NDArray[np.float64]:

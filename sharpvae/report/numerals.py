@@ -43,9 +43,11 @@ def thousands(value: int) -> str:
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def with_interval(estimate: Interval, places: int, signed: bool = False) -> tuple[str, str]:
-    """The mean, and "± half-width", or "" where there is no interval over seeds."""
-    half = estimate.half_width if "seeds" in estimate.sources else None
+def with_interval(
+    estimate: Interval, places: int, signed: bool = False, source: str = "seeds"
+) -> tuple[str, str]:
+    """The mean, and "± half-width", or "" where there is no interval over `source`."""
+    half = estimate.half_width if source in estimate.sources else None
     spread = "" if half is None else f"{PLUS_MINUS}\N{NO-BREAK SPACE}{fixed(half, places)}"
     return fixed(estimate.centre, places, signed), spread
 

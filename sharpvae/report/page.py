@@ -18,17 +18,17 @@ from sharpvae.core.files import fresh_directory, write_text
 from sharpvae.report import figures, scoretable, tables
 from sharpvae.report.canvas import DARK, LIGHT, Panel, inline, render_sheet
 from sharpvae.report.diagnosis import Finding, diagnose
-from sharpvae.report.evidence import Evidence, Images
+from sharpvae.report.evidence import REAL, Evidence, Images
 from sharpvae.report.numerals import join
 from sharpvae.report.pictures import EmbeddedImage, Lay, embedded, grids, pairs, sheet, strip
 from sharpvae.report.scores import (
     DRAWS,
+    GIVEN,
     GOAL_TEXT,
     METRICS,
     SOURCES,
     Comparison,
     Draw,
-    headline_metrics,
 )
 from sharpvae.report.verdict import Verdict, verdict
 
@@ -60,7 +60,7 @@ def draw_charts(evidence: Evidence) -> Charts:
         [figures.spectrum_panel(evidence)],
         figures.sharpness_panels(evidence),
         figures.curve_panels(evidence),
-        [figures.latent_panel(evidence)],
+        figures.latent_panels(evidence),
         figures.code_panels(evidence),
     )
 
@@ -69,7 +69,7 @@ def render_page(
     evidence: Evidence, comparison: Comparison, verdict: Verdict, charts: Charts
 ) -> str:
     """The whole page, from the doctype to the end."""
-    seed, real, title = evidence.stage.seeds[0], "real test images", evidence.card.title
+    seed, title = evidence.stage.seeds[0], evidence.card.title
     grid = grids(1 + len(evidence.variants))
 
     def drawn(draw: Draw) -> list[PageFigure]:
@@ -78,6 +78,7 @@ def render_page(
             own = evidence.runs[name][0].scores.headline if draw is DRAWS[0] else draw.kind
             label = _from(evidence, name) if draw is DRAWS[0] else name
             alt = f"Images that {name}, seed {seed}, drew from {SOURCES[own]}"
+            alt = f"Images of {name}" if own == GIVEN else alt
             figures.append(_picture(label, alt, grid(images)))
         return figures
 
@@ -90,6 +91,7 @@ def render_page(
         verdict_notes=list(map(typographic, verdict.notes)),
         first_seed=seed,
         several=len(evidence.stage.seeds) > 1,
+        trained=bool(evidence.trained),
         findings=_findings(evidence, comparison),
         headline=scoretable.headline_table(comparison, evidence),
         table=scoretable.score_table(comparison, evidence),
@@ -99,16 +101,17 @@ def render_page(
         suspects=_copies(evidence),
         **{name: list(map(chart, panels)) for name, panels in charts._asdict().items()},
         samples=[
-            _picture(real, "Real test images", grid(evidence.test_images)),
+            _picture(REAL, "Real test images", grid(evidence.test_images)),
             *drawn(DRAWS[0]),
         ],
         first=DRAWS[0],
-        draws={draw: drawn(draw) for draw in DRAWS[1:]},
+        draws={draw: drawn(draw) for draw in DRAWS[1:] if evidence.draws[draw.kind]},
         reconstructions=[
-            _picture(real, "A row of test images", strip(evidence.test_images)),
+            *_drawn(evidence.originals, strip, "A row of {}"),
             *_drawn(
                 evidence.reconstructions, strip,
-                f"The same images as {{}}, seed {seed}, reconstructs them",
+                "The same images as {} reconstructs them"
+                + (f", seed {seed}" if evidence.trained else ""),
             ),
         ],
         budget=tables.budget_table(evidence),
@@ -136,7 +139,8 @@ def template(name: str, *folders: Path) -> Template:
 
 
 def _from(evidence: Evidence, variant: str) -> str:
-    return f"{variant}, from the {evidence.runs[variant][0].scores.headline}"
+    source = evidence.runs[variant][0].scores.headline
+    return variant if source == GIVEN else f"{variant}, from the {source}"
 
 
 def _findings(evidence: Evidence, comparison: Comparison) -> list[Finding]:
@@ -185,29 +189,29 @@ def build_report(evidence: Evidence) -> Report:
     """Make every file of the report; the same evidence gives the same bytes."""
     comparison = evidence.comparison()
     outcome = verdict(comparison)
-    charts, metrics = draw_charts(evidence), headline_metrics(comparison)
+    charts, metrics = draw_charts(evidence), scoretable.headline_metrics(comparison)
     texts = {
         "metrics.json": json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         "curves.csv": curves_csv(evidence),
         "report.md": render_markdown(evidence, comparison, outcome),
         "report.html": render_page(evidence, comparison, outcome, charts),
     }
-    real, grid = "real test images", grids(1 + len(evidence.variants))
+    grid = grids(1 + len(evidence.variants))
 
     def pictured(images: dict[str, Images], lay: Lay, columns: int) -> bytes:
-        return sheet([(real, evidence.test_images), *images.items()], lay, columns, LIGHT)
+        return sheet([(REAL, evidence.test_images), *images.items()], lay, columns, LIGHT)
 
     headline = {_from(evidence, name): own for name, own in evidence.draws["headline"].items()}
 
     def drawn(panels: list[Panel], lines: dict[str, str]) -> bytes:
         return render_sheet(panels, evidence.variants, LIGHT, lines)
 
-    blurred = {real: "area", "real images, blurred by 1 px": "dashed"}
+    blurred = {REAL: "area", "real images, blurred by 1 px": "dashed"}
     pictures = {
         "samples.png": pictured(headline, grid, 4),
         **{f"{d.kind}.png": pictured(evidence.draws[d.kind], grid, 4) for d in DRAWS[1:]},
         "reconstructions.png": pictured(evidence.reconstructions, strip, 1),
-        "sharpness.png": drawn(charts.sharpness, {real: "area"}),
+        "sharpness.png": drawn(charts.sharpness, {REAL: "area"}),
         "spectra.png": drawn(charts.spectra, blurred),
         "curves.png": drawn(charts.curves, {"validation": "solid", "train": "dashed"}),
         "codes.png": drawn(charts.codes, {"the prior": "dashed"}),
@@ -239,15 +243,46 @@ def curves_csv(evidence: Evidence) -> str:
     return buffer.getvalue()
 
 
+class ScoreReport(NamedTuple):
+    """What is said of images that somebody else made; `files` are score.html, .md and .json."""
+
+    verdict: Verdict
+    findings: list[Finding]
+    scores: dict[str, dict[str, float | None]]
+    table: scoretable.ScoreTable
+    files: dict[str, str]
+
+
+def score_files(evidence: Evidence, notes: Sequence[str]) -> ScoreReport:
+    """The report on images that somebody else made, with `notes` on how they were read."""
+    comparison = evidence.comparison()
+    outcome, scores = verdict(comparison), scoretable.headline_metrics(comparison)
+    outcome = outcome._replace(notes=[*outcome.notes, *notes])
+    whole: dict[str, object] = {**scores, "floors": evidence.floors}
+    files = {
+        "score.json": json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        "score.md": render_markdown(evidence, comparison, outcome),
+        "score.html": render_page(evidence, comparison, outcome, draw_charts(evidence)),
+    }
+    table = scoretable.headline_table(comparison, evidence)
+    return ScoreReport(outcome, diagnose(evidence, comparison), scores, table, files)
+
+
 def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict) -> str:
     """A short text for a pull request; its pictures are in figures/ beside it."""
     stage = evidence.stage
     seeds = f"{'seeds' if len(stage.seeds) > 1 else 'seed'} {', '.join(map(str, stage.seeds))}"
+    pictures = [
+        _image("samples", "Real test images beside samples of each variant"),
+        _image("reconstructions", "Test images above each variant's reconstructions"),
+    ]
+    end = f"Preset {escape(stage.preset)}, {seeds}. Everything else is in report.html."
+    if not evidence.trained:
+        pictures, end = [], "Everything else is in score.html."
     head = scoretable.headline_table(comparison, evidence)
     blocks = [
         f"# {escape(join(evidence.variants))} on {escape(evidence.card.title)}",
-        _image("samples", "Real test images beside samples of each variant"),
-        _image("reconstructions", "Test images above each variant's reconstructions"),
+        *pictures,
         f"**{escape(verdict.sentence)}**",
         "\n".join(f"- {escape(line)}" for line in (*verdict.steps, *verdict.notes)),
         "\n".join(map(_finding, diagnose(evidence, comparison))),
@@ -256,7 +291,7 @@ def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict
         "\n".join(f"- {escape(line)}" for line in head.missing),
         escape(scoretable.agreement(comparison, evidence)),
         "\n".join(f"- {escape(note)}" for note in tables.protocol_notes(evidence)),
-        f"Preset {escape(stage.preset)}, {seeds}. Everything else is in report.html.",
+        end,
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 

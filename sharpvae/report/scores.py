@@ -59,10 +59,11 @@ DRAWS = (
     Draw("flow", "Samples from the flow fitted to the codes",
         "A network that carries noise to the codes of the training images, fitted after training."),
 )  # fmt: skip
+GIVEN = "samples"  # drawn elsewhere, nobody knows from what
 # What a variant draws from, a word for each kind but the headline's, which is one of them.
 SOURCES = {
     "prior": "the prior N(0, I)", "mixture": "the mixture fitted to its codes",
-    "flow": "the flow fitted to its codes",
+    "flow": "the flow fitted to its codes", GIVEN: "codes that are not known",
 }  # fmt: skip
 # What the keys of the scores of some images end in; those of the headline samples have no ending.
 SUFFIXES = {draw.heading: f"_{draw.kind}" for draw in DRAWS}
@@ -141,6 +142,8 @@ _IMAGES: tuple[Metric, ...] = (
     Metric("gradient_sharpness", "Gradient sharpness", SAMPLES, "one",
         "The sharpness ratio with second central differences, a Laplacian two pixels wide; blind "
         "to checkerboards."),
+    Metric("distinct", "Different images", SAMPLES, "higher",
+        "Number of different images over the number of images."),
     Metric("nn_ratio", "Nearest neighbour ratio", SAMPLES, "one",
         "Distance of these images to the nearest training image over that to the nearest test "
         "image, against the same of real images. Well below 1 is copying."),
@@ -151,7 +154,7 @@ _IMAGES: tuple[Metric, ...] = (
     *_exposure("minimum", "Darkest pixel", "Minimum"),
     *_exposure("maximum", "Brightest pixel", "Maximum"),
 )  # fmt: skip
-_NOT_OF_RECONSTRUCTIONS = ("nn_ratio", "copied")  # they are of test images, which are no copies
+_NOT_OF_RECONSTRUCTIONS = ("distinct", "nn_ratio", "copied")  # they are of test images
 
 
 def _of(group: str) -> list[Metric]:
@@ -216,13 +219,14 @@ TABLE = (
     "fid", "blur_px", "artefact", "coverage", "sharpness", "psnr", "fid_prior",
     "fid_reconstruction",
 )  # fmt: skip
+OF_GIVEN = ("distinct", "copied")  # and these, where nobody knows how images were made
 # What is told of the step from each variant to the next.
 STEP = ("fid", "blur_px", "coverage")
 # What goes to reports/metrics.json, where `dvc metrics diff` compares it.
 HEADLINE = (
     "fid", "fid_prior", "fid_mixture", "fid_flow", "fid_reconstruction", "kid", "sharpness",
     "blur_px", "coverage", "artefact", "brightness_gap", "contrast_gap", "psnr", "active_units",
-    "signal_axes", "class_agreement", "beta_sigma", "nll", "mig", "dci",
+    "signal_axes", "class_agreement", "beta_sigma", "nll", "mig", "dci", "distinct", "copied",
 )  # fmt: skip
 # Scores of conditional variants, of those whose likelihood was asked for, and of images whose
 # factors are known; they are left out where no variant has them.
@@ -272,6 +276,11 @@ class Comparison:
             for variant in self.runs
         }
 
+    @property
+    def given(self) -> bool:
+        """Whether all images were made elsewhere."""
+        return all(run.headline == GIVEN for runs in self.runs.values() for run in runs)
+
     def mean(self, variant: str, key: str) -> float | None:
         """The mean over the seeds, geometric for FID; None where a seed has no such score."""
         found = self.estimates[variant][key]
@@ -287,8 +296,10 @@ class Comparison:
         return exp(fmean(known)) if len(known) == len(found) else inf
 
     def has(self, key: str) -> bool:
-        """Whether a score is shown: those of `OPTIONAL` only where a variant has them."""
-        return key not in OPTIONAL or any(row[key] for row in self.estimates.values())
+        """Whether a score is shown: of `OPTIONAL` where one has it, else where it was asked for."""
+        if key in OPTIONAL:
+            return any(row[key] for row in self.estimates.values())
+        return any(key in run.scores for runs in self.runs.values() for run in runs)
 
     def reason(self, variant: str, key: str) -> str:
         """Why a variant has no such score; "" where it has, or where that goes without saying."""
@@ -306,7 +317,8 @@ class Comparison:
         """(variant, another, score) -> its change against the other, corrected for their number."""
         baseline, *others = self.variants
         wanted = [(name, baseline, key) for name in others for key in TABLE]
-        wanted += [(name, before, key) for before, name in pairwise(others) for key in STEP]
+        if not self.given:  # those stand in no order
+            wanted += [(name, before, key) for before, name in pairwise(others) for key in STEP]
         found = {
             (name, other, key): effect
             for name, other, key in wanted
@@ -351,7 +363,7 @@ class Comparison:
     def readings(self, variant: str, metric: Metric) -> list[Reading] | None:
         readings = []
         for run in self.runs[variant]:
-            value, replicates = run.scores[metric.key], run.replicates.get(metric.key)
+            value, replicates = run.scores.get(metric.key), run.replicates.get(metric.key)
             if value is None:
                 return None
             if metric.base == "fid":
@@ -371,20 +383,3 @@ def _panel(values: Mapping[str, float], rows: Mapping[str, list[float]] | None) 
     if rows is None:
         return Reading(own)
     return Reading(own, {n: [max(value, FID_FLOOR) for value in row] for n, row in rows.items()})
-
-
-def headline_metrics(comparison: Comparison) -> dict[str, dict[str, float | None]]:
-    """What reports/metrics.json holds: means, and as `<name>_ci` half-widths of intervals."""
-    table: dict[str, dict[str, float | None]] = {name: {} for name in comparison.variants}
-    for variant, row in table.items():
-        for key in filter(comparison.has, HEADLINE):
-            estimate = comparison.estimates[variant][key]
-            row[key] = _significant(estimate.centre if estimate else None)
-            if len(comparison.seeds) > 1:
-                row[f"{key}_ci"] = _significant(estimate.half_width if estimate else None)
-    return table
-
-
-def _significant(value: float | None) -> float | None:
-    """Six significant digits, for readable diffs."""
-    return None if value is None else float(f"{value:.6g}") + 0.0  # -0.0 + 0.0 is 0.0

@@ -10,8 +10,10 @@ from sharpvae.report.numerals import NOTHING, decimals, fixed, join, short, with
 from sharpvae.report.scores import (
     BY_KEY,
     GOAL_TEXT,
+    HEADLINE,
     MEANINGLESS_WHEN_COLLAPSED,
     METRICS,
+    OF_GIVEN,
     TABLE,
     Comparison,
     Metric,
@@ -66,14 +68,16 @@ class ScoreTable(NamedTuple):
 
 def headline_table(comparison: Comparison, evidence: Evidence) -> ScoreTable:
     """The scores in which variants are compared with the baseline."""
-    return _table(comparison, evidence, {"": [BY_KEY[key] for key in TABLE]})
+    keys = (*TABLE, *OF_GIVEN) if comparison.given else TABLE
+    return _table(comparison, evidence, {"": [BY_KEY[k] for k in keys if comparison.has(k)]})
 
 
 def score_table(comparison: Comparison, evidence: Evidence) -> ScoreTable:
     """All other scores, by the images they are of."""
     groups: dict[str, list[Metric]] = {}
     for metric in METRICS:
-        if metric.key not in TABLE and comparison.has(metric.key):
+        told = metric.key in TABLE or (comparison.given and metric.key in OF_GIVEN)
+        if not told and comparison.has(metric.key):
             groups.setdefault(metric.group, []).append(metric)
     return _table(comparison, evidence, groups)
 
@@ -102,13 +106,14 @@ def _row(metric: Metric, comparison: Comparison, evidence: Evidence) -> ScoreRow
     doubtful = {name for name in means if fragile and comparison.collapsed(name)}
     best = best_of(metric, {n: v for n, v in means.items() if n not in doubtful}, places)
     cells = []
-    for name, runs in evidence.runs.items():
+    for name, runs in comparison.runs.items():
         estimate = comparison.estimates[name][metric.key]
         if estimate is None:
             cells.append(Cell(NOTHING))
             continue
-        text, spread = with_interval(estimate, places, metric.signed)
-        unseen = runs[0].scores.validation.get(metric.key)
+        source = "images" if comparison.given else "seeds"
+        text, spread = with_interval(estimate, places, metric.signed, source)
+        unseen = runs[0].validation.get(metric.key)
         validation = "" if unseen is None else fixed(unseen, places, metric.signed)
         change = comparison.change(name, metric.key)
         shown = "" if change == "no difference shown" or name in doubtful else change
@@ -180,3 +185,23 @@ def agreement(comparison: Comparison, evidence: Evidence) -> str:
         return "" if not told else f"The judges agree: {', '.join(next(iter(told)))}, best first."
     parts = [f"{judges}: {', '.join(names)}" for names, judges in told.items()]
     return f"The judges disagree on the order. Best first, by {'; by '.join(parts)}."
+
+
+def headline_metrics(comparison: Comparison) -> dict[str, dict[str, float | None]]:
+    """What reports/metrics.json holds: means, and as `<name>_ci` half-widths of intervals."""
+    table: dict[str, dict[str, float | None]] = {name: {} for name in comparison.variants}
+    for variant, row in table.items():
+        asked = set().union(*(run.scores for run in comparison.runs[variant]))
+        for key in filter(comparison.has, HEADLINE):
+            if key not in asked:
+                continue
+            estimate = comparison.estimates[variant][key]
+            row[key] = _significant(estimate.centre if estimate else None)
+            if len(comparison.seeds) > 1:
+                row[f"{key}_ci"] = _significant(estimate.half_width if estimate else None)
+    return table
+
+
+def _significant(value: float | None) -> float | None:
+    """Six significant digits, for readable diffs."""
+    return None if value is None else float(f"{value:.6g}") + 0.0  # -0.0 + 0.0 is 0.0

@@ -19,10 +19,12 @@ FEW = 500  # images, below which the bias of Frechet distances is told
 def differences(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     """Dotted key of each setting in which variants differ -> its value as text, per variant."""
     flat = [flatten(config) for config in variants.values()]
+    keys = {key: None for values in flat for key in values}  # not every network has each
+    settings = {key: [values.get(key, NOTHING) for values in flat] for key in keys}
     return {
-        key: [text(values[key]) for values in flat]
-        for key in flat[0]
-        if any(values[key] != flat[0][key] for values in flat)
+        key: list(map(text, values))
+        for key, values in settings.items()
+        if any(value != values[0] for value in values)
     }
 
 
@@ -43,34 +45,35 @@ def difference_table(evidence: Evidence) -> Table:
 def budget_table(evidence: Evidence) -> Table:
     """What each variant cost, the mean over the seeds: equal rows make a fair comparison."""
     rows: dict[str, list[str]] = {}
-    for name, runs in evidence.runs.items():
+    for name, runs in evidence.trained.items():
         batch = evidence.stage.variants[name]["train"]["batch_size"]
-        ends = [run.summary for run in runs]
-        seconds = mean(run.cost.seconds for run in runs)
+        ends = [training.summary for _, training in runs]
+        costs = [training.cost for _, training in runs]
+        seconds = mean(cost.seconds for cost in costs)
         for key, value in {
             "Parameters": thousands(ends[0].parameters),
             "Multiply-adds an image": thousands(ends[0].multiply_adds),
             "Updates": thousands(round(mean(end.steps for end in ends))),
             "Images seen": thousands(round(mean(end.steps for end in ends)) * batch),
             "Training, s": f"{seconds:.1f}" if seconds < 10 else thousands(round(seconds)),
-            "Trained on": join(sorted({run.cost.device for run in runs})),
+            "Trained on": join(sorted({cost.device for cost in costs})),
         }.items():
             rows.setdefault(key, [key]).append(value)
-    names = evidence.variants
+    names = list(evidence.trained)
     return Table(["Budget", *names], list(rows.values()), set(range(1, len(names) + 1)))
 
 
 def run_table(evidence: Evidence) -> Table:
     """How every single run scored, and how its training ended."""
     columns = {"fid": "FID", "blur_px": "Blur, px", "psnr": "PSNR", "signal_axes": "Signal axes"}
-    runs = evidence.all_runs
+    runs = [both for own in evidence.trained.values() for both in own]
     places = {
-        key: max(BY_KEY[key].places, decimals(run.scores.scores[key] or 0.0 for run in runs))
+        key: max(BY_KEY[key].places, decimals(run.scores.scores[key] or 0.0 for run, _ in runs))
         for key in columns
     }
     rows = []
-    for run in runs:
-        scores, summary = run.scores.scores, run.summary
+    for run, training in runs:
+        scores, summary = run.scores.scores, training.summary
         rows.append([
             run.variant,
             str(run.seed),
@@ -78,7 +81,7 @@ def run_table(evidence: Evidence) -> Table:
             f"{summary.epochs}{', stopped early' if summary.stopped_early else ''}",
             f"{summary.kept_epoch} ({summary.kept})",
             thousands(summary.steps),
-            f"{run.cost.seconds:.1f}",
+            f"{training.cost.seconds:.1f}",
         ])  # fmt: skip
     head = ["Variant", "Seed", *columns.values()]
     head += ["Epochs", "Scored epoch", "Updates", "Seconds"]
@@ -89,6 +92,8 @@ def validation_table(evidence: Evidence) -> Table:
     """The headline scores of the validation split, on which choices are made."""
     rows = []
     for key in TABLE:
+        if not any(key in run.scores.validation for run in evidence.all_runs):
+            continue
         found = [
             [run.scores.validation.get(key) for run in runs] for runs in evidence.runs.values()
         ]
@@ -121,9 +126,10 @@ def protocol_table(evidence: Evidence) -> Table:
         if entry.learned is not None:
             skill = f"{_skill(entry.learned)}; no loss has used it"
             rows.append([f"Judge {name}", *[skill] * len(ways)])
-    helped = [name for name, network in users.items() if network == "critic"]
-    use = f"in the loss of {join(helped)}" if helped else "in no variant's loss"
-    rows.append(["Critic", *[f"{_skill(evidence.critic)}; {use}"] * len(ways)])
+    if evidence.critic is not None:
+        helped = [name for name, network in users.items() if network == "critic"]
+        use = f"in the loss of {join(helped)}" if helped else "in no variant's loss"
+        rows.append(["Critic", *[f"{_skill(evidence.critic)}; {use}"] * len(ways)])
     return Table(["", *(heads if len(ways) > 1 else ["all runs"])], rows)
 
 
@@ -140,7 +146,7 @@ def _protocol_lines(protocol: Protocol) -> dict[str, str]:
 
 def _loss_networks(evidence: Evidence) -> dict[str, str]:
     """Variants with a perceptual loss -> its network."""
-    losses = {name: config["loss"] for name, config in evidence.stage.variants.items()}
+    losses = {name: evidence.stage.variants[name]["loss"] for name in evidence.trained}
     return {
         name: loss["perceptual"]["network"]
         for name, loss in losses.items()
@@ -191,7 +197,7 @@ def card_rows(card: Card, reference: Reference) -> list[list[str]]:
     """What the data is: a name and a value in each row."""
     counts = {split: thousands(count) for split, count in card.counts.items()}
     size = f"{card.image_size} \N{MULTIPLICATION SIGN} {card.image_size} pixels"
-    left_out = f"{thousands(card.duplicates_removed)} exact duplicates of images in another split"
+    left_out = f"{thousands(card.duplicates_removed)} exact duplicates of other images"
     if card.skipped:
         shown = _few([f"{item.file} ({item.reason})" for item in card.skipped], 3)
         left_out += f"; {thousands(len(card.skipped))} files that are no usable image: {shown}"

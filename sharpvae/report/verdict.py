@@ -53,15 +53,21 @@ def verdict(comparison: Comparison) -> Verdict:
 
 
 def steps(comparison: Comparison) -> list[str]:
-    """What each variant brought over the one before it, a sentence each, where there are two."""
+    """What each variant brought over the one before it, a sentence each, where there are two.
+
+    Images that were made elsewhere stand in no order: each is compared with the first.
+    """
+    baseline, *others = comparison.variants
     pairs = list(pairwise(comparison.variants))
+    if comparison.given:
+        pairs = [(baseline, name) for name in others]
     return [_step(comparison, before, name) for before, name in pairs] if len(pairs) > 1 else []
 
 
 def _step(comparison: Comparison, before: str, name: str) -> str:
     parts = []
     if (effect := comparison.step(name, before, "fid")) is not None:
-        parts.append(f"{verdict_of(effect, 'lower')}, {ratio_text(effect)}")
+        parts.append(f"{verdict_of(effect, 'lower')}, {ratio_text(effect, comparison.given)}")
     for key, label, unit in (("blur_px", "blur", " px"), ("coverage", "coverage", "")):
         old, new = (comparison.mean(variant, key) for variant in (before, name))
         if old is not None and new is not None:
@@ -75,7 +81,7 @@ def _compared(comparison: Comparison, baseline: str, best: str) -> tuple[Outcome
     parts = [f"{blurriness(comparison, baseline)}, {_blur(comparison, best, short_form=True)}"]
     effect = comparison.effects.get((best, "fid"))
     if effect is not None:
-        parts[0] += f" ({ratio_text(effect)})"
+        parts[0] += f" ({ratio_text(effect, comparison.given)})"
     if found := cause(comparison, best):
         parts.append(found)
     return outcome, f"{lead}: {'; '.join(parts)}."
@@ -137,18 +143,22 @@ def cause(comparison: Comparison, name: str) -> str:
     return f"the prior adds to the blur of reconstructions, {fixed(bottom, 2)} px"
 
 
-def ratio_text(effect: Effect) -> str:
-    """ "ratio of FIDs 0.33, 95 % interval 0.2 to 0.5, one seed: over judges and images" """
+def ratio_text(effect: Effect, given: bool = False) -> str:
+    """ "ratio of FIDs 0.33, 95 % interval 0.2 to 0.5, one seed: over judges and images"
+
+    Of images that were `given`, nobody knows the seeds.
+    """
     text = f"ratio of FIDs {short(effect.estimate)}"
-    seeds = "one seed" if effect.seeds == 1 else f"{effect.seeds} seeds"
+    seeds = "one seed: " if effect.seeds == 1 else f"{effect.seeds} seeds: "
+    seeds = "" if given else seeds
     if not effect.sources:
-        return f"{text}, {seeds}: no interval known"
+        return f"{text}, {seeds}no interval known"
     low, high = effect.adjusted_low, effect.adjusted_high
     assert low is not None
     assert high is not None
     # Holm may ask for a level that the draws do not reach, and two judges tell next to nothing
     ends = f"{short(low)} to {short(high)}" if high < _ENDLESS else "without end"
-    return f"{text}, 95\N{NO-BREAK SPACE}% interval {ends}, {seeds}: over {join(effect.sources)}"
+    return f"{text}, 95\N{NO-BREAK SPACE}% interval {ends}, {seeds}over {join(effect.sources)}"
 
 
 def collapse(comparison: Comparison, name: str) -> str:
@@ -170,4 +180,9 @@ def _seeds_note(comparison: Comparison) -> list[str]:
         "One seed cannot tell a better method from a luckier start: the intervals are over judges "
         "and images alone. For intervals over seeds, set seeds: [0, 1, 2] in params.yaml."
     )
+    if comparison.given:
+        note = (
+            "Intervals are over judges and images: they say nothing of what another training of "
+            "the same models would draw."
+        )
     return [note] if len(comparison.seeds) == 1 else []

@@ -5,19 +5,60 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
 from sharpvae.scoring import disentanglement, measures, neighbours, spectra
 from sharpvae.scoring.config import MetricsConfig
+from sharpvae.scoring.panel import Images, extract, load_reals, members
 from sharpvae.scoring.resampled import GROUPS, extrapolated
 from sharpvae.scoring.scores import Looked, Reals, Scored, mean_power, score
 
 DRAWN = ("prior", "mixture", "flow", "reconstruction")  # sets of images
 Replicates = dict[str, Any]  # score -> (GROUPS,), or judge -> (GROUPS,)
+
+
+class Panel:
+    """The judges, and what `reference` measured with them.
+
+    Args:
+        directory: what `reference` wrote, or `sharpvae.scoring.reference.build`.
+        shape: (H, W, C) of the images.
+    """
+
+    def __init__(
+        self, metrics: MetricsConfig, directory: Path, shape: tuple[int, ...], device: torch.device
+    ) -> None:
+        self.batch_size, self.device, self.shape = metrics.batch_size, device, shape
+        self.scales, self.features = load_reals(directory / "reals.npz")
+        described = read_json(directory / "reference.json")["judges"]
+        self.weights = {name: judge["weight"] for name, judge in described.items()}
+        self.judges = members(metrics, shape[2], directory)
+
+    def look(self, images: Images) -> Looked:
+        """Images with the judges' features.  uint8 (N, H, W, C)"""
+        return Looked(images, {
+            name: self.scales[name](extract(judge, images, self.batch_size, self.device))
+            for name, judge in self.judges.items()
+        })  # fmt: skip
+
+    def look_at(self, path: Path) -> Looked:
+        """The images of a file; UserError where they are of another shape."""
+        images = np.load(path)
+        if images.shape[1:] != self.shape:
+            expected = f"images of {self.shape}, as the prepared ones"
+            raise UserError(str(path), expected, f"of {images.shape[1:]}", "dvc repro sample")
+        return self.look(images)
+
+    def reals(self, split: Literal["validation", "test"], images: Images) -> Reals:
+        """The real images of a split, as they were measured."""
+        own = {name: self.features[f"{name}/{split}"] for name in self.judges}
+        return Reals(images, own, self.weights)
 
 
 @dataclass
@@ -48,24 +89,26 @@ class Evaluated:
 
 
 def evaluate(
-    drawn: Mapping[str, Looked], headline: str, reconstructed: Looked, test: Reals,
-    validation: Reals, train: Looked, metrics: MetricsConfig,
+    drawn: Mapping[str, Looked], headline: str, test: Reals, validation: Reals, train: Looked,
+    metrics: MetricsConfig, reconstructed: Looked | None = None, originals: Images | None = None,
 ) -> Evaluated:  # fmt: skip
-    """Score what one VAE drew on both splits.
+    """Score sets of images on both splits.
 
     Args:
-        drawn: each of `DRAWN`, the last of the test split. Keys of their scores end in `_<name>`.
-        headline: the one whose scores stand without that, too.
-        reconstructed: the validation split, reconstructed.
+        drawn: by name; keys of their scores end in `_<name>`. `reconstruction` is no draw: it has
+            the originals in their order, and is compared pair by pair, too.
+        headline: the one whose scores stand without that ending, too.
         train: the training split, of which only pixels are used.
+        reconstructed: the validation split, reconstructed; without it there are no such scores.
+        originals: what `reconstruction` is of; the test split unless given.
     """
     found = Evaluated()
     for name, set_ in drawn.items():
         suffix, paired = f"_{name}", name == "reconstruction"
         scored = score(set_, test, metrics, None if paired else train)
-        unseen = score(reconstructed if paired else set_, validation, metrics)
         found.scores |= _named(scored.values, suffix)
-        found.validation |= _named(unseen.values, suffix)
+        if (chosen_by := reconstructed if paired else set_) is not None:
+            found.validation |= _named(score(chosen_by, validation, metrics).values, suffix)
         found.judges[f"fid{suffix}"] = scored.judges
         rows, why = replicates(scored, set_, test, metrics)
         found.reasons |= _named(why | scored.reasons, suffix)
@@ -75,14 +118,21 @@ def evaluate(
         found.sharpness[name] = set_.laplacian
         if name == headline:
             found.suspects = scored.suspects
-    found.scores |= measures.likeness(test.images, drawn["reconstruction"].images)
-    found.validation |= measures.likeness(validation.images, reconstructed.images)
-    if len(test.images) >= 2 * GROUPS:
-        pairs = measures.psnr(test.images, drawn["reconstruction"].images)
-        found.replicates["psnr"] = _means(np.minimum(pairs, measures.PSNR_OF_EQUALS))
+    if (pairs := drawn.get("reconstruction")) is not None:
+        _pair(found, test.images if originals is None else originals, pairs.images)
+    if reconstructed is not None:
+        found.validation |= measures.likeness(validation.images, reconstructed.images)
     _limit(found, test.lead)
     _promote(found, headline)
     return found
+
+
+def _pair(found: Evaluated, originals: Images, reconstructions: Images) -> None:
+    """Scores of each reconstruction against its own original."""
+    found.scores |= measures.likeness(originals, reconstructions)
+    if len(originals) >= 2 * GROUPS:
+        pairs = measures.psnr(originals, reconstructions)
+        found.replicates["psnr"] = _means(np.minimum(pairs, measures.PSNR_OF_EQUALS))
 
 
 def add_likelihood(found: Evaluated, folder: Path) -> None:

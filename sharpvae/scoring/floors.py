@@ -36,8 +36,8 @@ GOALS: dict[str, Goal] = {
     "fid": "lower", "kid": "lower", "sharpness": "one", "sharpness_normalised": "one",
     "sharpness_spread": "lower", "gradient_sharpness": "one", "blur_px": "lower",
     "artefact": "lower", "precision": "higher", "recall": "higher", "density": "higher",
-    "coverage": "higher", "nn_ratio": "one", "copied": "lower", "brightness_gap": "zero",
-    "contrast_gap": "zero",
+    "coverage": "higher", "distinct": "higher", "nn_ratio": "one", "copied": "lower",
+    "brightness_gap": "zero", "contrast_gap": "zero",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -58,6 +59,16 @@ class Exposure:
     contrast: float  # the standard deviation
     minimum: float
     maximum: float
+
+
+def digests(images: NDArray[np.uint8]) -> list[bytes]:
+    """A short name for each image, the same for equal ones.  uint8 (N, H, W, C)"""
+    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
+
+
+def distinct(images: NDArray[np.uint8]) -> float:
+    """The number of different images over that of images, 0..1.  uint8 (N, H, W, C), N > 0"""
+    return len(set(digests(images))) / len(images)
 
 
 def exposure(images: NDArray[np.uint8]) -> Exposure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from sharpvae.scoring.judges import (
     RandomJudge,
     load_learned,
 )
+from sharpvae.scoring.measures import digests
 
 Images = NDArray[np.uint8]
 Features = NDArray[np.float64]
@@ -116,7 +116,7 @@ def extract(judge: Judge, images: Images, batch_size: int, device: torch.device)
     """
     judge = judge.to(device)
     first: dict[bytes, int] = {}  # by digest, which is shorter than the image
-    position = [first.setdefault(_digest(image), len(first)) for image in images]
+    position = [first.setdefault(digest, len(first)) for digest in digests(images)]
     different = np.unique(position, return_index=True)[1]
     batches = (
         images[different[start : start + batch_size]]
@@ -135,10 +135,6 @@ def classify(
     batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
     found = [judge(_on_device(batch, device).float() / 255).argmax(1) for batch in batches]
     return torch.cat(found).cpu().numpy()
-
-
-def _digest(image: Images) -> bytes:
-    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def _on_device(images: Images, device: torch.device) -> Tensor:

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from sharpvae.core.console import bar
+from sharpvae.core.devices import describe
 from sharpvae.core.errors import UserError
+from sharpvae.core.files import write_json
+from sharpvae.images.feed import Feed
+from sharpvae.images.packed import Split, SplitName
+from sharpvae.perception.config import ClassifierConfig
+from sharpvae.perception.critic import halves, learn_half
+from sharpvae.scoring import judges
 from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.floors import GOALS, Sight, faults, floor_images
-from sharpvae.scoring.panel import Features, Images, Judge, Scale, extract
+from sharpvae.scoring.panel import (
+    Features,
+    Images,
+    Judge,
+    Scale,
+    extract,
+    members,
+    save_reals,
+)
 from sharpvae.scoring.resampled import GROUPS, FrechetReference, jackknife_error
 from sharpvae.scoring.scores import Looked, Reals, distances, mean_power, score
 
@@ -31,14 +49,58 @@ class Measured:
     warnings: list[str]
 
 
+def build(
+    directory: Path, splits: Mapping[SplitName, Split], judge: ClassifierConfig,
+    metrics: MetricsConfig, device: torch.device, count: int | None = None,
+) -> Measured:  # fmt: skip
+    """Train the learned judge, measure the reals with the panel, and write both to `directory`.
+
+    Args:
+        splits: `train`, `validation` and `test`; the judge learns from half of the first.
+        count: images of each floor; as many as `test` has unless given.
+
+    Raises:
+        UserError: as of `measure`; or weights of a judge are missing.
+    """
+    feed = Feed(splits["train"], device)
+    seen, unseen = halves(feed.count)
+    learned, description = _train_judge(judge, feed, Feed(splits["validation"], device), seen)
+    held_out = unseen[: count or len(splits["test"].images)].numpy()
+    train = splits["train"].images
+    measured = measure(
+        members(metrics, feed.channels, learned),
+        {name: splits[name].images for name in ("validation", "test")},
+        train[seen.numpy()], train[held_out], description, metrics, device,
+    )  # fmt: skip
+    judges.save_learned(directory, learned, description)
+    save_reals(directory / "reals.npz", measured.scales, measured.features)
+    write_json(directory / "reference.json", measured.description)
+    return measured
+
+
+def _train_judge(
+    config: ClassifierConfig, train: Feed, validation: Feed, seen: Tensor
+) -> tuple[judges.LearnedJudge, dict[str, Any]]:
+    """Train the learned judge on its half of the training split => it, and its description."""
+    print(f"judge on {describe(train.device)}: {len(seen)} images", flush=True)
+    with bar("judge", config.epochs) as progress:
+        network, description = learn_half(
+            judges.LearnedJudge, train, validation, seen, config, judges.PURPOSE,
+            report=lambda _, loss: progress.advance(note=f"loss {loss:.4f}"),
+        )  # fmt: skip
+    right = f"{description['accuracy']:.1%} of the validation {description['task']} right"
+    print(f"judge: {right}", flush=True)
+    return network, {**description, "validated_on": validation.count}
+
+
 def measure(
-    judges: Mapping[str, Judge], splits: Mapping[str, Images], train: Images, held_out: Images,
+    panel: Mapping[str, Judge], splits: Mapping[str, Images], train: Images, held_out: Images,
     learned: Mapping[str, Any], metrics: MetricsConfig, device: torch.device,
 ) -> Measured:  # fmt: skip
     """Measure the reals, then images of known faults with the same judges and metrics.
 
     Args:
-        judges: by name, the first of which leads.
+        panel: the judges by name, the first of which leads.
         splits: `validation`, which decides on the judges' weights, and `test`, uint8 (N, H, W, C).
         train: training images, without those of `held_out`.
         held_out: training images that no judge has learned from; they set the scale of features.
@@ -51,7 +113,7 @@ def measure(
     def look(images: Images) -> dict[str, Features]:
         return {
             name: extract(judge, images, metrics.batch_size, device)
-            for name, judge in judges.items()
+            for name, judge in panel.items()
         }
 
     raw = look(held_out)
@@ -83,13 +145,13 @@ def measure(
 
 
 def _unseen(
-    values: Mapping[str, Mapping[str, float | None]], judges: Mapping[str, Any],
+    values: Mapping[str, Mapping[str, float | None]], described: Mapping[str, Any],
     chance: Mapping[str, float],
 ) -> dict[str, dict[str, Sight]]:  # fmt: skip
     """Score -> floor -> what it does not see there."""
     spread = [
         chance[name] / judge["floors"]["real"]
-        for name, judge in judges.items() if judge["weight"] > 0 and name in chance
+        for name, judge in described.items() if judge["weight"] > 0 and name in chance
     ]  # fmt: skip
     own = {"fid": mean(spread) * (values["real"]["fid"] or 0.0)} if spread else {}
     return {key: faults(_known(values, key), goal, own.get(key)) for key, goal in GOALS.items()}

@@ -147,6 +147,7 @@ def score(fake: Looked, real: Reals, metrics: MetricsConfig, train: Looked | Non
     _fidelity(found, fake, real, metrics)
     _blur(found, fake, real)
     _neighbours(found, fake, real, metrics)
+    found.add(["distinct"], lambda: [measures.distinct(fake.images)])
     if train is not None:
         found.add(["nn_ratio", "copied"], lambda: _memorised(found, fake, real, train))
     for name, value in vars(fake.exposure).items():

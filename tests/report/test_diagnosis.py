@@ -95,6 +95,17 @@ def test_a_decoder_with_every_loss_is_made_wider(tmp_path: Path) -> None:
     assert settings(finding) == ["++variants.one.model.width_scale=1"]
 
 
+def test_a_network_of_the_user_s_own_has_no_setting_to_widen_or_to_upsample_otherwise(
+    tmp_path: Path,
+) -> None:
+    own = {"model": {"family": "mine.py:Net", "latent_dim": 4, "width_scale": 1.0, "arguments": {}},
+           "loss.weights.perceptual": 1.0, "loss.weights.adversarial": 1.0}  # fmt: skip
+    blurred = HEALTHY | {"blur_px": 1.0, "blur_px_reconstruction": 0.9}
+    found = found_in(tmp_path, run_of(blurred, artefacts={"headline": "checkerboard"}), own)
+    assert ["as blurred" in found[0].text, "checkerboard" in found[1].text] == [True, True]
+    assert [finding.command for finding in found] == ["", ""]
+
+
 def test_the_prior_to_draw_from_is_chosen_on_validation(tmp_path: Path) -> None:
     test = HEALTHY | {"fid": 60.0, "fid_mixture": 30.0, "fid_flow": 20.0}
     unseen = test | {"fid_mixture": 20.0, "fid_flow": 30.0}

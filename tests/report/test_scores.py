@@ -14,9 +14,9 @@ from sharpvae.report.scores import (
     METRICS,
     OPTIONAL,
     TABLE,
-    headline_metrics,
     load_scores,
 )
+from sharpvae.report.scoretable import headline_metrics
 from tests.report.tree import BLURRY, SHARP, blobs, comparison, write_tree
 
 SHOWN = [key for key in HEADLINE if key not in OPTIONAL]

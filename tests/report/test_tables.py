@@ -49,6 +49,12 @@ def test_differences() -> None:
     assert differences({"original": configs["original"]}) == {}
 
 
+def test_a_setting_that_a_network_does_not_have_is_a_difference() -> None:
+    ours, own = {"kernel": 4}, {"arguments": {"a": 1}}
+    found = differences({"ours": {"model": ours}, "own": {"model": own}})
+    assert found == {"model.kernel": ["4", NOTHING], "model.arguments.a": [NOTHING, "1"]}
+
+
 @pytest.mark.parametrize(
     ("values", "places"),
     [([1200.3], 0), ([120.4, 1.5], 1), ([45.2], 2), ([1.5], 3), ([0.61], 3), ([0.0123], 4),

@@ -51,7 +51,8 @@ def sets() -> dict[str, Looked]:
 @pytest.fixture(scope="module")
 def found(sets: dict[str, Looked]) -> Evaluated:
     again = drawn(blurred(VALIDATION, 0.7))
-    return evaluate(sets, "prior", again, real(TEST), real(VALIDATION), Looked(TRAIN, {}), METRICS)
+    reals, train = (real(TEST), real(VALIDATION)), Looked(TRAIN, {})
+    return evaluate(sets, "prior", *reals, train, METRICS, again)
 
 
 def test_the_validation_split_is_scored_apart_from_test(
@@ -124,7 +125,7 @@ def test_every_set_has_its_spectrum_and_sharpness(found: Evaluated) -> None:
 def test_the_headline_is_one_of_the_sets(found: Evaluated, sets: dict[str, Looked]) -> None:
     again = drawn(blurred(VALIDATION, 0.7))
     reals = real(TEST), real(VALIDATION)
-    other = evaluate(sets, "mixture", again, *reals, Looked(TRAIN, {}), METRICS)
+    other = evaluate(sets, "mixture", *reals, Looked(TRAIN, {}), METRICS, again)
     for key in ("fid", "blur_px", "coverage", "copied"):
         assert found.scores[key] == found.scores[f"{key}_prior"]
         assert other.scores[key] == other.scores[f"{key}_mixture"] == found.scores[f"{key}_mixture"]
@@ -140,11 +141,11 @@ def test_few_images_have_no_replicates_and_no_limit() -> None:
     found = evaluate(
         few,
         "flow",
-        drawn(VALIDATION[:2]),
         real(TEST[:3]),
         real(VALIDATION[:2]),
         Looked(TRAIN, {}),
         METRICS,
+        drawn(VALIDATION[:2]),
     )
     assert found.replicates == {}
     assert found.scores["fid_limit"] is None and found.scores["fid"] is not None
