@@ -102,14 +102,18 @@ class Flow(NamedTuple):
     velocity: Velocity | None = None
 
     @torch.no_grad()
-    def sample(self, count: int, source: torch.Generator, labels: Tensor | None = None) -> Tensor:
+    def sample(
+        self, count: int, source: torch.Generator, labels: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:  # fmt: skip
         """`count` codes, float32 (count, Z), on the CPU, from a generator on the CPU.
 
         Args:
             labels: int64 (count,), the classes asked for; an unconditional VAE needs none.
+            temperature: factor of the noise that is carried to codes.
         """
         noise = torch.randn(count, len(self.axes.centre), generator=source, dtype=torch.float64)
-        scaled = noise.numpy()
+        scaled = temperature * noise.numpy()
         if self.velocity is not None:
             x = torch.from_numpy(scaled[:, : self.strong]).float()
             for start in range(0, count, _CHUNK):

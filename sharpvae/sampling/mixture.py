@@ -42,15 +42,19 @@ class Mixture(NamedTuple):
     factors: Array  # (K, A, A), lower Cholesky factors of the covariances
     rest: Array  # (Z - A,), variances
 
-    def sample(self, count: int, source: torch.Generator, labels: Tensor | None = None) -> Tensor:
+    def sample(
+        self, count: int, source: torch.Generator, labels: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:  # fmt: skip
         """`count` codes, float32 (count, Z), on the CPU, from a generator on the CPU.
 
-        Whatever the classes asked for, `labels`: the mixture is one for all of them.
+        Whatever the classes asked for, `labels`: the mixture is one for all of them. `temperature`
+        multiplies the standard deviation of each component.
         """
         chosen = torch.multinomial(torch.from_numpy(self.weights), count, True, generator=source)
         noise = torch.randn(count, len(self.axes.centre), generator=source, dtype=torch.float64)
         strong, component = len(self.means[0]), chosen.numpy()
-        eps = noise.numpy()
+        eps = temperature * noise.numpy()
         joint = self.means[component]
         for index, factor in enumerate(self.factors):
             mine = component == index

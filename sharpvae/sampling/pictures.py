@@ -20,6 +20,7 @@ from sharpvae.images.tiles import grid
 from sharpvae.sampling.codes import Codes, codes_of
 from sharpvae.sampling.config import SampleConfig
 from sharpvae.sampling.priors import latents
+from sharpvae.sampling.stored import FILE, Priors, save_priors
 from sharpvae.vae.draw import Encoded, asked_labels, decode, encode, prior_noise, to_packed
 from sharpvae.vae.vae import VAE, kl_per_dimension
 
@@ -230,10 +231,13 @@ def draw(
         codes_of(vae, feed, config.mixture.draws, batch_size, seed)
         for feed in (train, feeds["validation"])
     )
-    drawn, chosen = latents(vae, codes, unseen, asked, count, config, seed)
-    chosen["drawn"] = count
+    found = latents(vae, codes, unseen, asked, count, config, seed)
+    chosen = found.told | {"drawn": count}
     write_json(directory / "priors.json", chosen)
-    for name, of_images in drawn.items():
+    names = class_names if vae.classes else None
+    priors = Priors(found.mixture, found.flow, chosen["headline"], names)
+    save_priors(directory / FILE, priors, vae)
+    for name, of_images in found.codes.items():
         images = decode(vae, of_images, asked, batch_size)
         for file in [name, "headline"] if name == chosen["headline"] else [name]:
             np.save(directory / f"{file}.npy", images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor
 from sharpvae.core.seeds import generator
 from sharpvae.sampling.codes import Codes, draws, repeated_labels
 from sharpvae.sampling.config import SampleConfig
-from sharpvae.sampling.flow import fit_flow
-from sharpvae.sampling.mixture import fit_mixture
+from sharpvae.sampling.flow import Flow, fit_flow
+from sharpvae.sampling.mixture import Mixture, fit_mixture
 from sharpvae.vae.draw import prior_noise
 from sharpvae.vae.vae import VAE
 
@@ -23,8 +23,11 @@ UNSEEN = 2000  # codes of validation images that the densities are compared on
 class Density(Protocol):
     """A density of codes; labels are the classes asked for, of a conditional VAE."""
 
-    def sample(self, count: int, source: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """float32 (count, Z)"""
+    def sample(
+        self, count: int, source: torch.Generator, labels: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:  # fmt: skip
+        """float32 (count, Z); `temperature` is a factor of the normal noise that makes them."""
         ...
 
     def log_density(self, codes: NDArray[np.float64], labels: Tensor | None = None) -> float:
@@ -37,10 +40,19 @@ def normal_log_density(codes: NDArray[np.float64]) -> float:
     return float(-0.5 * (np.square(codes) + np.log(2 * np.pi)).sum(axis=1).mean())
 
 
+class Latents(NamedTuple):
+    """Codes of each prior, and what was fitted for it."""
+
+    codes: dict[str, Tensor]  # float32 (count, Z) of `prior`, that is N(0, I), `mixture`, `flow`
+    mixture: Mixture
+    flow: Flow
+    told: dict[str, Any]  # for priors.json
+
+
 def latents(
     vae: VAE, train: Codes, unseen: Codes, asked: Tensor | None, count: int, config: SampleConfig,
     seed: int,
-) -> tuple[dict[str, Tensor], dict[str, Any]]:  # fmt: skip
+) -> Latents:  # fmt: skip
     """Draw codes from each prior, and choose the one of the headline samples.
 
     Args:
@@ -48,9 +60,9 @@ def latents(
         asked: int64 (count,), the classes asked for; None for an unconditional VAE.
 
     Returns:
-        float32 (count, Z) of `prior`, which is N(0, I), `mixture` and `flow`; and for priors.json:
-        `headline`, one of them; `validation`, the mean log-density of unseen codes under each in
-        nats; what `fit_mixture` and `fit_flow` tell.
+        The codes, both densities, and for priors.json: `headline`, one of `prior`, `mixture` and
+        `flow`; `validation`, the mean log-density of unseen codes under each in nats; what
+        `fit_mixture` and `fit_flow` tell.
     """
     classes = vae.classes if train.labels is not None else 0
     mixture, tried = fit_mixture(train, unseen, config.mixture, seed)
@@ -64,7 +76,7 @@ def latents(
     for name, one in fitted.items():
         drawn[name] = one.sample(count, generator(seed, name), asked)
     headline = {"normal": "prior", "validation": max(nats, key=nats.__getitem__)}
-    return drawn, {
+    return Latents(drawn, mixture, flow, {
         "headline": headline.get(config.prior, config.prior), "validation": nats,
         "mixture": tried, "flow": learned,
-    }  # fmt: skip
+    })  # fmt: skip

@@ -1,0 +1,109 @@
+"""The densities fitted to a VAE's codes, on disk as safetensors, which cannot carry code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
+from torch import nn
+
+from sharpvae.core.errors import UserError
+from sharpvae.core.seeds import global_seed
+from sharpvae.sampling.codes import Axes
+from sharpvae.sampling.flow import Flow, Velocity
+from sharpvae.sampling.mixture import Mixture
+
+FILE = "priors.safetensors"  # in the folder of what was drawn
+_ABOUT = "about"  # one key: several would stand in the file in an order that changes
+
+
+class Priors(NamedTuple):
+    """What a VAE can draw codes from beside N(0, I); mixture and flow are of the same codes."""
+
+    mixture: Mixture
+    flow: Flow
+    headline: str  # `prior`, that is N(0, I), `mixture` or `flow`: what the VAE is judged by
+    class_names: list[str] | None  # label -> name; None where the VAE is not conditional
+
+
+def save_priors(path: Path, priors: Priors, vae: nn.Module) -> None:
+    """Write the priors of `vae`; the bytes depend on the values alone."""
+    mixture, velocity = priors.mixture, priors.flow.velocity
+    arrays: dict[str, NDArray[Any]] = {
+        f"axes.{name}": value for name, value in mixture.axes._asdict().items()
+    }
+    kept = ("weights", "means", "factors")  # the rest follows from the axes
+    arrays |= {f"mixture.{name}": getattr(mixture, name) for name in kept}
+    about: dict[str, Any] = {
+        "vae": digest(vae),
+        "headline": priors.headline,
+        "class_names": priors.class_names,
+        "strong": priors.flow.strong,
+        "velocity": None,
+    }
+    if velocity is not None:
+        about["velocity"] = {"classes": velocity.classes, "width": velocity.last.in_features}
+        state = velocity.state_dict()
+        arrays |= {f"flow.{name}": value.numpy() for name, value in state.items()}
+    # Contiguous, for `save_file` writes the memory of an array as it lies.
+    contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    save_file(contiguous, path, {_ABOUT: json.dumps(about)})
+
+
+def load_priors(path: Path, vae: nn.Module) -> Priors:
+    """Read what `save_priors` wrote for `vae`.
+
+    Raises:
+        UserError: the file is missing or damaged, or belongs to other weights.
+    """
+    expected = "the mixture and the flow that `sample` fits to the codes of the VAE"
+    fix = "fit them: dvc repro sample"
+    try:
+        with safe_open(path, "np") as file:
+            about = json.loads(file.metadata()[_ABOUT])
+        # A copy: what is read lies in a map of the file, which cannot be written to.
+        arrays = {name: np.array(value) for name, value in load_file(path).items()}
+        priors = _assembled(arrays, about)
+        fits = about["vae"] == digest(vae)
+    except FileNotFoundError:
+        raise UserError(str(path), expected, "no such file", fix) from None
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        found = f"damaged: {' '.join(str(error).split())[:200]}"
+        raise UserError(str(path), expected, found, fix) from None
+    if not fits:
+        raise UserError(str(path), expected, "those of other weights", fix)
+    return priors
+
+
+def _assembled(arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> Priors:
+    parts: dict[str, dict[str, NDArray[Any]]] = {"axes": {}, "mixture": {}, "flow": {}}
+    for name, value in arrays.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = value
+    axes, strong = Axes(**parts["axes"]), int(about["strong"])
+    modelled = parts["mixture"]["means"].shape[1]
+    mixture = Mixture(axes, rest=axes.rest(modelled), **parts["mixture"])
+    velocity, sizes = None, about["velocity"]
+    if sizes is not None:
+        with global_seed(0, "velocity"):  # the first weights, which are replaced
+            velocity = Velocity(strong, sizes["classes"], sizes["width"])
+        state = {name: torch.from_numpy(value) for name, value in parts["flow"].items()}
+        velocity.load_state_dict(state)
+        velocity.requires_grad_(False)
+    return Priors(mixture, Flow(axes, strong, velocity), about["headline"], about["class_names"])
+
+
+def digest(network: nn.Module) -> str:
+    """The SHA-256 of the names and values of all weights, on any device."""
+    found = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        found.update(name.encode())
+        found.update(value.cpu().numpy().tobytes())
+    return found.hexdigest()
