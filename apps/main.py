@@ -14,12 +14,19 @@ COMMANDS = {
     "weights": Command("apps.weights", "pretrained weights: what there is, fetching"),
     "describe": Command("apps.describe", "a variant's layers, parameters and multiply-adds"),
     "study": Command("apps.study", "published systems, ablations, claims: which change helps"),
+    "score": Command(
+        "apps.score", "any samples against real images: blur, fidelity, copies, floors"
+    ),
+    "export": Command("apps.export", "a trained VAE as ONNX, safetensors or for Hugging Face"),
+    "experiments": Command("apps.experiments", "what each experiment changed, and what came of it"),
+    "init": Command("apps.init", "lay out an experiment of your own in another directory"),
     "checkpoints": Command("apps.checkpoints", "interrupted trainings: what lies there, removing"),
 }
 EXAMPLES = """\
 examples:
   sharpvae datasets celeba              all about one dataset, and how to get it
   sharpvae study show s003-composite    one study: settings, claims, the command that runs it
+  sharpvae score samples/ --real photos/  how good samples of any generator are
   sharpvae study ablation               which change from original to sharp brings what
 
 All about one command: sharpvae <command> --help
