@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: repro test test-slow lint setup lock clean
+.PHONY: repro test test-slow lint docs setup lock clean
 .DEFAULT_GOAL := repro
 
 repro: setup            ## train, score and compare every variant; then open reports/report.html
@@ -21,6 +21,11 @@ lint: setup             ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: setup             ## the documentation as a site, in site/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint requirements.lock --editable '.[docs]'
+	$(BIN)/mkdocs build --strict
+
 setup: $(INSTALLED)     ## the virtual environment with the pinned dependencies
 
 $(INSTALLED): pyproject.toml requirements.lock
@@ -34,11 +39,11 @@ $(INSTALLED): pyproject.toml requirements.lock
 
 lock:                   ## resolve pyproject.toml anew into requirements.lock
 	rm -rf $(VENV).lock && $(PYTHON) -m venv $(VENV).lock
-	$(VENV).lock/bin/python -m pip install --quiet '.[dev]'
+	$(VENV).lock/bin/python -m pip install --quiet '.[dev,docs]'
 	{ sed -n '/^#/p' requirements.lock; $(VENV).lock/bin/python -m pip freeze --exclude sharpvae; } \
 	    > requirements.lock.new && mv requirements.lock.new requirements.lock
 	rm -rf $(VENV).lock
 
 clean:                  ## remove the virtual environment and caches; artefacts stay with DVC
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
