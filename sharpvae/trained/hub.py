@@ -39,7 +39,9 @@ class HubVAE(VAE, PyTorchModelHubMixin, library_name="sharpvae", tags=list(TAGS)
     NumPy arrays in and out, `sharpvae.load` takes the same folder.
 
     Args:
-        image_channels, image_size, classes: as of `VAE`.
+        image_channels: as of `VAE`, like the next two.
+        image_size: H and W.
+        classes: 0 where it is not conditional.
         model: the section `model`, as in network.json.
     """
 

@@ -28,6 +28,7 @@ class Half(nn.Module):
     def __init__(self, whole: nn.Module, part: Callable[..., Any]) -> None:
         super().__init__()
         self.whole, self.part = whole, part
+        self.train(whole.training)  # which the exporter gives back to all of it
 
     def forward(self, *inputs: Tensor) -> Any:
         return self.part(*inputs)

@@ -84,7 +84,7 @@ def test_what_was_left_out_of_the_data_is_told(tmp_path: Path) -> None:
     reference = load_artefact(tmp_path / "models/reference/reference.json", Reference)
     reference = reference.model_copy(update={"sharpness": 0.0841, "brightness": 0.101})
     rows = dict(card_rows(card, reference))
-    equal = "7 exact duplicates of images in another split"
+    equal = "7 exact duplicates of other images"
     assert rows["Left out"] == (
         f"{equal}; 5 files that are no usable image: "
         "0.txt (not an image), 1.txt (not an image), 2.txt (not an image) and 2 more"

@@ -94,7 +94,7 @@ def test_an_onnx_file_that_computes_something_else_is_not_left(
     def skewed(graph: onnx_files.Graph, inputs: Any, path: Path) -> None:
         other = copy.deepcopy(graph.network)
         with torch.no_grad():
-            [*other.parameters()][-1].add_(0.01)
+            [*other.part.parameters()][-1].add_(0.01)
         write(graph._replace(network=other), inputs, path)
 
     export(tmp_path, "toy", 5, "onnx", tmp_path / "old")
