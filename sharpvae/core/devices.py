@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -20,8 +23,10 @@ def select(name: str) -> torch.device:
     """The device for `auto`, `cpu`, `mps`, `cuda` or `cuda:<index>`, set to repeatable kernels.
 
     Raises:
-        UserError: the device is not there.
+        UserError: there is no such name, or the device is not there.
     """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise UserError("device", "auto, cpu, mps, cuda or cuda:<index>", repr(name))
     # cuBLAS reads this when it starts; without it PyTorch refuses deterministic products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # As use_deterministic_algorithms, which would also import the compiler, for over a second.
@@ -39,6 +44,19 @@ def select(name: str) -> torch.device:
     if kind == "mps" and not mps:
         raise UserError("device", "an Apple GPU that PyTorch can see", name, "set device: auto")
     return torch.device(name)
+
+
+@contextmanager
+def borrowed(name: str) -> Iterator[torch.device]:
+    """`select` for the block; afterwards PyTorch is set as it was before, as its owner wants it."""
+    mode, benchmark = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    try:
+        yield select(name)
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+        torch.backends.cudnn.benchmark = benchmark
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
 def describe(device: torch.device) -> str:

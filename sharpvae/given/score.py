@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from sharpvae.core.devices import select
+from sharpvae.core.devices import borrowed
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import unwritable, write_text
 from sharpvae.datasets.files import open_files
@@ -131,7 +131,8 @@ def score(samples: Any, real: Any, reconstructions: Any = None, device: str = "a
     _require(given, pairs, reals, where)
     notes = _notes(given, pairs, reals, where)
     reals, given, pairs = _coloured(reals, given, pairs)
-    return _scored(given, pairs, reals, where, notes, select(device))
+    with borrowed(device) as place:
+        return _scored(given, pairs, reals, where, notes, place)
 
 
 def set_name(source: Any) -> str:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -15,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sharpvae.core.devices import select
+from sharpvae.core.devices import borrowed
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
 from sharpvae.core.seeds import generator, global_seed
@@ -144,7 +141,7 @@ class TrainedVAE:
         heat = factor("temperature", temperature)
         name, density = self._density(prior)
         labels = self._labels(label, count)
-        with _repeatable(self.device):
+        with torch.no_grad(), borrowed(str(self.device)):
             if density is None:
                 codes = heat * prior_noise(self.network, count, start)
             else:  # by the generator of the stage `sample`
@@ -227,7 +224,7 @@ class TrainedVAE:
     def _encoded(self, images: Given, labels: Tensor | None) -> Posterior:
         """The posteriors of images that are checked, on the device of the network."""
         parts = []
-        with _repeatable(self.device) as device:
+        with torch.no_grad(), borrowed(str(self.device)) as device:
             for part in _parts(len(images)):
                 batch = as_batch(images, part).to(device)
                 asked = None if labels is None else labels[part].to(device)
@@ -236,7 +233,7 @@ class TrainedVAE:
 
     def _decoded(self, codes: Tensor, labels: Tensor | None, like: Array) -> Array:
         """The images of codes (N, Z), in the form of `like`."""
-        with _repeatable(self.device) as device:
+        with torch.no_grad(), borrowed(str(self.device)) as device:
             if not isinstance(like, Tensor):
                 return decode(self.network, codes, labels, _BATCH)
             parts = []
@@ -261,8 +258,6 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> T
     Raises:
         UserError: there is no trained VAE, it is damaged, or the device is not there.
     """
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(device)):
-        raise UserError("device", "auto, cpu, mps, cuda or cuda:<index>", repr(device))
     folder = Path(path).expanduser()
     pairs = ((NETWORK, WEIGHTS), (HUB_NETWORK, HUB_WEIGHTS))
     names = next((pair for pair in pairs if (folder / pair[0]).is_file()), None)
@@ -271,7 +266,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> T
     file, weights = folder / names[0], folder / names[1]
     described = read_json(file)
     # Layers draw first weights as they are made: not from the generator of the caller.
-    with _repeatable(device) as place, global_seed(0, "load"):
+    with torch.no_grad(), borrowed(str(device)) as place, global_seed(0, "load"):
         try:
             network = _network(described, weights).to(place).eval()
         except (KeyError, TypeError, ValueError) as error:
@@ -326,20 +321,3 @@ def _like(given: Array, values: Tensor) -> Array:
 
 def _parts(count: int) -> list[slice]:
     return [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
-
-
-@contextmanager
-def _repeatable(device: str | torch.device) -> Iterator[torch.device]:
-    """Compute without gradients by kernels that repeat their results.
-
-    Afterwards PyTorch is set as it was before: the process is the caller's.
-    """
-    mode, benchmark = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
-    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    try:
-        with torch.no_grad():
-            yield select(str(device))
-    finally:
-        torch.set_deterministic_debug_mode(mode)
-        torch.backends.cudnn.benchmark = benchmark
-        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]

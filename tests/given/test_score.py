@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from sharpvae.config.resolve import resolve_file
 from sharpvae.core.errors import UserError
@@ -149,6 +150,18 @@ def test_what_was_assumed_is_told_everywhere() -> None:
     found = score.score(HONEST.astype(np.float32), REAL, device="cpu")
     assert "were taken as 0 (black) to 255 (white)" in found.notes[0]
     assert all("(black) to 255" in found.files[name] for name in ("score.html", "score.md"))
+
+
+def test_pytorch_is_left_as_it_was() -> None:
+    before = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
+    torch.set_deterministic_debug_mode("default")
+    try:
+        score.score(HONEST, REAL, device="cpu")
+        assert torch.get_deterministic_debug_mode() == 0
+    finally:
+        torch.set_deterministic_debug_mode(before[0])
+    with pytest.raises(UserError, match="cuda:<index>"):
+        score.score(HONEST, REAL, device="gpu")
 
 
 def test_pairs_in_folders_have_the_same_names(tmp_path: Path) -> None:
