@@ -20,6 +20,7 @@ import psutil
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch._inductor.exc import InvalidCxxCompiler
 
 from sharpvae.core.errors import UserError
@@ -181,6 +182,61 @@ def test_who_watches_may_change_in_between(place, expected) -> None:
     assert "going on" in passes(place, "train", "improved", "0")
     assert outputs(place) == expected
     assert list((place / "logs/tensorboard/improved/0").iterdir())
+
+
+def begin_with(place: Path, **keys: object) -> None:
+    """Let `improved` be trained first as it is, but for two epochs and these keys."""
+    path = place / "configs/improved/train.json"
+    config = json.loads(path.read_text())
+    config["before"] = {"loss": config["loss"], "train": {**config["train"], "epochs": 2, **keys}}
+    path.write_text(json.dumps(config))
+
+
+def test_what_is_trained_first_is_where_the_rest_begins(place, tmp_path) -> None:
+    alone = tmp_path / "alone"
+    shutil.copytree(place, alone)
+    alter(alone, epochs=2, ema=0.0)
+    passes(alone, "train", "improved", "0")
+    begin_with(place, ema=0.0)
+    alter(place, lr=1e-12, scheduler="none")  # from there it does not move
+    said = passes(place, "train", "improved", "0")
+    assert said.index("training improved, first") < said.index("training improved, seed 0")
+    found, expected = (
+        load_file(folder / "models/improved/0/weights.safetensors") for folder in (place, alone)
+    )
+    for name, value in expected.items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6)
+    assert not list((place / ".checkpoints").iterdir())
+
+
+@pytest.mark.slow
+def test_both_parts_go_on_where_they_were_interrupted(place, tmp_path) -> None:
+    begin_with(place)
+    whole = tmp_path / "whole"
+    shutil.copytree(place, whole)
+    passes(whole, "train", "improved", "0")
+    for when, goes_on in (("epoch   1/2", 1), ("epoch   2/6", 2)):
+        with training(place) as process:
+            until(process, when)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        assert process.returncode == 130, goes_on
+    spent = [read_json(path)["seconds"] for path in place.glob(".checkpoints/*/seconds.json")]
+    said = passes(place, "train", "improved", "0")
+    assert "first" not in said, "that part is done"
+    assert outputs(place) == outputs(whole)
+    cost = read_json(place / "reports/live/improved/0/cost.json")
+    assert cost["seconds"] > max(spent) > 0, "of both parts"
+
+
+@pytest.mark.slow
+def test_two_processes_train_both_parts(place) -> None:
+    begin_with(place, devices=2)
+    alter(place, devices=2)
+    said = passes(place, "train", "improved", "0")
+    assert said.count("first, as `before` says") == 1
+    assert outputs(place)
 
 
 def test_checkpoints_lie_in_the_repository_that_dvc_was_called_in(place, tmp_path) -> None:

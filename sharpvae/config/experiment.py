@@ -7,9 +7,9 @@ No key has a hidden default: what a run uses is in params.yaml, presets/ or stud
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from sharpvae.core.config import Section, nested_section
 from sharpvae.datasets.config import DataConfig, Minimum, PrepareStage
@@ -18,7 +18,7 @@ from sharpvae.perception.config import ClassifierConfig, CriticStage
 from sharpvae.report.evidence import ReportStage
 from sharpvae.sampling.config import SampleConfig, SampleStage
 from sharpvae.scoring.config import EvaluateStage, MetricsConfig, ReferenceStage
-from sharpvae.training.config import LoggingConfig, TrainConfig, TrainStage
+from sharpvae.training.config import Before, LoggingConfig, TrainConfig, TrainStage
 from sharpvae.vae.config import ModelConfig
 from sharpvae.vae.reference import digest
 
@@ -30,6 +30,30 @@ class VariantConfig(Section):
     loss: LossConfig
     train: TrainConfig
     sample: SampleConfig
+    before: Before | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @field_serializer("before")
+    def _differing(self, before: Before) -> dict[str, Any]:
+        """Only what is not the variant's own, which is also how a person writes it."""
+        own = {name: getattr(self, name).model_dump() for name in Before.model_fields}
+        return _without(before.model_dump(), own)
+
+    @model_validator(mode="after")
+    def _same_processes(self) -> VariantConfig:
+        if self.before is not None:
+            for key in ("devices", "nodes"):
+                if getattr(self.before.train, key) != getattr(self.train, key):
+                    raise ValueError(f"one train.{key}, before as after")
+        return self
+
+
+def _without(tree: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What of `tree` differs from `other`, section by section."""
+    return {
+        key: _without(value, other[key]) if isinstance(value, dict) else value
+        for key, value in tree.items()
+        if value != other[key]
+    }
 
 
 class Experiment(Section):
@@ -68,6 +92,7 @@ def _sections(parent: type[Section]) -> dict[str, type[Section]]:
 
 SHARED_SECTIONS = _sections(Experiment)
 VARIANT_SECTIONS = _sections(VariantConfig)
+BEFORE_SECTIONS = _sections(Before)
 SECTIONS = SHARED_SECTIONS | VARIANT_SECTIONS
 PRESET_SECTIONS = {name: SECTIONS[name] for name in ("data", "model", "loss", "train")}
 
@@ -94,6 +119,7 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
             logging=experiment.logging,
             device=device,
             code=digest(variant.model.family) if variant.model.own else None,
+            before=variant.before,
         )
         files[f"{name}/sample.json"] = SampleStage(
             variant=name,
@@ -110,5 +136,11 @@ def _minimum(experiment: Experiment) -> Minimum:
 
     Judge and critic take what is there. A score that needs more images than there are is left out.
     """
-    batches = [variant.train.batch_size for variant in experiment.variants.values()]
+    trainings = [
+        phase.train
+        for variant in experiment.variants.values()
+        for phase in (variant, variant.before)
+        if phase is not None
+    ]
+    batches = [train.batch_size for train in trainings]
     return Minimum(train=max(batches), validation=2, test=experiment.metrics.kid_subset_size or 2)

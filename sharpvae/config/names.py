@@ -10,7 +10,13 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from sharpvae.config.experiment import PRESET_SECTIONS, SECTIONS, SHARED_SECTIONS, VARIANT_SECTIONS
+from sharpvae.config.experiment import (
+    BEFORE_SECTIONS,
+    PRESET_SECTIONS,
+    SECTIONS,
+    SHARED_SECTIONS,
+    VARIANT_SECTIONS,
+)
 from sharpvae.core.config import Section, nested_section
 from sharpvae.core.errors import UserError, nearest
 
@@ -20,6 +26,7 @@ PRESETS = "presets"  # the folder with one file for each of the following, besid
 LAYERS = ("defaults", "presets", "section_presets")
 SINGLE = ("preset", "seeds", "device")
 TOP_LEVEL = (*SINGLE, *SECTIONS, "variants", *LAYERS)
+BEFORE = "before"  # of a variant or a study: sections with which it is trained first
 STUDY_TEXT = ("title", "about", "claims")
 NAME = "a name of letters, digits, '-' and '_'"  # as messages say what `is_name` wants
 _BROUGHT = [  # what a section preset may set in a section that all variants share
@@ -189,13 +196,20 @@ class _Names:
             prefix = f"{path}.{name}."
             variant = self.mapping(prefix[:-1], given, "a mapping of sections")
             self.sections(prefix, variant, VARIANT_SECTIONS)
+            self.before(prefix, variant)
             shared = [key for key in variant if key in TOP_LEVEL and key not in VARIANT_SECTIONS]
             for key in shared:
                 expected = f"one of {', '.join(VARIANT_SECTIONS)}"
                 found = f"'{key}', which all share, or their scores could not be compared"
                 fix = f"set it at the top level: {key}"
                 self.add(f"{prefix}{key}", expected, found, fix)
-            self.names(prefix, variant, [*VARIANT_SECTIONS, *extra, *shared])
+            self.names(prefix, variant, [*VARIANT_SECTIONS, BEFORE, *extra, *shared])
+
+    def before(self, prefix: str, values: Mapping[str, Any]) -> None:
+        """What a variant or a study is trained with first."""
+        first = self.mapping(f"{prefix}{BEFORE}", values.get(BEFORE), "a mapping of sections")
+        self.names(f"{prefix}{BEFORE}.", first, BEFORE_SECTIONS)
+        self.sections(f"{prefix}{BEFORE}.", first, BEFORE_SECTIONS)
 
     def presets(self, values: Any) -> dict[str, Any]:
         """Presets of sections and of single variants; returns them."""
@@ -222,8 +236,9 @@ class _Names:
 
     def study(self, file: str, study: Mapping[str, Any], presets: Iterable[str]) -> None:
         """A study: its text, its settings, and those under each of `presets`."""
-        self.names(f"{file}: ", study, [*STUDY_TEXT, *VARIANT_SECTIONS, "presets"])
+        self.names(f"{file}: ", study, [*STUDY_TEXT, *VARIANT_SECTIONS, BEFORE, "presets"])
         self.sections(f"{file}: ", study, VARIANT_SECTIONS)
+        self.before(f"{file}: ", study)
         for key in STUDY_TEXT:
             kind, expected = (list, "a list of sentences") if key == "claims" else (str, "text")
             if not isinstance(study.get(key), kind):

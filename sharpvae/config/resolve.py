@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from sharpvae.config.experiment import (
+    BEFORE_SECTIONS,
     PRESET_SECTIONS,
     SHARED_SECTIONS,
     VARIANT_SECTIONS,
@@ -17,6 +18,7 @@ from sharpvae.config.experiment import (
 )
 from sharpvae.config.messages import describe
 from sharpvae.config.names import (
+    BEFORE,
     SINGLE,
     STUDIES,
     Studies,
@@ -83,6 +85,20 @@ class Resolved(NamedTuple):
     demands: list[Demand]
     given: set[str]
 
+    def before(self, name: str) -> Resolved:
+        """What a variant is trained with first, as its only variant, `<name>.before`."""
+        variant, start = self.experiment.variants[name], f"variants.{name}."
+        first, keys = f"{name}.{BEFORE}", ("model.", "sample.")
+        own = {key.removeprefix(start): key for key in self.sources if key.startswith(start)}
+        shared = {f"{start}{BEFORE}.{k}": key for k, key in own.items() if k.startswith(keys)}
+        update = {**dict(variant.before or ()), BEFORE: None}
+        variants = {first: variant.model_copy(update=update)}
+        return self._replace(
+            experiment=self.experiment.model_copy(update={"variants": variants}),
+            sources=self.sources | {key: self.sources[same] for key, same in shared.items()},
+            given=self.given | {key for key, same in shared.items() if same in self.given},
+        )
+
     def variant(self, name: str) -> tuple[VariantConfig, dict[str, str]]:
         """A variant, and `sources` with its own keys as `loss.beta`, beside the shared ones."""
         start = f"variants.{name}."
@@ -148,6 +164,15 @@ class _Layers:
             for section, schema in VARIANT_SECTIONS.items():
                 layers = self._variant(name, section)
                 variant[section] = self._merge(f"variants.{name}.{section}", layers, schema)
+            first = [layer for layer in self._single(name) if layer.values.get(BEFORE) is not None]
+            if first:  # as the variant itself, but for what is set there
+                variant[BEFORE] = {}
+            for section, schema in BEFORE_SECTIONS.items() if first else ():
+                layers = self._variant(name, section)
+                for layer in (layer.at(BEFORE) for layer in first):
+                    layers += [*self._named(layer, section), layer.at(section)]
+                path = f"variants.{name}.{BEFORE}.{section}"
+                variant[BEFORE][section] = self._merge(path, layers, schema)
         return merged
 
     def _merge(self, path: str, layers: Sequence[Layer], schema: type[Section]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sharpvae.config.experiment import VariantConfig
+from sharpvae.config.names import BEFORE
 from sharpvae.config.resolve import Resolved
 from sharpvae.core.errors import UserError, UserErrors
 from sharpvae.datasets.catalogue import entry
@@ -56,8 +57,12 @@ def _raise_all(
     own: tuple[Callable[[Resolved, str], Errors], ...],
 ) -> None:
     errors = [error for rule in shared for error in rule(resolved)]
-    for name in resolved.experiment.variants:
+    for name, variant in resolved.experiment.variants.items():
         errors += [error for rule in own for error in rule(resolved, name)]
+        if variant.before is not None:
+            first, known = resolved.before(name), {str(error) for error in errors}
+            found = [error for rule in own for error in rule(first, f"{name}.{BEFORE}")]
+            errors += [error for error in found if str(error) not in known]
     if errors:
         raise UserErrors(errors)
 

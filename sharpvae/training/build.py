@@ -14,6 +14,7 @@ from sharpvae.core.devices import resolved
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
 from sharpvae.core.seeds import global_seed
+from sharpvae.core.weights import load_weights
 from sharpvae.distributed.processes import is_first
 from sharpvae.images.feed import Feed
 from sharpvae.images.packed import load_card, load_split
@@ -117,8 +118,16 @@ def _lpips_weights(loss: LossConfig) -> Path:
     return find(trunk, loss.lpips.weights, _LPIPS_KEY, "set loss.weights.lpips: 0")
 
 
-def build(config: TrainStage, seed: int, device: torch.device) -> Trainer:
+def build(
+    config: TrainStage,
+    seed: int,
+    device: torch.device,
+    start: Path | None = None,
+) -> Trainer:
     """Feeds, networks, objective and optimisers, as configured.
+
+    Args:
+        start: file of the weights before the first update, which are drawn without.
 
     Raises:
         UserError: the configuration does not fit the data; weights are missing; a network of the
@@ -140,6 +149,8 @@ def build(config: TrainStage, seed: int, device: torch.device) -> Trainer:
         adversary = Adversary(discriminator.to(device), section, train.pixels)
     with global_seed(seed, "weights"):
         vae = VAE(config.model, train.channels, train.image_size, _classes(config)).to(device)
+    if start is not None:
+        load_weights(start, vae)
     images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
     perceptual = perceptual_distance(config.loss, CRITIC, images)
     distances = perceptual, lpips_distance(config.loss, device)

@@ -271,7 +271,9 @@ def open_checkpoints(
     """The checkpoints of this training, and its ticket."""
     # The card has the digests of the images, which may be many gigabytes.
     labels = list(PREPARED.glob("*_labels.npy"))
-    read = sorted([PREPARED / "card.json", CRITIC, *labels, *weight_files(config.loss)])
+    losses = [config.loss, *([config.before.loss] if config.before else [])]
+    weights = {path for loss in losses for path in weight_files(loss)}
+    read = sorted([PREPARED / "card.json", CRITIC, *labels, *weights])
     parts = identity(config, seed, device, read, _LIBRARY)
     directory, every = root() / FOLDER / fingerprint(parts), config.train.checkpoint_every
     checkpoints = Checkpoints(directory, lambda line: print(f"  {line}", flush=True), every)

@@ -97,6 +97,13 @@ def indivisible(
     return UserError(where, f"a multiple of {parts}: {factors}", str(batch_size), remedy)
 
 
+class Before(Section):
+    """What a VAE is trained with first; `loss` and `train` of its variant then go on."""
+
+    loss: LossConfig
+    train: TrainConfig
+
+
 class LoggingConfig(Section):
     """Which loggers record a training, and after how many updates each time."""
 
@@ -110,7 +117,7 @@ class TrainStage(Section):
     """configs/<variant>/train.json
 
     `code` is the digest of a network of the user's own, on which its weights depend; not written
-    for our families, whose code is a dependency of the stage.
+    for our families, whose code is a dependency of the stage. Nor is `before` without one.
     """
 
     variant: str
@@ -120,3 +127,17 @@ class TrainStage(Section):
     logging: LoggingConfig
     device: str
     code: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    before: Before | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    def first_phase(self) -> TrainStage:
+        """The training that `before` says, without film and loggers."""
+        assert self.before is not None
+        quiet = {"dvclive": False, "tensorboard": False, "wandb": None}
+        return self.model_copy(
+            update={
+                "loss": self.before.loss,
+                "train": self.before.train.model_copy(update={"film_every": 0}),
+                "logging": self.logging.model_copy(update=quiet),
+                "before": None,
+            }
+        )

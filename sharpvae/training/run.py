@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -40,6 +40,7 @@ HISTORY = ("epoch", "step", "split", "term", "value")
 # In the directory of the checkpoints, until training has come to its end:
 FILM = "film"
 SECONDS = "seconds.json"  # of all runs up to the last checkpoint
+FIRST = "first.safetensors"  # the weights that `before` ended with
 
 
 @contextmanager
@@ -91,7 +92,8 @@ def errors_once(config: TrainStage) -> Iterator[None]:
 
 def train(config: TrainStage, seed: int, device: torch.device) -> None:
     """Train in this process, which may be one of several."""
-    trainer = build(config, seed, device)
+    start = None if config.before is None else train_first(config, seed, device)
+    trainer = build(config, seed, device, start)
     checkpoints, ticket = open_checkpoints(config, seed, device)
     with mishaps(config, trainer, checkpoints):
         if not is_first():
@@ -107,8 +109,43 @@ def train(config: TrainStage, seed: int, device: torch.device) -> None:
             checkpoints.remove()
 
 
-def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id: str) -> None:
+def train_first(config: TrainStage, seed: int, device: torch.device) -> Path:
+    """Train as `before` says, unless that is done, and return the file of the weights it keeps.
+
+    It lies beside the checkpoints of what follows. Optimiser, schedules and discriminator are not
+    handed on.
+    """
+    first = config.first_phase()
+    checkpoints, _ = open_checkpoints(config, seed, device)
+    path = checkpoints.directory / FIRST
+    with checkpoints.held() if is_first() else nullcontext():
+        if not broadcast(int(path.exists())):
+            trainer = build(first, seed, device)
+            own, ticket = open_checkpoints(first, seed, device)
+            with mishaps(first, trainer, own), own.held() if is_first() else nullcontext():
+                if is_first():
+                    announce(first, seed, trainer, "first, as `before` says")
+                resume(trainer, own)
+                if is_first():
+                    seconds = lead(trainer, first, own, register(own, trainer, ticket).id)
+                    write_json(path.with_name(SECONDS), {"seconds": seconds})
+                    trainer.vae.load_state_dict(trainer.weights()[first.train.keep])
+                    unfinished = path.with_suffix(".unfinished")
+                    save_weights(unfinished, trainer.vae)
+                    force(unfinished)
+                    unfinished.replace(path)
+                    own.remove()
+                else:
+                    follow(trainer)
+            broadcast(0)  # the file is there
+    return path
+
+
+def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id: str) -> float:
     """Train as rank 0, which logs, films and saves.
+
+    Returns:
+        The seconds that it took, in all runs.
 
     Raises:
         KeyboardInterrupt: a signal asked for it; after a last checkpoint.
@@ -123,7 +160,8 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
     run = LoggedRun(config.variant, trainer.seed, run_id, live, root() / "logs", settings, done)
     total = trainer.span.steps
     spent = checkpoints.directory / SECONDS
-    began = time.monotonic() - (read_json(spent)["seconds"] if done and spent.exists() else 0.0)
+    earlier = (done > 0 or config.before is not None) and spent.exists()
+    began = time.monotonic() - (read_json(spent)["seconds"] if earlier else 0.0)
     with (
         put_off() as signals,
         open_loggers(config.logging, run) as loggers,
@@ -141,11 +179,13 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
                 write_json(spent, {"seconds": time.monotonic() - began})
             if wish == STOP:
                 raise KeyboardInterrupt(f"in epoch {trainer.epoch}; dvc repro goes on from here")
-    cost = {"seconds": round(time.monotonic() - began, 1), "device": describe(trainer.train.device)}
+    seconds = time.monotonic() - began
+    cost = {"seconds": round(seconds, 1), "device": describe(trainer.train.device)}
     write_json(live / "cost.json", cost)
     if trainer.history[-1].stopped_early:
         chosen = f"best validation {trainer.config.best_by} in epoch {trainer.best.epoch}"
         print(f"  stopped early: {chosen}", flush=True)
+    return seconds
 
 
 def follow(trainer: Trainer) -> None:
@@ -170,7 +210,7 @@ def agreed(event: Step | Epoch, wish: int) -> int:
     return int(broadcast(wish))
 
 
-def announce(config: TrainStage, seed: int, trainer: Trainer) -> None:
+def announce(config: TrainStage, seed: int, trainer: Trainer, which: str = "") -> None:
     """Print the effective configuration, beta_sigma in front."""
     train = trainer.train
     parameters = sum(weight.numel() for weight in trainer.vae.parameters())
@@ -179,7 +219,8 @@ def announce(config: TrainStage, seed: int, trainer: Trainer) -> None:
     comes = config.loss.weights.gaussian > 0 or config.loss.kl_share > 0
     unknown = "comes with training" if comes else "undefined: no squared error"
     kl = unknown if scale is None else f"{scale:.4g}"
-    print(f"training {config.variant}, seed {seed}, on {describe(train.device)}")
+    name = f"{config.variant}, {which}" if which else config.variant
+    print(f"training {name}, seed {seed}, on {describe(train.device)}")
     print(f"  {train.count} images of {shape}, {parameters:,} parameters")
     print(f"  beta_sigma {kl} (weight of the KL against the squared error, both summed)")
     for section in ("model", "loss", "train"):

@@ -340,6 +340,51 @@ def test_a_study_is_above_the_shared_sections_and_below_its_variant() -> None:
         put(params, "variants.mine.loss.beta", None)
 
 
+def test_what_comes_before_is_the_variant_but_for_what_is_set_there() -> None:
+    params = changed("variants.mine", {"study": "s004-high-quality", "train": {"lr": 0.25}})
+    params["variants"]["mine"]["before"] = {"loss": {"preset": "mse_only", "beta": 3.0}}
+    resolved = resolve(params)
+    mine, before = resolved.experiment.variants["mine"], resolved.before("mine")
+    assert mine.before is not None and mine.before.train == mine.train
+    assert mine.before.loss.beta == 3.0 and mine.before.loss.weights.perceptual == 0.0
+    assert mine.loss.beta == 0.3 and mine.loss.weights.perceptual == 0.5, "what follows"
+    told = flatten(mine.model_dump()["before"])
+    assert told.pop("loss.beta") == 3.0 and set(told) == {
+        f"loss.weights.{term}" for term in ("mse", "l1", "perceptual")
+    }, "only what differs"
+    (name,) = before.experiment.variants
+    config, sources = before.variant(name)
+    assert config.loss == mine.before.loss and config.model == mine.model
+    assert sources["loss.beta"] == "variants.mine.before.loss.beta"
+    assert sources["train.lr"] == "variants.mine.train.lr"
+    other = resolved.experiment.variants["improved"]
+    assert "before" not in other.model_dump(), "and nothing of it in the settings of others"
+
+
+def test_a_study_says_what_comes_before() -> None:
+    study = {**STUDIES["s004-high-quality"], "before": {"train": {"lr": 0.5}}}
+    params = changed("variants.mine", {"study": "s", "before": {"train": {"batch_size": 6}}})
+    before = resolve(params, {**STUDIES, "s": study}).experiment.variants["mine"].before
+    assert before is not None and before.train.lr == 0.5 and before.train.batch_size == 6
+
+
+@pytest.mark.parametrize(
+    ("before", "part"),
+    [
+        ({"loss": {"betta": 1}}, "variants.improved.before.loss.betta\n  expected: a key of"),
+        ({"model": {"latent_dim": 3}}, "variants.improved.before.model"),
+        ({"loss": {"beta": -1}}, "variants.improved.before.loss.beta"),
+        ({"train": {"devices": 2}}, "one train.devices, before as after"),
+        ({"train": {"accumulate": 5}}, "variants.improved.before.train.accumulate"),
+        ({"loss": {"schedules": {"beta": {"start": 9.0}}}},
+         "variants.improved.before.loss.schedules.beta.start"),
+        ("blurred", "variants.improved.before\n  expected: a mapping of sections"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_what_comes_before_is_told(before: Any, part: str) -> None:
+    assert part in message(changed("variants.improved.before", before))
+
+
 def test_what_a_study_says_under_a_preset_is_below_the_shared_sections() -> None:
     mine = {"presets": {"laptop": {"train": {"epochs": 3}}, "paper": {"train": {"epochs": 4}}}}
     assert study(**mine).experiment.variants["mine"].train.epochs == 3
