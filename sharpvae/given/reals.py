@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import fresh_directory, unwritable, write_json
-from sharpvae.given.images import Given
+from sharpvae.datasets.given import Given
 from sharpvae.images.packed import Split, SplitName
 from sharpvae.perception.config import ClassifierConfig
 from sharpvae.scoring import reference

@@ -16,25 +16,32 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from sharpvae.core.config import GIVEN
 from sharpvae.core.devices import borrowed
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import unwritable, write_text
 from sharpvae.datasets.files import open_files
+from sharpvae.datasets.given import (
+    LEAST,
+    Given,
+    array_images,
+    chosen,
+    load_array,
+    read_images,
+)
 from sharpvae.datasets.pack import contact_sheet
-from sharpvae.given.images import Given, array_images, load_array, read_images
 from sharpvae.given.reals import FLOORS, METRICS, Reals, measured
 from sharpvae.images.packed import SPLITS, Card
 from sharpvae.report.artefacts import Reference, Scores, load_artefact, load_floors
 from sharpvae.report.evidence import SHOWN, Evidence, ReportStage, ScoredRun
 from sharpvae.report.page import score_files
-from sharpvae.report.scores import DRAWS, GIVEN
+from sharpvae.report.scores import DRAWS
 from sharpvae.report.scoretable import ScoreTable
 from sharpvae.scoring.evaluate import Panel, evaluate
-from sharpvae.scoring.measures import digests
+from sharpvae.scoring.measures import digests, equal_reals
 from sharpvae.scoring.scores import Looked, protocol
 from sharpvae.scoring.scores import Reals as RealSplit
 
-LEAST = 20  # samples; of fewer nothing can be said
 PAIRS = ("images", "reconstructions")
 BESIDE = ("real", "blur_1")  # floors in the printed table
 WIDTH = 100  # columns of the table as text
@@ -244,12 +251,7 @@ def _notes(
         if ours != theirs:
             told.append(f"{name}: all images are {ours}, while real ones are {theirs}")
             continue
-        equal = sum(digest in known for digest in digests(own.images))
-        if equal:
-            told.append(
-                f"{name}: {equal} of {len(own.images)} samples are real images, bit for bit, some "
-                "of them those that it is compared with: its distances are too low"
-            )
+        told += [f"{name}: {note}" for note in equal_reals(own.images, known)]
     return told
 
 
@@ -260,10 +262,10 @@ def _scored(
     fewest = min(len(own.images) for own in given.values())
     reals = measured(real, fewest, device, where)
     count = min(fewest, len(reals.splits["test"].images))
-    shown = {name: own.images[_drawn(len(own.images), count)] for name, own in given.items()}
+    shown = {name: own.images[chosen(len(own.images), count)] for name, own in given.items()}
     fewest = min([count, *(len(both.images.images) for both in pairs.values())])
     paired = {
-        name: tuple(own.images[_drawn(len(own.images), fewest)] for own in both)
+        name: tuple(own.images[chosen(len(own.images), fewest)] for own in both)
         for name, both in pairs.items()
     }
     runs = _runs(shown, paired, reals, device)
@@ -274,11 +276,6 @@ def _scored(
         steps=outcome.steps, findings=[f"{one.variant}: {one.text}" for one in findings],
         notes=notes, files=files, table=_table(table),
     )  # fmt: skip
-
-
-def _drawn(have: int, count: int) -> NDArray[np.int64]:
-    """So many positions at random, or files sorted by class would be compared by their first."""
-    return np.random.default_rng(0).permutation(have)[:count]
 
 
 def _runs(

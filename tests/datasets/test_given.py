@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from pathlib import Path
@@ -15,7 +16,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sharpvae.core.errors import UserError
-from sharpvae.given.images import load_array, read_images
+from sharpvae.datasets.given import (
+    LEAST,
+    Given,
+    chosen,
+    digest,
+    fitting,
+    load_array,
+    read_images,
+    require_kind,
+)
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (5, 16, 20, 1), np.uint8)
@@ -194,3 +204,57 @@ def test_a_damaged_array(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"no array")
         with pytest.raises(UserError, match="an array of numbers"):
             read_images(tmp_path / name, "mine")
+
+
+def test_the_digest_is_of_names_and_contents_and_not_of_the_place(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        for index, image in enumerate(COLOUR[:3]):
+            (tmp_path / name / f"deep/{index}.png").write_bytes(png(image))
+    first, other = (digest(str(tmp_path / name)) for name in ("one", "two"))
+    assert first == other and len(first) == 64
+    (tmp_path / "two/.DS_Store").write_bytes(b"hidden")
+    assert digest(str(tmp_path / "two")) == first
+    (tmp_path / "two/deep/2.png").rename(tmp_path / "two/deep/3.png")
+    assert digest(str(tmp_path / "two")) != first
+    np.save(tmp_path / "one.npy", COLOUR)
+    whole = (tmp_path / "one.npy").read_bytes()
+    assert digest(str(tmp_path / "one.npy")) == hashlib.sha256(whole).hexdigest()
+    with pytest.raises(UserError, match="nowhere"):
+        digest(str(tmp_path / "nowhere"))
+
+
+def test_a_zip_under_any_name_is_a_kind_and_text_is_none(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "images.cbz", "w") as archive:
+        archive.writestr("0.png", png(COLOUR[0]))
+    np.save(tmp_path / "images.npy", COLOUR)
+    for name in ("images.cbz", "images.npy", "."):
+        require_kind(str(tmp_path / name), "key")
+    (tmp_path / "images.txt").write_text("words")
+    for name in ("images.txt", "nowhere.npy"):
+        with pytest.raises(UserError, match=rf"(?s)^key.*{name}"):
+            require_kind(str(tmp_path / name), "key")
+
+
+def test_samples_are_fitted_to_the_channels_of_the_real_images() -> None:
+    many = Given(np.repeat(GREY, LEAST, axis=0), None, ["a note"])
+    assert fitting(many, (16, 20, 1), "key") is many
+    coloured = fitting(many, (16, 20, 3), "key")
+    assert coloured.images.shape == (5 * LEAST, 16, 20, 3)
+    assert (coloured.images == many.images).all() and coloured.notes[0] == "a note"
+    assert "grey" in coloured.notes[1]
+    for shape, images, said in (
+        ((20, 16, 1), many.images, "16x20 pixels"),
+        ((16, 20, 1), np.repeat(COLOUR, LEAST, axis=0), "grey images"),
+        ((16, 20, 1), GREY, f"at least {LEAST}"),
+    ):
+        with pytest.raises(UserError, match="key") as caught:
+            fitting(Given(images, None, []), shape, "key")
+        assert said in str(caught.value)
+
+
+def test_what_is_chosen_is_a_draw_without_repeats() -> None:
+    rows = chosen(1000, 300)
+    assert len(set(rows.tolist())) == 300 and rows.max() < 1000
+    assert abs(rows.mean() - 500) < 60  # three and a half standard errors
+    assert sorted(chosen(7, 300)) == list(range(7))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from sharpvae.core.errors import UserError
 from sharpvae.datasets.decode import Images, Pixels, UnusableImageError, decode, on_all_cores
-from sharpvae.datasets.files import Files, layout, open_files
+from sharpvae.datasets.files import Files, FolderFiles, layout, open_files
 
+KINDS = "a folder, .zip, .npy or .npz of images"
+LEAST = 20  # samples; of fewer nothing can be said
 LEAST_SIDE = 16  # px; smaller images have too few frequencies for a spectrum
 _FORMS = "(N, H, W, C) or (N, C, H, W) with 1, 3 or 4 channels, or (N, H, W)"
 _CHANNELS = (1, 3, 4)
@@ -60,12 +63,75 @@ def read_images(source: Any, name: str, strict: bool = False) -> Given:
         return array_images(_as_array(source, name), name)
     path = Path(source).expanduser()
     if not path.exists():
-        wanted = "a folder, .zip, .npy or .npz of images"
-        raise UserError(str(path), wanted, "no such file or folder", "correct the path")
-    if path.suffix.lower() in _ARRAYS and path.is_file():
+        raise UserError(str(path), KINDS, "no such file or folder", "correct the path")
+    if _is_array(path):
         return array_images(load_array(path), str(path))
     with closing(open_files(path)) as files:
         return _file_images(files, path, strict)
+
+
+def require_kind(source: str, where: str) -> None:
+    """UserError, which names `where`, unless a path leads to one of `KINDS`; it is not read."""
+    path = Path(source).expanduser()
+    if not (path.is_dir() or _is_array(path) or zipfile.is_zipfile(path)):
+        found = "another kind of file" if path.exists() else "no such file or folder"
+        fix = "correct it; a relative path counts from the folder of params.yaml"
+        raise UserError(where, KINDS, f"{source}: {found}", fix)
+
+
+def digest(source: str) -> str:
+    """SHA-256 of what lies at a path, as 64 hexadecimal digits: a file, or all of a folder.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = Path(source).expanduser()
+    try:
+        if not path.is_dir():
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        whole, files = hashlib.sha256(), FolderFiles(path)
+        for name in files.files:
+            for part in (name.encode(), files.read(name)):
+                whole.update(f"{len(part)}:".encode() + part)
+        return whole.hexdigest()
+    except (OSError, UnusableImageError) as error:
+        raise UserError(source, KINDS, str(error), "see that it can be read") from None
+
+
+def chosen(have: int, count: int) -> NDArray[np.int64]:
+    """So many positions at random, or files sorted by class would be compared by their first."""
+    return np.random.default_rng(0).permutation(have)[:count]
+
+
+def fitting(given: Given, shape: Sequence[int], where: str) -> Given:
+    """Samples as images of `shape` (H, W, C), to be scored against real ones of that shape.
+
+    Grey ones get three channels where the real ones have colours. Nothing is resized: that alone
+    would make them sharper or more blurred.
+
+    Raises:
+        UserError: they are too few, of another size, or coloured where the real ones are grey.
+    """
+    images, (height, width, channels) = given.images, shape
+    if len(images) < LEAST:
+        raise UserError(where, f"at least {LEAST} samples", str(len(images)), "draw more")
+    if images.shape[1:3] != (height, width):
+        raise UserError(
+            where, f"{_size(shape)}, as the prepared images", _size(images.shape[1:]),
+            "bring them to that size as data.fit does, or set data.image_size to theirs",
+        )  # fmt: skip
+    if images.shape[3] > channels:
+        fix = "convert them to grey, or give real images in colour"
+        raise UserError(where, "grey images, as the prepared ones", "colours", fix)
+    if images.shape[3] == channels:
+        return given
+    note = "all images are grey, while real ones are coloured"
+    return Given(images.repeat(channels, axis=3), given.labels, [*given.notes, note])
+
+
+def _is_array(path: Path) -> bool:
+    return path.suffix.lower() in _ARRAYS and path.is_file()
 
 
 def _as_array(source: Any, name: str) -> NDArray[Any]:
