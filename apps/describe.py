@@ -138,7 +138,7 @@ def describe_all(names: Sequence[str], channels: int | None) -> None:
     resolved = resolve_file(Path("params.yaml"))
     check_shapes(resolved)
     experiment = resolved.experiment
-    command.check(names, experiment.variants, "variants", "a variant of params.yaml")
+    command.check(names, experiment.variants, "variants", "a variant that is trained")
     channels = channels or image_channels(experiment.data)
     for name in names or experiment.variants:
         variant = experiment.variants[name]

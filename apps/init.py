@@ -3,7 +3,8 @@
 sharpvae init mine
 cd mine && dvc repro
 
-Written are params.yaml, dvc.yaml, presets/, studies/, networks/, requirements.txt and a README.md;
+Written are params.yaml, dvc.yaml, presets/, studies/, networks/, samples/, requirements.txt and a
+README.md;
 Git and DVC are set up where they are not. Nothing that is there is overwritten.
 """
 
@@ -23,6 +24,7 @@ from sharpvae.core.errors import UserError
 from sharpvae.core.files import write_text
 
 FOLDERS = ("presets", "studies", "networks")
+ALONE = ("samples/README.md",)  # without what lies beside it in a checkout
 REQUIREMENTS = "requirements.txt"
 IGNORED = """\
 # What DVC keeps, and what it works in.
@@ -68,6 +70,7 @@ def lay_out(directory: Path) -> None:
         "params.yaml": (source / "params.yaml").read_text(encoding="utf-8"),
         "dvc.yaml": without_code((source / "dvc.yaml").read_text(encoding="utf-8")),
         ".gitignore": IGNORED,
+        **{name: (source / name).read_text(encoding="utf-8") for name in ALONE},
         REQUIREMENTS: f"sharpvae=={version('sharpvae')}\n",
         "README.md": README,
     }

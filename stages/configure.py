@@ -31,6 +31,8 @@ def main() -> None:
 def show(resolved: Resolved) -> None:
     """Print what is in effect: what the variants share, then where they differ, then shadows."""
     experiment = resolved.experiment.model_dump()
+    del experiment["order"]
+    given = experiment.pop("given")
     variants = {name: flatten(values) for name, values in experiment.pop("variants").items()}
     console = Console()
     shared = Table("key", "value", title="shared by all variants", title_justify="left")
@@ -46,6 +48,8 @@ def show(resolved: Resolved) -> None:
     console.print(shared)
     if differing.row_count:
         console.print(differing)
+    for name, own in given.items():
+        console.print(f"{name}: images made elsewhere, {own['samples']}", markup=False)
     for sentence in shadows(resolved):
         console.print(sentence, markup=False, highlight=False)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sharpvae.core.collapse import collapsed
-from sharpvae.core.config import load_stage
+from sharpvae.core.config import GIVEN, load_stage
 from sharpvae.core.console import run
 from sharpvae.core.devices import select
 from sharpvae.core.files import fresh_directory, read_json, write_json
@@ -25,7 +25,8 @@ from sharpvae.scoring.evaluate import (
     add_likelihood,
     evaluate,
 )
-from sharpvae.scoring.panel import agreement
+from sharpvae.scoring.measures import digests, equal_reals
+from sharpvae.scoring.panel import Images, agreement
 from sharpvae.scoring.scores import Looked, protocol
 
 PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
@@ -34,37 +35,57 @@ PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
 def main(variant: str, seed: str) -> None:
     """Write scores.json and the sharpness of every image."""
     config = load_stage(Path("configs") / variant / "evaluate.json", EvaluateStage)
-    metrics, device = config.metrics, select(config.device)
+    metrics = config.metrics
     drawn, model = Path("data/samples") / variant / seed, Path("models") / variant / seed
     splits = {name: load_split(PREPARED, name) for name in SPLITS}
-    panel = Panel(metrics, REFERENCE, splits["test"].images.shape[1:], device)
-    sets = {name: panel.look_at(drawn / f"{name}.npy") for name in DRAWN}
+    panel = Panel(metrics, REFERENCE, splits["test"].images.shape[1:], select(config.device))
     priors = read_json(drawn / "priors.json")
+    given, reconstructed = priors["headline"] == GIVEN, None
+    if given:
+        sets = {GIVEN: panel.look_at(drawn / "headline.npy")}
+    else:
+        sets = {name: panel.look_at(drawn / f"{name}.npy") for name in DRAWN}
+        reconstructed = panel.look_at(drawn / "reconstruction_validation.npy")
     headline = sets[priors["headline"]]
-    reconstructed = panel.look_at(drawn / "reconstruction_validation.npy")
     test = panel.reals("test", splits["test"].images)
     validation = panel.reals("validation", splits["validation"].images)
     train = Looked(splits["train"].images, {})
     found = evaluate(sets, priors["headline"], test, validation, train, metrics, reconstructed)
+    described = {
+        "variant": variant, "seed": int(seed), "headline": priors["headline"],
+        "protocol": protocol(metrics, headline, test),
+    }  # fmt: skip
+    if given:
+        reals = (digest for split in splits.values() for digest in digests(split.images))
+        described["notes"] = [*priors["notes"], *equal_reals(headline.images, set(reals))]
+    else:
+        described |= of_network(found, drawn, model, headline.images, config)
+    write(Path("reports/scores") / variant / seed, model, found, described)
+    print(f"{variant}, seed {seed}: {summary(found.scores)}", flush=True)
+
+
+def of_network(
+    found: Evaluated, drawn: Path, model: Path, samples: Images, config: EvaluateStage
+) -> dict[str, Any]:
+    """Add the scores of the VAE itself; return what else scores.json tells of it."""
+    metrics, device = config.metrics, select(config.device)
     add_likelihood(found, drawn)
     posterior = np.load(drawn / "posterior.npz")
     mean, log_var = posterior["mean"], posterior["log_var"]
-    add_disentanglement(found, mean, splits["test"].factors)
+    add_disentanglement(found, mean, load_split(PREPARED, "test").factors)
     health = latent.latent_health(mean, log_var, metrics.active_threshold)
     fallen, sentence = collapsed(health["kl"], int(health["signal_axes"]), health["information"])
     ended = read_json(model / "summary.json")
     found.scores |= health | {
-        "class_agreement": agreement(drawn, headline.images, REFERENCE, metrics.batch_size, device),
+        "class_agreement": agreement(drawn, samples, REFERENCE, metrics.batch_size, device),
         "beta_sigma": ended["beta_sigma"],
         "beta_whole": ended["beta_whole"],
     }
-    write(Path("reports/scores") / variant / seed, model, found, {
-        "variant": variant, "seed": int(seed), "collapsed": fallen, "collapse": sentence,
+    return {
+        "collapsed": fallen, "collapse": sentence,
         "kl_per_dimension": latent.kl_per_dimension(mean, log_var).tolist(),
-        "protocol": protocol(metrics, headline, test), "headline": priors["headline"],
-        "nats": priors["validation"],
-    })  # fmt: skip
-    print(f"{variant}, seed {seed}: {summary(found.scores)}", flush=True)
+        "nats": read_json(drawn / "priors.json")["validation"],
+    }  # fmt: skip
 
 
 def write(directory: Path, model: Path, found: Evaluated, described: dict[str, Any]) -> None:
@@ -85,12 +106,13 @@ def summary(scores: dict[str, float | None]) -> str:
         value = scores[key]
         return "-" if value is None else f"{value:.3g}"
 
-    return (
-        f"FID {shown('fid_prior')} from the prior, {shown('fid_mixture')} from the mixture, "
-        f"{shown('fid_flow')} from the flow, {shown('fid_reconstruction')} reconstructed; "
-        f"headline: blur {shown('blur_px')} px, "
-        f"coverage {shown('coverage')}"
-    )
+    fids = {
+        "prior": "from the prior", "mixture": "from the mixture", "flow": "from the flow",
+        "reconstruction": "reconstructed", GIVEN: "as given",
+    }  # fmt: skip
+    told = [f"{shown(key)} {of}" for kind, of in fids.items() if (key := f"fid_{kind}") in scores]
+    headline = f"headline: blur {shown('blur_px')} px, coverage {shown('coverage')}"
+    return f"FID {', '.join(told)}; {headline}"
 
 
 if __name__ == "__main__":

@@ -1,28 +1,38 @@
-"""Let one trained VAE draw: samples, the test split reconstructed, and pictures."""
+"""Let one trained VAE draw: samples, the test split reconstructed, and pictures.
+
+Of a variant that is images made elsewhere, take those.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from sharpvae.core.config import load_stage
+import numpy as np
+
+from sharpvae.core.config import GIVEN, GivenStage, load_given, load_stage
 from sharpvae.core.console import run
 from sharpvae.core.devices import select
-from sharpvae.core.errors import UserErrors
-from sharpvae.core.files import fresh_directory
+from sharpvae.core.errors import UserError, UserErrors
+from sharpvae.core.files import fresh_directory, write_json
+from sharpvae.datasets.given import chosen, digest, fitting, read_images
 from sharpvae.images.feed import Feed
 from sharpvae.images.packed import SPLITS, load_card, load_split
 from sharpvae.sampling import likelihood
-from sharpvae.sampling.config import SampleStage, unknown_classes
+from sharpvae.sampling.config import SampleStage, scored, unknown_classes
 from sharpvae.sampling.pictures import draw
 from sharpvae.vae.vae import load_vae
 
-PREPARED = Path("data/prepared")
+PREPARED, DRAWN = Path("data/prepared"), Path("data/samples")
 
 
 def main(variant: str, seed: str) -> None:
     """Write the images and the posterior that `evaluate` scores without the VAE, and pictures."""
-    config = load_stage(Path("configs") / variant / "sample.json", SampleStage)
+    path = Path("configs") / variant / "sample.json"
+    if (given := load_given(path)) is not None:
+        take(given, seed)
+        return
+    config = load_stage(path, SampleStage)
     sample, device = config.sample, select(config.device)
     class_names = load_card(PREPARED).class_names
     if class_names is not None:  # without labels the picture is left out, and says so
@@ -34,19 +44,19 @@ def main(variant: str, seed: str) -> None:
     if samples > 0 and config.likelihood == "bernoulli":
         for name in likelihood.SCORED:
             likelihood.refuse_grey(splits[name], name, samples)
-    with fresh_directory(Path("data/samples") / variant / seed) as directory:
+    with fresh_directory(DRAWN / variant / seed) as directory:
         vae = load_vae(Path("models") / variant / seed, device)
         feeds = {name: Feed(split, device) for name, split in splits.items()}
-        explorer, chosen = draw(directory, vae, feeds, sample, int(seed), class_names)
+        explorer, told = draw(directory, vae, feeds, sample, int(seed), class_names)
         left_out = explorer.paint(directory)
         none = likelihood.measure(
             directory, vae, feeds, config.likelihood, samples, sample.batch_size, int(seed)
         )
-    mixture, flow = chosen["mixture"], chosen["flow"]
+    mixture, flow = told["mixture"], told["flow"]
     print(
-        f"{variant}, seed {seed}: {chosen['drawn']} samples from the prior, as many from a "
+        f"{variant}, seed {seed}: {told['drawn']} samples from the prior, as many from a "
         f"mixture of {mixture['chosen']} and from a flow over {flow['axes']} of "
-        f"{mixture['latent_dim']} axes; headline: {chosen['headline']}; "
+        f"{mixture['latent_dim']} axes; headline: {told['headline']}; "
         f"{explorer.test.count} reconstructions",
         *([f"the flow is one Gaussian: {flow['one_gaussian']}"] if flow["one_gaussian"] else []),
         *([f"log p(x) is left out: {none}"] if none and samples > 0 else []),
@@ -54,6 +64,27 @@ def main(variant: str, seed: str) -> None:
         sep="\n",
         flush=True,
     )
+
+
+def take(given: GivenStage, seed: str) -> None:
+    """Write the images of one made elsewhere, the same for every seed, as `evaluate` reads them.
+
+    Raises:
+        UserError: they cannot be read, do not fit the prepared images, or are not those that
+            `configure` saw.
+    """
+    test = load_split(PREPARED, "test").images
+    found = read_images(given.samples, given.samples)
+    if digest(given.samples) != given.sha256:
+        expected, fix = "the samples that `configure` saw", "dvc repro --force configure"
+        raise UserError(given.samples, expected, "others", f"look at them again: {fix}")
+    found = fitting(found, test.shape[1:], f"variants.{given.variant}.samples")
+    images = found.images[chosen(len(found.images), scored(given.count, len(test)))]
+    with fresh_directory(DRAWN / given.variant / seed) as directory:
+        np.save(directory / "headline.npy", images)
+        write_json(directory / "priors.json", {"headline": GIVEN, "notes": found.notes})
+    counted = f"{len(images)} of {len(found.images)} images of {given.samples}"
+    print(f"{given.variant}, seed {seed}: {counted}", *found.notes, sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ factors:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("ablation")
-    for name in ("stages", "sharpvae", "presets", "studies", "networks", ".dvc/plots"):
+    for name in ("stages", "sharpvae", "presets", "studies", "networks", "samples", ".dvc/plots"):
         shutil.copytree(
             REPOSITORY / name, place / name, ignore=shutil.ignore_patterns("__pycache__")
         )

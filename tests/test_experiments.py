@@ -21,7 +21,7 @@ from tests.processes import interruptible
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = (
-    "stages", "sharpvae", "presets", "studies", "networks", ".dvc/config", ".dvc/plots",
+    "stages", "sharpvae", "presets", "studies", "networks", "samples", ".dvc/config", ".dvc/plots",
     ".dvcignore", ".gitignore", "data/.gitignore", "models/.gitignore", "dvc.yaml", "params.yaml",
 )  # fmt: skip
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
-from sharpvae.core.config import Section, nested_section
+from sharpvae.core.config import GivenStage, Section, nested_section
 from sharpvae.datasets.config import DataConfig, Minimum, PrepareStage
+from sharpvae.datasets.given import digest as samples_digest
 from sharpvae.objective.config import LossConfig
 from sharpvae.perception.config import ClassifierConfig, CriticStage
 from sharpvae.report.evidence import ReportStage
@@ -56,8 +57,20 @@ def _without(tree: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+class GivenConfig(Section):
+    """A variant that is images made elsewhere, which stand beside those of the trained ones."""
+
+    samples: str
+
+
 class Experiment(Section):
-    """params.yaml, resolved: the settings of all stages."""
+    """params.yaml, resolved: the settings of all stages.
+
+    Attributes:
+        variants: those that are trained here.
+        given: those that are images made elsewhere.
+        order: the names of both, as params.yaml has them; the first is the baseline.
+    """
 
     preset: str
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -68,6 +81,8 @@ class Experiment(Section):
     metrics: MetricsConfig
     logging: LoggingConfig
     variants: Annotated[dict[str, VariantConfig], Field(min_length=1)]
+    given: dict[str, GivenConfig]
+    order: list[str]
 
     @field_validator("seeds")
     @classmethod
@@ -101,14 +116,19 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
     """Path below configs/ -> the settings of that stage.
 
     Raises:
-        UserError: the code of a network of the user's own cannot be read.
+        UserError: the code of a network of the user's own cannot be read, or given samples.
     """
     device, metrics, dumped = experiment.device, experiment.metrics, experiment.model_dump()
     files: dict[str, Section] = {
         "prepare.json": PrepareStage(data=experiment.data, minimum=_minimum(experiment)),
         "critic.json": CriticStage(critic=experiment.critic, device=device),
         "reference.json": ReferenceStage(judge=experiment.judge, metrics=metrics, device=device),
-        "report.json": ReportStage(**{key: dumped[key] for key in ReportStage.model_fields}),
+        "report.json": ReportStage(
+            **{key: dumped[key] for key in ReportStage.model_fields if key != "variants"},
+            variants={
+                name: (dumped["variants"] | dumped["given"])[name] for name in dumped["order"]
+            },
+        ),
     }
     for name, variant in experiment.variants.items():
         files[f"{name}/train.json"] = TrainStage(
@@ -128,7 +148,19 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
             device=device,
         )
         files[f"{name}/evaluate.json"] = EvaluateStage(variant=name, metrics=metrics, device=device)
+    for name, given in experiment.given.items():
+        files |= _given_files(name, given.samples, experiment)
     return files
+
+
+def _given_files(name: str, samples: str, experiment: Experiment) -> dict[str, Section]:
+    """Of images made elsewhere, of which as many are scored as the first trained variant draws."""
+    count = next(iter(experiment.variants.values())).sample.count
+    given = GivenStage(variant=name, samples=samples, sha256=samples_digest(samples), count=count)
+    scored = EvaluateStage(variant=name, metrics=experiment.metrics, device=experiment.device)
+    return {
+        f"{name}/train.json": given, f"{name}/sample.json": given, f"{name}/evaluate.json": scored,
+    }  # fmt: skip
 
 
 def _minimum(experiment: Experiment) -> Minimum:

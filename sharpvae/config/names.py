@@ -17,7 +17,7 @@ from sharpvae.config.experiment import (
     SHARED_SECTIONS,
     VARIANT_SECTIONS,
 )
-from sharpvae.core.config import Section, nested_section
+from sharpvae.core.config import Section, is_given, nested_section
 from sharpvae.core.errors import UserError, nearest
 
 STUDIES = "studies"  # the folder with one file a study, beside params.yaml
@@ -128,7 +128,7 @@ def unknown_keys(
     check.names("defaults.", defaults, SECTIONS)  # neither presets nor variants
     for name, schema in SECTIONS.items():
         check.section(f"defaults.{name}", defaults.get(name), schema)
-    check.variants("variants", params.get("variants"), ["study"])
+    check.variants("variants", params.get("variants"), ["study", "samples"])
     presets = check.presets(params.get("presets"))
     check.section_presets(params.get("section_presets"))
     for file, study in studies:
@@ -190,11 +190,17 @@ class _Names:
             example = "a mapping with at least one variant, such as {original: {}}"
             self.add(path, example, _shown(variants))
             return
+        if "samples" in extra and all(map(is_given, variants.values())):
+            expected = "at least one that is trained, beside those that have samples"
+            self.add(path, expected, "samples alone", "score them without it: sharpvae score")
         for name, given in variants.items():
             if not is_name(name):
                 self.add(f"{path}.{name}", NAME, repr(name), "rename the variant")
             prefix = f"{path}.{name}."
             variant = self.mapping(prefix[:-1], given, "a mapping of sections")
+            if "samples" in extra and is_given(variant):
+                self.samples(prefix, variant)
+                continue
             self.sections(prefix, variant, VARIANT_SECTIONS)
             self.before(prefix, variant)
             shared = [key for key in variant if key in TOP_LEVEL and key not in VARIANT_SECTIONS]
@@ -210,6 +216,15 @@ class _Names:
         first = self.mapping(f"{prefix}{BEFORE}", values.get(BEFORE), "a mapping of sections")
         self.names(f"{prefix}{BEFORE}.", first, BEFORE_SECTIONS)
         self.sections(f"{prefix}{BEFORE}.", first, BEFORE_SECTIONS)
+
+    def samples(self, prefix: str, variant: Mapping[str, Any]) -> None:
+        """A variant that is images made elsewhere, of which nothing else can be set."""
+        if not isinstance(variant["samples"], str):
+            self.add(f"{prefix}samples", "a path to images", _shown(variant["samples"]))
+        for key, value in variant.items():
+            if key != "samples" and value is not None:
+                expected = f"nothing beside {prefix}samples, which are made elsewhere"
+                self.add(f"{prefix}{key}", expected, "it is set", "remove one of the two")
 
     def presets(self, values: Any) -> dict[str, Any]:
         """Presets of sections and of single variants; returns them."""

@@ -27,7 +27,7 @@ from sharpvae.config.names import (
     read_settings,
     unknown_keys,
 )
-from sharpvae.core.config import Section, nested_section
+from sharpvae.core.config import Section, is_given, nested_section
 from sharpvae.core.errors import UserError, UserErrors
 from sharpvae.objective.config import LossWeights
 
@@ -100,7 +100,7 @@ class Resolved(NamedTuple):
         )
 
     def variant(self, name: str) -> tuple[VariantConfig, dict[str, str]]:
-        """A variant, and `sources` with its own keys as `loss.beta`, beside the shared ones."""
+        """One that is trained, and `sources` with its own keys as `loss.beta` beside the shared."""
         start = f"variants.{name}."
         sources = {key.removeprefix(start): source for key, source in self.sources.items()}
         return self.experiment.variants[name], sources
@@ -149,6 +149,8 @@ class _Layers:
         name, expected = params.get("preset"), "the name of one of the presets in params.yaml"
         preset = chosen("preset", name, params["presets"], expected)
         self.top, self.preset_name = Layer("", params), str(name)
+        variants = params["variants"]
+        self.trained = [name for name, own in variants.items() if not is_given(own)]
         self.preset = Layer(f"presets.{name}.", preset or {})
         self.studies = {
             variant: Layer(f"{file}: ", content) for variant, (file, content) in studies.items()
@@ -159,7 +161,11 @@ class _Layers:
         merged: dict[str, Any] = {key: self.top.values.get(key) for key in SINGLE}
         for section, schema in SHARED_SECTIONS.items():
             merged[section] = self._merge(section, self._shared(section), schema)
-        merged["variants"] = {name: {} for name in self.top.values["variants"]}
+        variants = self.top.values["variants"]
+        merged |= {"variants": {name: {} for name in self.trained}, "order": list(variants)}
+        merged["given"] = {
+            name: {"samples": own["samples"]} for name, own in variants.items() if is_given(own)
+        }
         for name, variant in merged["variants"].items():
             for section, schema in VARIANT_SECTIONS.items():
                 layers = self._variant(name, section)
@@ -258,7 +264,7 @@ class _Layers:
         """Of the section presets that a variant or its study names."""
         return [
             Demand(f"{layer.prefix}{section}.preset", layer.values[section]["preset"], key, value)
-            for name in self.top.values["variants"]
+            for name in self.trained
             for layer in self._single(name)
             for section in PRESET_SECTIONS
             for preset in self._named(layer, section)

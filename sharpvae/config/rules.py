@@ -17,6 +17,7 @@ from sharpvae.core.errors import UserError, UserErrors
 from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.choose import class_count, too_few_classes
 from sharpvae.datasets.config import DataConfig
+from sharpvae.datasets.given import require_kind
 from sharpvae.objective.schedules import late_start
 from sharpvae.perception.pretrained import (
     LITE_BLOCKS,
@@ -43,7 +44,11 @@ Errors = Iterator[UserError]
 def check(resolved: Resolved) -> None:
     """Check every rule: UserErrors with all broken ones, UserError for an unknown `data.name`."""
     entry(resolved.experiment.data.name)
-    _raise_all(resolved, (own_images, judge, demands, conditional, arithmetic), VARIANT_RULES)
+    _raise_all(
+        resolved,
+        (own_images, given_samples, judge, demands, conditional, arithmetic),
+        VARIANT_RULES,
+    )
 
 
 def check_shapes(resolved: Resolved) -> None:
@@ -74,6 +79,15 @@ def own_images(resolved: Resolved) -> Errors:
         expected = "a folder or .zip of images, which data.name: folder reads"
         yield UserError("data.path", expected, "null", "set data.path to where your images are")
     yield from _existing("data.path", data.path)
+
+
+def given_samples(resolved: Resolved) -> Errors:
+    """Samples that were made elsewhere are there, in a form that can be read."""
+    for name, given in resolved.experiment.given.items():
+        try:
+            require_kind(given.samples, f"variants.{name}.samples")
+        except UserError as error:
+            yield error
 
 
 def judge(resolved: Resolved) -> Errors:

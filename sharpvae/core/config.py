@@ -18,6 +18,8 @@ Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[list[Count], Field(min_length=1)]
 
+GIVEN = "samples"  # what images that were made elsewhere are drawn from: nobody knows
+
 
 class Section(BaseModel):
     """One section of params.yaml: strict types, no unknown keys, immutable."""
@@ -32,6 +34,11 @@ def nested_section(section: type[Section], key: str) -> type[Section] | None:
     """The Section class of `key` within `section`, or None where `key` is a plain value."""
     annotation = section.model_fields[key].annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def is_given(variant: Any) -> bool:
+    """Whether a variant of params.yaml is images that were made elsewhere: it has `samples`."""
+    return isinstance(variant, Mapping) and variant.get("samples") is not None
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -50,6 +57,21 @@ def text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
+class GivenStage(Section):
+    """configs/<variant>/train.json and sample.json of a variant that is images made elsewhere.
+
+    Attributes:
+        samples: where they lie, from the folder of params.yaml.
+        sha256: of what lies there.
+        count: how many are scored, if there are more; None: as many as there are test images.
+    """
+
+    variant: str
+    samples: str
+    sha256: str
+    count: Count | None
+
+
 Stage = TypeVar("Stage", bound=Section)
 
 
@@ -63,3 +85,8 @@ def load_stage(path: Path, stage: type[Stage]) -> Stage:
         expected = f"the file that `configure` writes for {stage.__name__}"
         found, fix = f"{key}: {first['msg']}", "write it anew: dvc repro configure"
         raise UserError(str(path), expected, found, fix) from None
+
+
+def load_given(path: Path) -> GivenStage | None:
+    """The same of a variant that is images made elsewhere; None of one that is trained here."""
+    return load_stage(path, GivenStage) if is_given(read_json(path)) else None

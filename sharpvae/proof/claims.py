@@ -14,7 +14,7 @@ from sharpvae.config.messages import describe_in
 from sharpvae.config.names import CLAIMS, NAME, SINGLE, is_name, read_params
 from sharpvae.config.resolve import resolve
 from sharpvae.config.rules import check
-from sharpvae.core.config import Section
+from sharpvae.core.config import Section, is_given
 from sharpvae.core.errors import UserError, UserErrors, nearest
 from sharpvae.perception.pretrained import PRETRAINED
 from sharpvae.proof.readings import SECONDS
@@ -73,9 +73,12 @@ def load_claim(path: Path) -> Claim:
         raise UserErrors(found) from None
     for text in claim.expect:
         _expectation(text, claim, f"{path}: expect")
-    for name in claim.arms:
+    for name, sections in claim.arms.items():
         if not is_name(name):
             raise UserError(f"{path}: arms.{name}", NAME, repr(name), "rename the arm")
+        if is_given(sections):
+            where, expected = f"{path}: arms.{name}.samples", "the settings of a training"
+            raise UserError(where, expected, "images made elsewhere", "remove the arm")
     for name in claim.needs:
         if name not in PRETRAINED:
             expected, fix = "names of `sharpvae weights`", nearest(name, PRETRAINED)

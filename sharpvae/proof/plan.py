@@ -137,6 +137,9 @@ def make_plan(
 def _end(file: str, key: str, variant: str, resolved: Resolved) -> dict[str, Any]:
     """The settings of a variant of params.yaml, by dotted key."""
     variants: Mapping[str, VariantConfig] = resolved.experiment.variants
+    if variant in resolved.experiment.given:
+        expected, found = "a variant that is trained", f"{variant}, which is images made elsewhere"
+        raise UserError(f"{file}: {key}", expected, found, nearest("", variants))
     if variant not in variants:
         fix = nearest(variant, variants)
         raise UserError(f"{file}: {key}", "a variant of params.yaml", repr(variant), fix)

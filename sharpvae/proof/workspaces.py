@@ -33,6 +33,7 @@ from sharpvae.vae.reference import is_own, sources
 FOLDER = "experiments"  # where the workspaces lie, beside params.yaml
 # Copied, as are dvc.yaml, .dvcignore, and the code of a network of the user's own elsewhere.
 CODE = ("sharpvae", "stages", "presets", "studies", "networks")
+SAMPLES = "samples"
 LOG = "dvc.log"
 TARGET = "evaluate"  # no report on a single arm
 _SECONDS = "seconds.json"  # what the arm took, of all calls together
@@ -91,6 +92,7 @@ class Workspaces:
             place = self.place(arm)
             for name in CODE:
                 _replace(self.root / name, place / name)
+            (place / SAMPLES).mkdir(exist_ok=True)  # of which no arm has any
             for name in ("dvc.yaml", ".dvcignore"):
                 shutil.copyfile(self.root / name, place / name)
             self._copy_network(place, sections, params)

@@ -52,6 +52,7 @@ class Scores(Artefact):
     collapsed: bool = False
     collapse: str = ""  # the reason for it in words
     kl_per_dimension: list[Finite] = []
+    notes: list[str] = []  # what was assumed of images that were made elsewhere
     protocol: Protocol
 
 

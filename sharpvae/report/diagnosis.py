@@ -106,7 +106,8 @@ def _blur(mean: Mean) -> str:
     )
     if bottom is None:
         return text + (
-            "Whether decoder or prior is the cause, reconstructions tell (--reconstructions). "
+            "Whether decoder or prior is the cause, reconstructions tell (sharpvae score "
+            "--reconstructions). "
             f"If it is the decoder, {decoder}"
         )
     if bottom >= NEARLY * blur:

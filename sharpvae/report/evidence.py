@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpvae.core.config import Section
+from sharpvae.core.config import Section, is_given
 from sharpvae.core.errors import UserError
 from sharpvae.images.packed import Card, load_card, load_split
 from sharpvae.report.artefacts import (
@@ -35,7 +36,10 @@ _COLUMNS = ["epoch", "step", "split", "term", "value"]
 
 
 class ReportStage(Section):
-    """configs/report.json: settings to show, as plain values, whatever keys they have."""
+    """configs/report.json: settings to show, as plain values, whatever keys they have.
+
+    Of a variant that is images made elsewhere there is one, `samples`.
+    """
 
     preset: str
     seeds: list[int]
@@ -143,16 +147,17 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
     test_images = np.array(load_split(prepared, "test").images[:SHOWN])
     shape = test_images.shape[1:]
 
-    def drawn(kind: str) -> dict[str, Images]:
-        folders = {variant: samples / variant / first for variant in stage.variants}
+    trained = [name for name, config in stage.variants.items() if not is_given(config)]
+
+    def drawn(kind: str, names: Iterable[str] = trained) -> dict[str, Images]:
         return {
-            v: np.array(_load_images(folder / f"{kind}.npy", shape)[:SHOWN])
-            for v, folder in folders.items()
+            v: np.array(_load_images(samples / v / first / f"{kind}.npy", shape)[:SHOWN])
+            for v in names
         }
 
     runs = {
-        variant: [_load_run(root, variant, seed) for seed in stage.seeds]
-        for variant in stage.variants
+        variant: [_load_run(root, variant, seed, is_given(own)) for seed in stage.seeds]
+        for variant, own in stage.variants.items()
     }
     train = load_split(prepared, "train").images
 
@@ -169,17 +174,23 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
         critic=load_artefact(root / "models/critic/critic.json", Classifier),
         runs=runs,
         test_images=test_images,
-        draws={draw.kind: drawn(draw.kind) for draw in DRAWS},
+        draws={
+            DRAWS[0].kind: drawn(DRAWS[0].kind, stage.variants),
+            **{draw.kind: drawn(draw.kind) for draw in DRAWS[1:]},
+        },
         originals={REAL: test_images},
         reconstructions=drawn("reconstruction"),
         suspects={variant: suspects(variant) for variant in stage.variants},
-        codes={v: _load_codes(samples / v / first / "posterior.npz") for v in stage.variants},
+        codes={v: _load_codes(samples / v / first / "posterior.npz") for v in trained},
     )
 
 
-def _load_run(root: Path, variant: str, seed: int) -> ScoredRun:
+def _load_run(root: Path, variant: str, seed: int, given: bool) -> ScoredRun:
     scores = root / "reports/scores" / variant / str(seed)
     per_image = scores / "per_image.npz"
+    if given:
+        shown = _load_per_image(per_image, "headline_sharpness")
+        return ScoredRun(variant, seed, load_scores(scores / "scores.json"), None, shown, None)
     return ScoredRun(
         variant=variant,
         seed=seed,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from sharpvae.core.config import GIVEN
 from sharpvae.core.files import fresh_directory, write_text
 from sharpvae.report import figures, scoretable, tables
 from sharpvae.report.canvas import DARK, LIGHT, Panel, inline, render_sheet
@@ -23,7 +24,6 @@ from sharpvae.report.numerals import join
 from sharpvae.report.pictures import EmbeddedImage, Lay, embedded, grids, pairs, sheet, strip
 from sharpvae.report.scores import (
     DRAWS,
-    GIVEN,
     GOAL_TEXT,
     METRICS,
     SOURCES,
@@ -91,7 +91,7 @@ def render_page(
         verdict_notes=list(map(typographic, verdict.notes)),
         first_seed=seed,
         several=len(evidence.stage.seeds) > 1,
-        trained=bool(evidence.trained),
+        trained=list(evidence.trained),
         findings=_findings(evidence, comparison),
         headline=scoretable.headline_table(comparison, evidence),
         table=scoretable.score_table(comparison, evidence),

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal, NamedTuple
 
+from sharpvae.core.config import GIVEN
 from sharpvae.core.errors import UserError
 from sharpvae.report.artefacts import AGAIN, Scores, load_artefact
 from sharpvae.report.statistics import (
@@ -59,7 +60,6 @@ DRAWS = (
     Draw("flow", "Samples from the flow fitted to the codes",
         "A network that carries noise to the codes of the training images, fitted after training."),
 )  # fmt: skip
-GIVEN = "samples"  # drawn elsewhere, nobody knows from what
 # What a variant draws from, a word for each kind but the headline's, which is one of them.
 SOURCES = {
     "prior": "the prior N(0, I)", "mixture": "the mixture fitted to its codes",
@@ -236,13 +236,14 @@ MEANINGLESS_WHEN_COLLAPSED = ("sharpness", "sharpness_normalised", "gradient_sha
 
 
 def load_scores(path: Path) -> Scores:
-    """Read one scores.json, which must name every score that the report shows.
+    """Read one scores.json, which must name every score that the report shows of such images.
 
     Raises:
         UserError: see `load_artefact`; or a score is missing. It may be null.
     """
     found = load_artefact(path, Scores)
-    missing = [key for key in BY_KEY if key not in found.scores]
+    keys = [metric.key for metric in _IMAGES] if found.headline == GIVEN else BY_KEY
+    missing = [key for key in keys if key not in found.scores]
     if missing:
         raise UserError(str(path), f"a number or null for {', '.join(missing)}", "nothing", AGAIN)
     return found
@@ -277,9 +278,25 @@ class Comparison:
         }
 
     @property
+    def elsewhere(self) -> list[str]:
+        """The variants that are images made elsewhere, the same for every seed."""
+        return [name for name, runs in self.runs.items() if runs[0].headline == GIVEN]
+
+    @property
     def given(self) -> bool:
-        """Whether all images were made elsewhere."""
-        return all(run.headline == GIVEN for runs in self.runs.values() for run in runs)
+        """Whether all are."""
+        return len(self.elsewhere) == len(self.runs)
+
+    @property
+    def steps(self) -> list[tuple[str, str]]:
+        """Each variant with the one that it is a step from.
+
+        Images that were made elsewhere stand in no order: each is compared with the baseline.
+        """
+        baseline, *others = self.variants
+        trained = [name for name in others if name not in self.elsewhere]
+        steps = {name: before for before, name in pairwise([baseline, *trained])}
+        return [(name, steps.get(name, baseline)) for name in others]
 
     def mean(self, variant: str, key: str) -> float | None:
         """The mean over the seeds, geometric for FID; None where a seed has no such score."""
@@ -317,8 +334,9 @@ class Comparison:
         """(variant, another, score) -> its change against the other, corrected for their number."""
         baseline, *others = self.variants
         wanted = [(name, baseline, key) for name in others for key in TABLE]
-        if not self.given:  # those stand in no order
-            wanted += [(name, before, key) for before, name in pairwise(others) for key in STEP]
+        wanted += [
+            (name, before, key) for name, before in self.steps if before != baseline for key in STEP
+        ]
         found = {
             (name, other, key): effect
             for name, other, key in wanted
@@ -356,6 +374,8 @@ class Comparison:
         runs = self.readings(variant, metric)
         if runs is None:
             return None
+        if variant in self.elsewhere:
+            runs = runs[:1]  # all seeds have these, and tell nothing of another training
         if metric.base == "fid":
             return interval(runs, "ratio", weights=self.weights, floor=FID_FLOOR)
         return interval(runs, "difference")

@@ -68,7 +68,7 @@ class ScoreTable(NamedTuple):
 
 def headline_table(comparison: Comparison, evidence: Evidence) -> ScoreTable:
     """The scores in which variants are compared with the baseline."""
-    keys = (*TABLE, *OF_GIVEN) if comparison.given else TABLE
+    keys = (*TABLE, *OF_GIVEN) if comparison.elsewhere else TABLE
     return _table(comparison, evidence, {"": [BY_KEY[k] for k in keys if comparison.has(k)]})
 
 
@@ -76,7 +76,7 @@ def score_table(comparison: Comparison, evidence: Evidence) -> ScoreTable:
     """All other scores, by the images they are of."""
     groups: dict[str, list[Metric]] = {}
     for metric in METRICS:
-        told = metric.key in TABLE or (comparison.given and metric.key in OF_GIVEN)
+        told = metric.key in TABLE or (comparison.elsewhere and metric.key in OF_GIVEN)
         if not told and comparison.has(metric.key):
             groups.setdefault(metric.group, []).append(metric)
     return _table(comparison, evidence, groups)
@@ -111,7 +111,8 @@ def _row(metric: Metric, comparison: Comparison, evidence: Evidence) -> ScoreRow
         if estimate is None:
             cells.append(Cell(NOTHING))
             continue
-        source = "images" if comparison.given else "seeds"
+        alone = name in comparison.elsewhere and (comparison.given or len(comparison.seeds) > 1)
+        source = "images" if alone else "seeds"
         text, spread = with_interval(estimate, places, metric.signed, source)
         unseen = runs[0].validation.get(metric.key)
         validation = "" if unseen is None else fixed(unseen, places, metric.signed)

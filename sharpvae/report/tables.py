@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
-from sharpvae.core.config import flatten, text
+from sharpvae.core.config import flatten, is_given, text
 from sharpvae.images.packed import SPLITS, Card
 from sharpvae.report.artefacts import Classifier, Protocol, Reference
 from sharpvae.report.evidence import Evidence
@@ -37,9 +37,10 @@ class Table(NamedTuple):
 
 
 def difference_table(evidence: Evidence) -> Table:
-    """The settings in which the variants differ."""
-    rows = [[key, *values] for key, values in differences(evidence.stage.variants).items()]
-    return Table(["Setting", *evidence.variants], rows)
+    """The settings in which the variants that were trained differ."""
+    trained = {name: evidence.stage.variants[name] for name in evidence.trained}
+    rows = [[key, *values] for key, values in differences(trained).items()]
+    return Table(["Setting", *trained], rows)
 
 
 def budget_table(evidence: Evidence) -> Table:
@@ -130,6 +131,9 @@ def protocol_table(evidence: Evidence) -> Table:
         helped = [name for name, network in users.items() if network == "critic"]
         use = f"in the loss of {join(helped)}" if helped else "in no variant's loss"
         rows.append(["Critic", *[f"{_skill(evidence.critic)}; {use}"] * len(ways)])
+    for name, config in evidence.stage.variants.items():
+        if is_given(config):
+            rows.append([f"Samples of {name}", *[config["samples"]] * len(ways)])
     return Table(["", *(heads if len(ways) > 1 else ["all runs"])], rows)
 
 
@@ -166,7 +170,15 @@ def protocol_notes(evidence: Evidence) -> list[str]:
     """What limits the scores."""
     protocols = [run.scores.protocol for run in evidence.all_runs]
     notes = []
-    if any(protocol != protocols[0] for protocol in protocols):
+    counts = {protocol.fakes for protocol in protocols}
+    if len(counts) > 1:
+        notes.append(
+            f"Of some runs {thousands(min(counts))} samples were scored, of others up to "
+            f"{thousands(max(counts))}, and fewer make every distance larger: compare them after "
+            f"setting sample.count: {min(counts)} for all."
+        )
+    of_count = {"fakes", "kid_subset_size"}
+    if len({protocol.model_dump_json(exclude=of_count) for protocol in protocols}) > 1:
         notes.append(
             "The runs were not all scored in the same way, so their scores cannot be compared: "
             "run dvc repro on one machine."
@@ -184,6 +196,8 @@ def protocol_notes(evidence: Evidence) -> list[str]:
         f"{evidence.reference.judges[name].why}."
         for name in deaf
     ]
+    for name, runs in evidence.runs.items():
+        notes += [f"{name}: {note}." for note in runs[0].scores.notes]
     for name, network in _loss_networks(evidence).items():
         if network in protocols[0].judges:
             notes.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from sharpvae.report.numerals import fixed, join, short
@@ -38,7 +37,7 @@ def verdict(comparison: Comparison) -> Verdict:
     collapsed.
     """
     baseline, *others = comparison.variants
-    notes = _seeds_note(comparison)
+    notes = [*_seeds_note(comparison), *_elsewhere_note(comparison)]
     if not others:
         return Verdict(*_alone(comparison, baseline), [], notes)
     healthy = [name for name in others if not comparison.collapsed(name)]
@@ -55,19 +54,17 @@ def verdict(comparison: Comparison) -> Verdict:
 def steps(comparison: Comparison) -> list[str]:
     """What each variant brought over the one before it, a sentence each, where there are two.
 
-    Images that were made elsewhere stand in no order: each is compared with the first.
+    See `Comparison.steps`.
     """
-    baseline, *others = comparison.variants
-    pairs = list(pairwise(comparison.variants))
-    if comparison.given:
-        pairs = [(baseline, name) for name in others]
-    return [_step(comparison, before, name) for before, name in pairs] if len(pairs) > 1 else []
+    pairs = comparison.steps
+    return [_step(comparison, before, name) for name, before in pairs] if len(pairs) > 1 else []
 
 
 def _step(comparison: Comparison, before: str, name: str) -> str:
     parts = []
     if (effect := comparison.step(name, before, "fid")) is not None:
-        parts.append(f"{verdict_of(effect, 'lower')}, {ratio_text(effect, comparison.given)}")
+        unseeded = {name, before} <= set(comparison.elsewhere)
+        parts.append(f"{verdict_of(effect, 'lower')}, {ratio_text(effect, unseeded)}")
     for key, label, unit in (("blur_px", "blur", " px"), ("coverage", "coverage", "")):
         old, new = (comparison.mean(variant, key) for variant in (before, name))
         if old is not None and new is not None:
@@ -81,7 +78,8 @@ def _compared(comparison: Comparison, baseline: str, best: str) -> tuple[Outcome
     parts = [f"{blurriness(comparison, baseline)}, {_blur(comparison, best, short_form=True)}"]
     effect = comparison.effects.get((best, "fid"))
     if effect is not None:
-        parts[0] += f" ({ratio_text(effect, comparison.given)})"
+        unseeded = {best, baseline} <= set(comparison.elsewhere)
+        parts[0] += f" ({ratio_text(effect, unseeded)})"
     if found := cause(comparison, best):
         parts.append(found)
     return outcome, f"{lead}: {'; '.join(parts)}."
@@ -173,6 +171,17 @@ def collapse(comparison: Comparison, name: str) -> str:
         f"{name} has collapsed{where}: {why.removeprefix('collapsed: ')}. Its decoder ignores the "
         "code, so its sharpness, however near 1, says nothing."
     )
+
+
+def _elsewhere_note(comparison: Comparison) -> list[str]:
+    """What intervals do not cover where images that were made elsewhere stand beside others."""
+    names = comparison.elsewhere
+    if not names or comparison.given:
+        return []
+    return [
+        f"The samples of {join(names)} were made elsewhere, and are the same for every seed: no "
+        "interval says what another training of their model would draw."
+    ]
 
 
 def _seeds_note(comparison: Comparison) -> list[str]:

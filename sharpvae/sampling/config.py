@@ -69,8 +69,13 @@ class SampleConfig(Section):
     arithmetic: list[Annotated[list[str], Field(min_length=3, max_length=3)]] | None
 
     def drawn(self, test: int) -> int:
-        """How many images to draw: `count`, else as many as there are in `test`, 2 to 10 000."""
-        return self.count or max(2, min(test, 10_000))
+        """How many images to draw; `test` as `scored` has it."""
+        return scored(self.count, test)
+
+
+def scored(count: int | None, test: int) -> int:
+    """How many images are scored: `count`, else as many as there are in `test`, 2 to 10 000."""
+    return count or max(2, min(test, 10_000))
 
 
 def unknown_classes(

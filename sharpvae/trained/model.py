@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sharpvae.core.config import is_given
 from sharpvae.core.devices import borrowed
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
@@ -37,7 +38,7 @@ from sharpvae.vae.draw import decode, prior_noise
 from sharpvae.vae.vae import VAE, Posterior
 
 # Description and weights: as `train` writes them, and as they are called at Hugging Face.
-NETWORK, WEIGHTS = "network.json", "weights.safetensors"
+NETWORK, WEIGHTS, SUMMARY = "network.json", "weights.safetensors", "summary.json"
 HUB_NETWORK, HUB_WEIGHTS = "config.json", "model.safetensors"
 PRIORS, PATHS = ("normal", "mixture", "flow"), ("linear", "spherical")
 _BATCH = 250  # images at a time
@@ -297,6 +298,8 @@ def _no_model(folder: Path) -> UserError:
     near = [str(file.parent) for file in inside if file.is_file()][:5]
     fix = f"name such a folder: {', '.join(near)}" if near else "train one: dvc repro"
     expected = "the folder of a trained VAE, models/<variant>/<seed>"
+    if (folder / SUMMARY).is_file() and is_given(read_json(folder / SUMMARY)):
+        found, fix = "nothing was trained: its images were made elsewhere", "name another variant"
     return UserError(str(folder), expected, found, fix)
 
 

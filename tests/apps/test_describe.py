@@ -83,6 +83,18 @@ def test_mistakes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "dvc repro prepare" in capsys.readouterr().err
 
 
+def test_images_made_elsewhere_have_no_layers(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (place / "params.yaml").open("a") as file:
+        file.write("\n  theirs: {samples: theirs.npy}\n")
+    assert app.main([]) == 0
+    assert "theirs" not in capsys.readouterr().out
+    assert app.main(["theirs"]) == 1
+    told = capsys.readouterr().err
+    assert "a variant that is trained" in told and "valid names: original" in told
+
+
 def test_the_discriminator_of_an_adversarial_variant(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

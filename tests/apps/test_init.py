@@ -34,6 +34,7 @@ def test_a_new_directory_is_a_repository_with_the_default_settings(
     monkeypatch.chdir(tmp_path)
     assert main(["mine"]) == 0
     assert capsys.readouterr().out == "mine: ready. Next: cd mine && dvc repro\n"
+    assert [path.name for path in (tmp_path / "mine/samples").iterdir()] == ["README.md"]
     assert (tmp_path / "mine/.git").is_dir() and (tmp_path / "mine/.dvc/plots").is_dir()
     ours = resolve_file(REPOSITORY / "params.yaml").experiment
     assert resolve_file(tmp_path / "mine/params.yaml").experiment == ours

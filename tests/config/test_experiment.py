@@ -56,7 +56,7 @@ def test_sampling_is_told_which_likelihood_the_loss_is(
 ) -> None:
     loss = loss_config(weights={"mse": 0.0, **weights})
     improved = EXPERIMENT.variants["improved"].model_copy(update={"loss": loss})
-    changed = EXPERIMENT.model_copy(update={"variants": {"one": improved}})
+    changed = EXPERIMENT.model_copy(update={"variants": {"one": improved}, "order": ["one"]})
     sample = stage_files(changed)["one/sample.json"]
     assert isinstance(sample, SampleStage) and sample.likelihood == likelihood
 

@@ -76,6 +76,7 @@ def test_expressions(text: str, kind: str, bound: float) -> None:
         ({"expect": []}, "expect"),
         ({"arms": {}}, "arms"),
         ({"arms": {"a b": {}}, "expect": ["first.fid < 1"]}, "one of the arms"),
+        ({"arms": {**GIVEN["arms"], "theirs": {"samples": "a.npy"}}}, "arms.theirs.samples"),
         ({"params": {"train.lr": 1.0}}, "set it in the arms"),
         ({"seed": [0]}, "did you mean 'seeds'"),
         ({"document": 0}, "document"),

@@ -176,3 +176,12 @@ def test_a_wrong_file_is_told(tmp_path: Path, changes: dict[str, Any], told: str
         YAML(typ="safe", pure=True).dump(content, file)
     with pytest.raises(UserError, match=told):
         load_ablation(path)
+
+
+def test_images_made_elsewhere_are_no_end_of_an_ablation() -> None:
+    params = read_settings(REPOSITORY / "params.yaml")
+    params["variants"]["theirs"] = {"samples": "theirs.npy"}
+    with pytest.raises(UserError) as caught:
+        make_plan("trial", ablation(to="theirs"), params, Studies(REPOSITORY / "studies"))
+    for part in ("ablations/trial.yaml: to", "theirs, which is images made", "original, improved"):
+        assert part in str(caught.value)

@@ -66,6 +66,7 @@ def test_a_workspace_has_the_code_and_its_arm_alone(work: Workspaces, repository
     params = YAML(typ="safe", pure=True).load(place / "params.yaml")
     assert params["variants"] == {"one": {"loss": {"beta": 1.0}}}
     assert params["seeds"] == [0, 1]
+    assert list((place / workspaces.SAMPLES).iterdir()) == []
     assert params["data"]["path"] == str(repository / "photos")
     assert params["data"]["mirror"] == "https://example.org/m"
     assert all((place / name / "a_file").exists() for name in workspaces.CODE)
@@ -169,5 +170,5 @@ def test_seconds_add_up_over_calls(tmp_path: Path) -> None:
 def test_what_is_copied_is_what_the_stages_depend_on() -> None:
     """Else an arm would not be what the repository's own variant is."""
     deps = YAML(typ="safe", pure=True).load(REPOSITORY / "dvc.yaml")["stages"]["configure"]["deps"]
-    assert {path.partition("/")[0] for path in deps} == set(workspaces.CODE)
+    assert {path.partition("/")[0] for path in deps} == {*workspaces.CODE, workspaces.SAMPLES}
     assert shutil.which("git") is None or "/experiments" in (REPOSITORY / ".gitignore").read_text()

@@ -18,7 +18,15 @@ from sharpvae.core.errors import UserError
 from sharpvae.report.evidence import ReportStage, load_evidence, load_history
 from sharpvae.report.page import Report, build_report, escape, write_report
 from sharpvae.report.scores import BY_KEY
-from tests.report.tree import BLURRY, SHARP, blobs, run_of, write_tree
+from tests.report.tree import (
+    BLURRY,
+    PROTOCOL,
+    SHARP,
+    blobs,
+    run_elsewhere,
+    run_of,
+    write_tree,
+)
 
 VOID = {"meta", "img", "br", "source", "link", "input", "hr"}
 ODD = "a<b>&\"c'|_x_"
@@ -195,7 +203,7 @@ def test_one_variant(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"only": {0: BLURRY | {"beta_sigma": None}}})
     found = report_of(root)
     text = Page(found.texts["report.html"]).text
-    assert "There is one variant, so nothing differs." in text
+    assert "One variant was trained, so nothing differs." in text
     assert json.loads(found.texts["metrics.json"])["only"]["beta_sigma"] is None
 
 
@@ -279,3 +287,40 @@ def test_a_history_that_is_none(tmp_path: Path, text: str, found: str) -> None:
     with pytest.raises(UserError) as caught:
         load_history(path)
     assert caught.value.found == found
+
+
+def test_images_made_elsewhere_stand_beside_trained_variants(tmp_path: Path) -> None:
+    theirs = run_elsewhere(
+        SHARP,
+        notes=["values were halved"],
+        protocol=PROTOCOL | {"fakes": 40, "kid_subset_size": 20},
+    )
+    root = write_tree(
+        tmp_path,
+        {"original": {0: BLURRY, 4: BLURRY}, "theirs": {0: theirs, 4: theirs},
+         "improved": {0: SHARP, 4: SHARP}},
+        changes={"improved": {"loss.beta": 2.0}},
+    )  # fmt: skip
+    made = report_of(root)
+    page = Page(made.texts["report.html"])
+    heads = re.findall(r"<th[^>]*>([^<]*)</th>", made.texts["report.html"])
+    assert heads.count("theirs") == 4, "scores, judges, all scores, validation"
+    assert heads[heads.index("Setting") :][:3] == ["Setting", "original", "improved"]
+    assert "samples/theirs.npz" in page.text and "theirs: values were halved." in page.text
+    assert "sample.count: 40" in page.text and "on one machine" not in page.text
+    labels = re.findall(r"<label><input[^>]*> ([^<]*)</label>", made.texts["report.html"])
+    assert labels == ["all", "real test images", "original", "improved"]
+    metrics = json.loads(made.texts["metrics.json"])
+    assert list(metrics) == ["original", "theirs", "improved"]
+    assert metrics["theirs"]["fid"] == SHARP["fid"]
+    assert not metrics["theirs"].keys() & {"psnr", "fid_prior", "active_units"}
+    assert "theirs" not in made.texts["curves.csv"]
+    assert "Different images" in made.texts["report.md"], "as in sharpvae score"
+
+
+def test_a_score_that_images_made_elsewhere_must_have(tmp_path: Path) -> None:
+    theirs = run_elsewhere(SHARP)
+    del theirs["scores"]["copied"]
+    root = write_tree(tmp_path, {"original": {0: BLURRY}, "theirs": {0: theirs}})
+    with pytest.raises(UserError, match="copied"):
+        report_of(root)

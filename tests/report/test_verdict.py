@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from sharpvae.report.verdict import verdict
-from tests.report.tree import BLURRY, SHARP, comparison, run_of
+from tests.report.tree import BLURRY, SHARP, comparison, run_elsewhere, run_of
 
 WILD = (1.0, 2.6, 0.4)
 
@@ -137,3 +139,44 @@ def test_the_best_is_chosen_on_validation() -> None:
     lucky["validation"] |= {"fid": 60.0}
     runs = {"original": [BLURRY], "improved": [SHARP], "lucky": [lucky]}
     assert verdict(comparison(runs)).sentence.startswith("improved is better than original")
+
+
+def test_images_made_elsewhere_are_no_step_between_trained_variants() -> None:
+    theirs = run_elsewhere(SHARP | {"fid": 30.0})
+    runs = {"original": [BLURRY], "theirs": [theirs], "improved": [SHARP], "more": [theirs]}
+    found = comparison(runs)
+    assert found.elsewhere == ["theirs", "more"] and not found.given
+    assert found.steps == [
+        ("theirs", "original"), ("improved", "original"), ("more", "original"),
+    ]  # fmt: skip
+    said = verdict(found)
+    assert [step.split(":")[0] for step in said.steps] == [
+        "From original to theirs", "From original to improved", "From original to more",
+    ]  # fmt: skip
+    assert "theirs and more were made elsewhere" in said.notes[-1]
+    only = verdict(comparison({"theirs": [theirs], "more": [theirs]}))
+    assert "seed" not in only.sentence and len(only.notes) == 1
+
+
+def test_a_trained_baseline_or_one_made_elsewhere_is_what_the_first_is() -> None:
+    runs = {"theirs": [run_elsewhere(SHARP)], "original": [BLURRY], "improved": [SHARP]}
+    assert comparison(runs).steps == [("original", "theirs"), ("improved", "original")]
+
+
+def test_the_same_images_for_each_seed_tell_nothing_of_seeds() -> None:
+    """Of them alone; against a trained one its seeds count, as in a t-test of one sample."""
+    fids = (100.0, 110.0, 125.0)
+    runs = {
+        "original": [BLURRY | {"coverage": fid / 1000} for fid in fids],
+        "theirs": [run_elsewhere(SHARP)] * 3,
+    }
+    for own in runs["theirs"]:
+        own["replicates"] = {}
+    found = comparison(runs)
+    estimate = found.estimates["theirs"]["coverage"]
+    assert estimate is not None and estimate.sources == ()
+    effect = found.effects["theirs", "coverage"]
+    values = np.array(fids) / 1000
+    test = ttest_1samp(values, SHARP["coverage"]).confidence_interval(0.95)
+    assert effect.low == pytest.approx(-(test.high - SHARP["coverage"]), rel=2e-3)
+    assert effect.high == pytest.approx(-(test.low - SHARP["coverage"]), rel=2e-3)

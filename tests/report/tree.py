@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sharpvae.core.config import GIVEN
 from sharpvae.images.packed import Card
 from sharpvae.report.artefacts import Scores as ScoresFile
 from sharpvae.report.scores import BY_KEY, OPTIONAL, SAMPLES, Comparison
@@ -135,7 +136,7 @@ def run_of(scores: Mapping[str, float | None], collapsed: bool = False, **change
         if row
     }
     for key in ("blur_px", "coverage", "sharpness", "psnr"):
-        if (value := scores[key]) is not None:
+        if (value := scores.get(key)) is not None:
             replicates[key] = (steps * value).tolist()
     reason = "the codes of all images are the same, whatever the KL (0.01 nats)"
     return {
@@ -151,6 +152,16 @@ def run_of(scores: Mapping[str, float | None], collapsed: bool = False, **change
         "headline": "prior", "nats": {"prior": -40.0, "mixture": -31.5, "flow": -30.2},
         "kl_per_dimension": [2.5, 1.0, *[0.002] * 30], "protocol": PROTOCOL,
     } | changes  # fmt: skip
+
+
+def run_elsewhere(scores: Mapping[str, float | None], **changes: Any) -> Any:
+    """A scores.json of images that were made elsewhere: of samples alone."""
+    own = {
+        key: value for key, value in scores.items()
+        if BY_KEY[key].group == SAMPLES and key != "class_agreement"
+    }  # fmt: skip
+    found = run_of(own, headline=GIVEN, artefacts={"headline": None}, **changes)
+    return {k: v for k, v in found.items() if k not in ("nats", "kl_per_dimension", "collapse")}
 
 
 def comparison(
@@ -196,7 +207,11 @@ def write_tree(
     images = blobs(60, 1) if images is None else images
     stage = {
         "preset": "default", "seeds": seeds, "data": DATA, "metrics": METRICS,
-        "variants": {name: configuration((changes or {}).get(name, {})) for name in variants},
+        "variants": {
+            name: {"samples": f"samples/{name}.npz"} if _elsewhere(scores[name])
+            else configuration((changes or {}).get(name, {}))
+            for name in variants
+        },
     }  # fmt: skip
     _json(root / "configs/report.json", stage)
     _write_data(root, images)
@@ -206,6 +221,10 @@ def write_tree(
             fakes = np.stack([_blur(image, blurs[index % len(blurs)]) for image in images])
             _write_run(root, name, seed, scores[name][seed], fakes)
     return root
+
+
+def _elsewhere(runs: Mapping[int, Mapping[str, Any]]) -> bool:
+    return all(run.get("headline") == GIVEN for run in runs.values())
 
 
 def blobs(count: int, channels: int) -> NDArray[np.uint8]:
@@ -300,8 +319,10 @@ def _write_run(
     )
     samples = root / "data/samples" / name / str(seed)
     samples.mkdir(parents=True)
-    for kind in ("headline", "prior"):
-        np.save(samples / f"{kind}.npy", fakes[::-1])
+    np.save(samples / "headline.npy", fakes[::-1])
+    if record["headline"] == GIVEN:
+        return
+    np.save(samples / "prior.npy", fakes[::-1])
     for kind in ("mixture", "flow"):
         np.save(samples / f"{kind}.npy", np.roll(fakes, 7, axis=0))
     np.save(samples / "reconstruction.npy", fakes)

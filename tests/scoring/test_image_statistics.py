@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import convolve
 
-from sharpvae.scoring.measures import blurred, exposure, grey, laplacian_variance
+from sharpvae.scoring.measures import (
+    blurred,
+    digests,
+    equal_reals,
+    exposure,
+    grey,
+    laplacian_variance,
+)
 
 NOISE = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), dtype=np.uint8)
 IMAGES = arrays(np.uint8, st.tuples(
@@ -80,3 +87,10 @@ def test_exposure_lies_in_order(images: np.ndarray) -> None:
     assert 0 <= found.minimum <= found.brightness + 1e-12
     assert found.brightness <= found.maximum + 1e-12 <= 1 + 1e-12
     assert 0 <= found.contrast <= 0.5 + 1e-12
+
+
+def test_samples_that_are_real_images_are_counted() -> None:
+    reals = set(digests(NOISE))
+    assert equal_reals(NOISE ^ 1, reals) == []
+    (note,) = equal_reals(np.concatenate([NOISE ^ 1, NOISE[:3]]), reals)
+    assert note.startswith("3 of 11 samples are real images, bit for bit")

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from sharpvae.core.errors import UserError
+from sharpvae.core.files import write_json
 from sharpvae.core.seeds import global_seed
 from sharpvae.trained import model
 from sharpvae.trained.model import TrainedVAE, load
@@ -267,3 +268,9 @@ def test_the_lines_of_the_documentation_run(workspace: Workspace, monkeypatch) -
     scope: dict[str, Any] = {}
     exec(lines.replace("sharp/0", "toy/5"), scope)
     assert scope["images"].shape == scope["again"].shape == (16, 16, 16, 1)
+
+
+def test_images_made_elsewhere_are_no_model(tmp_path: Path) -> None:
+    write_json(tmp_path / "summary.json", {"trained": False, "samples": "theirs.npy"})
+    with pytest.raises(UserError, match="made elsewhere"):
+        load(tmp_path, "cpu")
