@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Literal, NamedTuple
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 
+from sharpvae.core.console import terminal
 from sharpvae.core.errors import UserError, nearest
 
 RESUMABLE = "the next call resumes where this one stopped"
@@ -78,7 +79,7 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 def say(width: int, *parts: RenderableType, wrap: bool = True) -> None:
     """Print at the width of the terminal, or in `width` columns where there is none."""
-    console = Console() if sys.stdout.isatty() else Console(width=width)
+    console = terminal(None if sys.stdout.isatty() else width)
     for part in parts:
         highlight = None if isinstance(part, Table) else False
         console.print(part, markup=False, highlight=highlight, soft_wrap=not wrap)

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from apps import command
 from apps.command import Command
+from sharpvae.core.console import settle
 
 COMMANDS = {
     "datasets": Command("apps.datasets", "the datasets: what there is, what is on disk, fetching"),
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         the exit code: that of the command; 2 where there is none of that name.
     """
+    settle()
     given = sys.argv[1:] if arguments is None else list(arguments)
     code = command.dispatch("sharpvae", COMMANDS, given)
     if code is not None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from sharpvae.config.experiment import stage_files
 from sharpvae.config.resolve import Resolved, resolve_file, shadows
 from sharpvae.config.rules import check
 from sharpvae.core.config import flatten, text
-from sharpvae.core.console import run
+from sharpvae.core.console import run, terminal
 from sharpvae.core.files import fresh_directory, write_json
 
 PARAMS, CONFIGS = Path("params.yaml"), Path("configs")
@@ -34,11 +33,12 @@ def show(resolved: Resolved) -> None:
     del experiment["order"]
     given = experiment.pop("given")
     variants = {name: flatten(values) for name, values in experiment.pop("variants").items()}
-    console = Console()
-    shared = Table("key", "value", title="shared by all variants", title_justify="left")
+    console = terminal()
+    heads = map(_folding, ("key", "value"))
+    shared = Table(*heads, title="shared by all variants", title_justify="left")
     for key, value in flatten(experiment).items():
         shared.add_row(key, text(value))
-    differing = Table("key", *variants, title="by variant", title_justify="left")
+    differing = Table(*map(_folding, ("key", *variants)), title="by variant", title_justify="left")
     for key in {key: None for variant in variants.values() for key in variant}:
         values = [text(variant.get(key, "-")) for variant in variants.values()]
         if len(set(values)) == 1:
@@ -52,6 +52,11 @@ def show(resolved: Resolved) -> None:
         console.print(f"{name}: images made elsewhere, {own['samples']}", markup=False)
     for sentence in shadows(resolved):
         console.print(sentence, markup=False, highlight=False)
+
+
+def _folding(head: str) -> Column:
+    """A column whose keys and values go on in the next line: cut ones would read alike."""
+    return Column(head, overflow="fold")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from sharpvae.core.config import load_stage
-from sharpvae.core.console import Display, run
+from sharpvae.core.console import Display, run, terminal
 from sharpvae.core.files import fresh_directory
 from sharpvae.datasets.config import PrepareStage
 from sharpvae.datasets.pack import prepare
@@ -41,7 +40,7 @@ def show(card: Card) -> None:
     table.add_row("classes", classes)
     table.add_row("duplicates", f"{card.duplicates_removed} removed")
     table.add_row("skipped", f"{len(card.skipped)} files")
-    console = Console()
+    console = terminal()
     console.print(table, markup=False)
     for item in card.skipped[:SHOWN]:
         console.print(f"skipped {item.file}: {item.reason}", markup=False, highlight=False)

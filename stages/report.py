@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from sharpvae.core.config import load_stage
-from sharpvae.core.console import run
+from sharpvae.core.console import run, terminal
 from sharpvae.report.evidence import Evidence, ReportStage, load_evidence
 from sharpvae.report.page import Report, build_report, write_report
 from sharpvae.report.scores import TABLE
@@ -25,7 +24,7 @@ def main() -> None:
     evidence = load_evidence(stage, Path())
     report = build_report(evidence)
     write_report(report, REPORTS)
-    console = Console()
+    console = terminal()
     console.print(report.verdict.sentence, style="bold", highlight=False, markup=False)
     console.print(scores_table(report, evidence))
     console.print(f"report: {REPORTS / 'report.html'}", highlight=False, soft_wrap=True)

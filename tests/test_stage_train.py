@@ -23,6 +23,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch._inductor.exc import InvalidCxxCompiler
 
+from sharpvae.core.console import exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
 from sharpvae.vae.config import ModelConfig
@@ -272,7 +273,7 @@ def test_what_is_not_finite_can_be_seen_again(place) -> None:
     assert not all(term.sum().isfinite() for term in terms), "and here it is"
 
 
-def test_a_full_disk_is_told_and_loses_nothing(place, monkeypatch) -> None:
+def test_a_full_disk_is_told_and_loses_nothing(place, monkeypatch, capsys) -> None:
     """The film lies on the same disk as the checkpoints, and cannot do without."""
     monkeypatch.chdir(place)
     save = Image.Image.save
@@ -283,9 +284,21 @@ def test_a_full_disk_is_told_and_loses_nothing(place, monkeypatch) -> None:
         save(image, path)
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(UserError, match="the disk is full"):
-        train.main("improved", "0")
+    assert exit_code(lambda: train.main("improved", "0")) == 1
+    assert "the disk is full" in capsys.readouterr().err
     assert checkpoints(place), "the next one goes on from here"
+
+
+@pytest.mark.parametrize("folder", ["models", "reports/film"])
+def test_an_output_that_cannot_be_written_is_told_before_the_training(
+    place, monkeypatch, capsys, folder: str
+) -> None:
+    monkeypatch.chdir(place)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    Path(folder, "improved").write_text("no folder")
+    assert exit_code(lambda: train.main("improved", "0")) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith(f"error: {folder}/improved")
 
 
 def test_a_compiler_that_is_missing_is_told(place, monkeypatch) -> None:

@@ -19,6 +19,7 @@ from sharpvae.config.experiment import (
 )
 from sharpvae.core.config import Section, is_given, nested_section
 from sharpvae.core.errors import UserError, nearest
+from sharpvae.core.files import NAME as FORM
 
 STUDIES = "studies"  # the folder with one file a study, beside params.yaml
 ABLATIONS, CLAIMS = "ablations", "claims"  # likewise, a question each; see `sharpvae.proof`
@@ -28,7 +29,7 @@ SINGLE = ("preset", "seeds", "device")
 TOP_LEVEL = (*SINGLE, *SECTIONS, "variants", *LAYERS)
 BEFORE = "before"  # of a variant or a study: sections with which it is trained first
 STUDY_TEXT = ("title", "about", "claims")
-NAME = "a name of letters, digits, '-' and '_'"  # as messages say what `is_name` wants
+NAME = "a name of up to 100 letters, digits, '-' and '_'"  # as messages say what `is_name` wants
 _BROUGHT = [  # what a section preset may set in a section that all variants share
     f"{name}.{key}" for name, section in SHARED_SECTIONS.items() for key in section.model_fields
 ]
@@ -88,7 +89,7 @@ class Studies(Mapping[str, dict[str, Any]]):
 
 def is_name(name: Any) -> bool:
     """Whether a variant can be called so: it is part of a path, and of the name of a DVC stage."""
-    return isinstance(name, str) and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name))
+    return isinstance(name, str) and bool(re.fullmatch(FORM, name))
 
 
 def place(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sharpvae.core.errors import UserError
+from sharpvae.core.errors import UserError, visible
 from sharpvae.core.files import read_json
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -53,7 +53,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def text(value: Any) -> str:
     """A value as one reads it: null, true, 0.5, [1, 2]; text without quotes."""
     if isinstance(value, str):
-        return value
+        return visible(value)
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -24,7 +28,8 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from sharpvae.core.errors import UserError
+from sharpvae.core.errors import UserError, visible
+from sharpvae.core.files import NAME, worded
 
 QUIET_SECONDS = 10.0  # without a terminal, at most one line of progress in this time
 
@@ -47,7 +52,10 @@ class Bar:
         self._show()
 
     def line(self, text: str) -> None:
-        """Print one line that stays."""
+        """Print one line that stays; what a stranger's text holds commands no terminal."""
+        self._print(visible(text, keep="\n"))
+
+    def _print(self, text: str) -> None:
         print(text, flush=True)
 
     def _show(self) -> None:
@@ -62,7 +70,7 @@ class _TerminalBar(Bar):
         self.progress = progress
         self.task = progress.add_task(title, total=total or None, completed=start, note="")
 
-    def line(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.progress.console.print(text, markup=False, highlight=False)
 
     def _show(self) -> None:
@@ -122,7 +130,7 @@ class _RateColumn(ProgressColumn):
 
 def _columns(unit: str, left: bool) -> tuple[ProgressColumn, ...]:
     """What a terminal shows of a bar, from left to right."""
-    amount: tuple[ProgressColumn, ...] = (TextColumn("{task.fields[note]}"),)
+    amount: tuple[ProgressColumn, ...] = (TextColumn("{task.fields[note]}", markup=False),)
     if unit == "bytes":
         amount = (DownloadColumn(), TransferSpeedColumn())
     elif unit:
@@ -152,24 +160,86 @@ def bar(title: str, total: int, unit: str = "", start: int = 0, left: bool = Tru
 INTERRUPTED = 130  # as a shell reports Ctrl-C; never 0, or DVC would cache a cut-off output
 
 
+_OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EIO, errno.EBADF)
+UNREAD = 141  # as a shell reports a program whose reader has gone
+
+
+def settle() -> None:
+    """Let everything be printed: `\\u2026` for what the encoding lacks, and nowhere if closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # the handle is free, and the next file to be opened would get it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def terminal(width: int | None = None, file: TextIO | None = None) -> Console:
+    """Prints tables and text as they are: brackets and colons in them are no markup or emoji."""
+    return Console(width=width, file=file, markup=False, emoji=False)
+
+
 def exit_code(work: Callable[[], None], interrupted: str = "") -> int:
     """Do `work`; 0 where it ends well, 1 after a mistake that the user can mend, 130 on Ctrl-C.
+
+    A disk that is full, a folder that is not to be written to and the like are such mistakes.
 
     Args:
         work: what it raises besides is a fault of the program and keeps its traceback.
         interrupted: what to print on Ctrl-C where the exception has no message.
     """
+    settle()
     try:
         work()
-    except UserError as error:
         sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except UserError as error:
+        return _failed(error)
+    except OSError as error:
+        if _of_output(error):
+            return _unprinted(error)
+        wrong = worded(error)
+        if wrong is None:
+            raise
+        return _failed(wrong)
     except KeyboardInterrupt as interruption:
         said = ["interrupted", str(interruption) or interrupted]
         print(": ".join(filter(None, said)), file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _failed(error: UserError) -> int:
+    with suppress(OSError):  # of a full disk that both streams go to
+        sys.stdout.flush()
+    with suppress(OSError):
+        print(f"error: {error}", file=sys.stderr)
+    return 1
+
+
+def _of_output(error: OSError) -> bool:
+    """Whether it is of what was printed: an empty line then fails in the same way."""
+    if error.errno not in _OF_OUTPUT:
+        return False
+    try:
+        print(flush=True)
+    except OSError as again:
+        return again.errno == error.errno
+    return False
+
+
+def _unprinted(error: OSError) -> int:
+    with suppress(OSError):  # or Python would try once more, and complain, when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:
+        return UNREAD
+    expected = "a place that takes what is printed"
+    return _failed(UserError("standard output", expected, error.strerror or str(error)))
+
+
+_ARGUMENTS = {  # name -> what the argument has to look like, and in words
+    "variant": (NAME, "the name of a variant, as in params.yaml"),
+    "seed": ("0|[1-9][0-9]{0,18}", "a whole number, one of the seeds in params.yaml"),
+}
 
 
 def run(stage: Callable[..., None], arguments: Sequence[str], *names: str) -> None:
@@ -178,14 +248,22 @@ def run(stage: Callable[..., None], arguments: Sequence[str], *names: str) -> No
     Args:
         stage: takes one string for each of `names`.
         arguments: the program as it was called, and what stands after it.
-        names: of the arguments, as the usage line shows them.
+        names: of the arguments, as the usage line shows them: `variant`, `seed`.
     """
     program, *given = arguments
     if len(given) != len(names):
         usage = ["usage: python -m", f"stages.{Path(program).stem}", *(f"<{n}>" for n in names)]
         print(" ".join(usage), file=sys.stderr)
         sys.exit(2)
-    sys.exit(exit_code(lambda: stage(*given), "no output was written"))
+
+    def checked() -> None:
+        for name, value in zip(names, given, strict=True):
+            form, expected = _ARGUMENTS[name]
+            if not re.fullmatch(form, value):
+                raise UserError(f"<{name}>", expected, repr(value))
+        stage(*given)
+
+    sys.exit(exit_code(checked, "no output was written"))
 
 
 Unit = Literal["bytes", "images"]
@@ -226,6 +304,6 @@ class Display(Progress):
     def note(self, text: str) -> None:
         """Print a line that stays."""
         if self._bar is None:
-            print(text, flush=True)
+            print(visible(text, keep="\n"), flush=True)
         else:
             self._bar.line(text)

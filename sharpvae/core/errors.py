@@ -3,7 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+_JOINERS = "\u200c\u200d"  # formats of letters in Persian and Hindi, and of emoji
+
+
+def visible(text: str, keep: str = "") -> str:
+    """`text` with every control character but those in `keep` spelt out, as `\\x1b`.
+
+    So are line separators and marks that turn the direction of writing: a name that a stranger
+    chose can neither command a terminal, nor begin a new line, nor be read as another one.
+    """
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Cs")
+        and character not in keep + _JOINERS
+        else character
+        for character in text
+    )
 
 
 class UserError(Exception):
@@ -25,7 +43,7 @@ class UserError(Exception):
         lines = [self.where, f"  expected: {self.expected}", f"  found:    {self.found}"]
         if self.fix:
             lines.append(f"  do this:  {self.fix}")
-        return "\n".join(lines)
+        return visible("\n".join(lines), keep="\n")
 
 
 class UserErrors(UserError):

@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from sharpvae.core.errors import UserError
+from sharpvae.core.system import placed
+
+# What can be a part of a path, and of the name of a DVC stage: a variant's name.
+NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 
 # Errors of a file system that cannot lock a directory, as some network file systems.
 _NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -127,19 +131,42 @@ def fresh_directory(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the parent cannot be made or written to.
     """
+    with scratch_directory(path) as staging, placed(path):
+        staging.chmod(0o755)  # it is made private to the user
+        yield staging
+        replace_directory(staging, path)
+
+
+@contextmanager
+def scratch_directory(path: Path) -> Iterator[Path]:
+    """Yield a directory beside `path`, private to the user, that is removed after the block.
+
+    What killed processes left of others for the same `path` is cleared away first.
+
+    Raises:
+        OSError: the parent cannot be made or written to.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent):  # or another process would take it for abandoned before its lock
         clear_abandoned(path)
         staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.new.", dir=path.parent))
         lock = try_lock(staging)
     try:
-        staging.chmod(0o755)  # mkdtemp makes it private to the user
         yield staging
-        replace_directory(staging, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if lock is not None:
             unlock(lock)
+
+
+def require_writable(path: Path) -> None:
+    """Find out before the work, rather than after it, that `path` could not be written.
+
+    Raises:
+        OSError: `fresh_directory` of it would fail.
+    """
+    with scratch_directory(path):
+        pass
 
 
 def clear_abandoned(path: Path) -> None:
@@ -207,7 +234,8 @@ def _replacing(path: Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     try:
-        yield Path(name)
+        with placed(path):
+            yield Path(name)
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
@@ -237,6 +265,31 @@ def read_json(path: Path) -> Any:
         raise UserError(str(path), "valid JSON", str(error), fix) from None
 
 
+_MOVE = "move what lies there out of the way"
+_MEANINGS = {  # number of the error -> what was expected, and what to do
+    errno.ENOENT: ("a file or folder that is there", "make it anew: dvc repro"),
+    errno.EACCES: ("leave to read and write it", "ls -ld says whose it is, chmod gives leave"),
+    errno.EPERM: ("leave to read and write it", "ls -ld says whose it is, chattr and chown help"),
+    errno.EROFS: ("a disk that can be written to", "mount it so, or work in another folder"),
+    errno.EIO: ("a disk that reads and writes", "it fails: see dmesg, and go to another disk"),
+    errno.ENOTDIR: ("a folder on the way to it, and no file", _MOVE),
+    errno.EEXIST: ("a folder, or nothing", _MOVE),
+    errno.EISDIR: ("a file, or nothing", _MOVE),
+    errno.ENAMETOOLONG: ("a name that the disk takes", "use shorter names, or a higher folder"),
+}
+
+
+def worded(error: OSError) -> UserError | None:
+    """The message for an error of the system that names its file; None for any other."""
+    if error.errno is None or not isinstance(error.filename, str | bytes):
+        return None
+    path = Path(os.fsdecode(error.filename))
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return unwritable(path.parent, f"what is written to {path.name}", 0, error)
+    expected, fix = _MEANINGS.get(error.errno, ("a file or folder that can be used", ""))
+    return UserError(str(path), expected, error.strerror or str(error), fix)
+
+
 def amount(count: int) -> str:
     """A number of bytes as one reads it: `12.3 MB`."""
     for unit, size in (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)):
@@ -260,7 +313,7 @@ def unwritable(folder: Path, what: str, needed: int, error: OSError) -> UserErro
     full = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is used up"
     return UserError(
         str(folder), room, f"{full}: {_free(folder)}",
-        "make room there, or put a link in its place to a folder on a larger disk",
+        "make room there, or move to a larger disk (docs/machines.md, When the disk is full)",
     )  # fmt: skip
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sharpvae.core.console import Progress
-from sharpvae.core.files import unwritable
 from sharpvae.datasets import choose
 from sharpvae.datasets.catalogue import Entry, entry
 from sharpvae.datasets.config import DataConfig, Minimum
@@ -29,7 +28,6 @@ _TILE, _LARGEST, _GAP, _MARGIN, _TITLE = 72, 96, 6, 24, 64  # pixels
 _PAPER, _INK, _FAINT = (250, 250, 248), (32, 33, 36), (110, 113, 118)
 _LONGEST = 18  # characters of a class name
 _CHUNK = 1 << 21  # bytes of images that are held at a time
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Scratch:
@@ -141,16 +139,11 @@ def prepare(
     choose.require_possible(config, minimum)
     if dataset.class_names is not None:
         choose.chosen_classes(dataset.class_names, config, f"data.name: {dataset.name}")
-    try:
-        with (
-            closing(Scratch(directory / ".pixels", config.image_size)) as scratch,
-            open_pool(dataset, config, raw, progress) as pool,
-        ):
-            return _pack(dataset, pool, config, minimum, scratch, directory, progress)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise unwritable(directory.parent, "the packed images", 0, error) from None
+    with (
+        closing(Scratch(directory / ".pixels", config.image_size)) as scratch,
+        open_pool(dataset, config, raw, progress) as pool,
+    ):
+        return _pack(dataset, pool, config, minimum, scratch, directory, progress)
 
 
 def _pack(

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from sharpvae.core.config import GIVEN
+from sharpvae.core.console import terminal
 from sharpvae.core.devices import borrowed
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import unwritable, write_text
@@ -95,7 +95,7 @@ class Result:
 
     def __str__(self) -> str:
         buffer = io.StringIO()
-        console = Console(file=buffer, width=WIDTH)
+        console = terminal(WIDTH, buffer)
         console.print(self.sentence, self.table, sep="\n", markup=False, highlight=False)
         return buffer.getvalue().rstrip()
 

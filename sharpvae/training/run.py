@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import shutil
 import signal
 import time
@@ -18,7 +17,8 @@ from sharpvae.core.config import flatten, text
 from sharpvae.core.console import INTERRUPTED, bar
 from sharpvae.core.devices import describe
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import force, fresh_directory, read_json, unwritable, write_json
+from sharpvae.core.files import force, fresh_directory, read_json, require_writable, write_json
+from sharpvae.core.system import placed
 from sharpvae.core.weights import save_weights
 from sharpvae.distributed.processes import broadcast, handled, is_first, launched, world
 from sharpvae.objective.objective import beta_sigma
@@ -92,6 +92,9 @@ def errors_once(config: TrainStage) -> Iterator[None]:
 
 def train(config: TrainStage, seed: int, device: torch.device) -> None:
     """Train in this process, which may be one of several."""
+    if is_first():
+        for output in outputs(config, seed):
+            require_writable(output)
     start = None if config.before is None else train_first(config, seed, device)
     trainer = build(config, seed, device, start)
     checkpoints, ticket = open_checkpoints(config, seed, device)
@@ -210,6 +213,12 @@ def agreed(event: Step | Epoch, wish: int) -> int:
     return int(broadcast(wish))
 
 
+def outputs(config: TrainStage, seed: int) -> tuple[Path, Path]:
+    """The folders of the film and of the model, which appear when training is done."""
+    run = Path(config.variant) / str(seed)
+    return Path("reports/film") / run, Path("models") / run
+
+
 def announce(config: TrainStage, seed: int, trainer: Trainer, which: str = "") -> None:
     """Print the effective configuration, beta_sigma in front."""
     train = trainer.train
@@ -234,8 +243,7 @@ def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
     """Write the outputs: models/<variant>/<seed> and reports/film/<variant>/<seed>."""
     states = trainer.weights()
     other = "last" if config.train.keep == "best" else "best"
-    run = Path(config.variant) / str(trainer.seed)
-    films, models = Path("reports/film") / run, Path("models") / run
+    films, models = outputs(config, trainer.seed)
     with fresh_directory(films) as film, fresh_directory(models) as directory:
         shutil.copytree(frames, film, dirs_exist_ok=True)
         train = trainer.train
@@ -258,7 +266,8 @@ def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
 def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> Iterator[None]:
     """Word the errors that are not the program's fault; keep evidence of what is not finite."""
     try:
-        yield
+        with placed(checkpoints.directory):
+            yield
     except NotFinite as error:
         path = checkpoints.directory / "not_finite.pt"
         if is_first():
@@ -270,9 +279,6 @@ def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> I
         if is_out_of_memory(error):
             shape = trainer.train.channels, trainer.train.image_size
             raise out_of_memory(config, shape, trainer.vae.classes, error) from error
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            full = Path(error.filename or checkpoints.directory).parent
-            raise unwritable(full, "what training writes", 0, error) from error
         origin = {base.__module__.partition(".")[2].split(".")[0] for base in type(error).__mro__}
         if config.train.compile and origin & {"_dynamo", "_inductor"}:
             raise UserError(
