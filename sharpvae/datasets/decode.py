@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 import sys
 import threading
 import warnings
@@ -35,6 +34,7 @@ _JPEG_START = b"\xff\xd8"
 _JPEG_SPACES = {"YCbCr": "RGB", "RGB": "RGB", "Gray": "GRAY"}
 _JPEG_APP1 = b"\xff\xe1"  # starts EXIF and XMP, which may hold an orientation; in no pixel data
 _AHEAD = 3  # results a thread that wait to be consumed, so that no thread is idle
+MAX_ASPECT = 100  # times the short side that the long one may have
 _CHUNK = 64  # images of one piece of work at most,
 _CHUNK_BYTES = 1 << 21  # and about so much when they are done: memory must not grow with their size
 _TOGETHER = 1 << 22  # bytes of images of one size that are resized in one call
@@ -56,7 +56,8 @@ def decode(data: bytes, at_least: int | None = None) -> Pixels:
     where that divides both sides and they keep `at_least` pixels.
 
     Raises:
-        UnusableImageError: not an image, damaged, or of more pixels than Pillow's safe limit.
+        UnusableImageError: not an image, damaged, of more pixels than Pillow's safe limit, or one
+            side more than `MAX_ASPECT` times the other.
     """
     if not data:
         raise UnusableImageError("an empty file")
@@ -68,10 +69,11 @@ def decode(data: bytes, at_least: int | None = None) -> Pixels:
         raise UnusableImageError(f"more than {limit} pixels: a decompression bomb?") from None
     except UnidentifiedImageError:
         raise UnusableImageError("not an image") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError,
-            struct.error, OverflowError, MemoryError) as error:  # fmt: skip
-        # Pillow's decoders raise all of these on damaged files.
-        raise UnusableImageError(f"a damaged image: {error}") from None
+    except UnusableImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever comes on damaged files
+        why = str(error) or type(error).__name__
+        raise UnusableImageError(f"a damaged image: {why}") from None
 
 
 def _jpeg(data: bytes, at_least: int | None) -> Pixels | None:
@@ -115,6 +117,8 @@ def _pillow(data: bytes) -> Pixels:
 def _check_size(height: int, width: int) -> None:
     if Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise UnusableImageError(f"{width}x{height}: one side is over {MAX_ASPECT} times the other")
 
 
 class _Quiet:

@@ -16,15 +16,18 @@ import urllib.request
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sharpvae.core.console import Progress
 from sharpvae.core.files import amount, unwritable, write_json
 from sharpvae.datasets.archives import fault
 from sharpvae.datasets.catalogue import File
 
-_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+_COUNT = "[0-9]{1,18}"  # of bytes: more digits are no size of a file
+_RANGE = re.compile(rf"bytes (?:({_COUNT})-{_COUNT}|\*)/({_COUNT}|\*)")
 TIMEOUT = 10.0  # seconds without a byte
+PACE = 60.0  # seconds, in each of which spans ...
+SLOWEST = 1 << 16  # ... so many bytes must come, or the server is as good as silent
 BACK_OFF = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try
 LONGEST_WAIT = 60.0  # seconds that a server's Retry-After may ask for
 _CHUNK = 1 << 18
@@ -283,7 +286,7 @@ class _Download:
     def _receive_all(self, answer: _Answer, version: str | None, whole: int) -> None:
         length = answer.headers.get("Content-Length") or ""
         size = 0 if self.file.unpacked else self.file.size or 0
-        size = int(length) if length.isdecimal() else size
+        size = int(length) if re.fullmatch(_COUNT, length) else size
         self._check_size(size, received=False)
         self.part.write_bytes(b"")  # first, or old bytes would pass for some of this origin
         write_json(self._origin, asdict(_Origin(self.address, version, size)))
@@ -293,6 +296,7 @@ class _Download:
         """Append what comes after the first `have` bytes; `total` is 0 where unknown."""
         title, shown = f"downloading {self.file.name}", total or self.file.size or 0
         self.progress.step(title, have, shown, unit="bytes")
+        since, before = time.monotonic(), have
         with self.part.open("ab") as target:
             while not total or have < total:
                 try:
@@ -305,6 +309,11 @@ class _Download:
                 have += len(chunk)
                 self._check_size(have, received=True)
                 self.progress.step(title, have, shown, unit="bytes")
+                if time.monotonic() - since >= PACE:
+                    if have - before < SLOWEST:
+                        slow = f"only {have - before} bytes came in {PACE:g} seconds"
+                        raise DownloadError(slow, passing=True)
+                    since, before = time.monotonic(), have
         if have < total:
             cut = f"the connection was cut after {have} of {total} bytes"
             raise DownloadError(cut, passing=True)
@@ -317,6 +326,16 @@ class _Download:
             raise DownloadError(f"more than the {self.file.size} bytes of the whole file")
 
 
+class _ToTheWeb(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect to ftp://, as urllib would."""
+
+    def redirect_request(self, *arguments: Any) -> urllib.request.Request | None:
+        address = arguments[-1]
+        if not address.lower().startswith(("http://", "https://")):
+            raise ValueError(f"it redirects to {address}, which is no http(s) address")
+        return super().redirect_request(*arguments)
+
+
 def _opened(address: str, kept: _Origin | None, have: int) -> _Answer:
     """The answer to a request for the file, or for what comes after the first `have` bytes."""
     headers = {"User-Agent": "SharpVAE"}
@@ -326,7 +345,7 @@ def _opened(address: str, kept: _Origin | None, have: int) -> _Answer:
             headers["If-Range"] = kept.validator  # all of it where it has changed
     try:
         request = urllib.request.Request(address, headers=headers)
-        return urllib.request.build_opener().open(request, timeout=TIMEOUT)
+        return urllib.request.build_opener(_ToTheWeb).open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and kept is not None:
             return error

@@ -120,6 +120,11 @@ def places(entry: Entry, path: str | None, mirror: str | None, raw: Path) -> lis
 def _check(said_by: str, base: str) -> None:
     """A mirror named by the environment may be out of reach; what params.yaml names may not."""
     if said_by != "data.path" and is_address(base):
+        if "@" in base.split("/")[2]:
+            raise UserError(
+                said_by, "an address without a login, for it is printed", "one with a login",
+                "let the mirror serve this network without one, or mount it as a folder",
+            )  # fmt: skip
         return
     kind = "an existing folder" + ("" if said_by == "data.path" else " or an http(s) address")
     if "://" in base:

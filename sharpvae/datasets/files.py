@@ -6,7 +6,7 @@ import os
 import stat
 import unicodedata
 import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpvae.core.errors import UserError
+from sharpvae.core.errors import UserError, visible
 from sharpvae.datasets.decode import Pixels, UnusableImageError
 from sharpvae.images.packed import SPLITS, Skipped, SplitName
 
@@ -23,6 +23,9 @@ _READ = os.O_RDONLY | os.O_NONBLOCK  # or a pipe would wait for whoever writes i
 _FIRST = 1 << 16  # bytes of a file that are read before its size is asked
 MAX_FILE = 1 << 28  # bytes; no photograph is larger than 256 MiB
 MAX_RATIO = 100  # an archive of images hardly shrinks; one that grows more than this is a bomb
+DEEPEST = 64  # folders, one in the other
+MOST_LINKS = 64  # to one folder: links that fan out give more paths than there are names for
+_ENCRYPTED = 1  # of a member's flags
 FREE_SIZE = 1 << 30  # bytes unpacked below which no archive is suspected
 _MEANING = {
     "train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION,
@@ -44,7 +47,8 @@ def _twice(path: str, name: str) -> UserError:
 def open_files(path: Path) -> Files:
     """List a folder or a zip archive; hidden files and `__MACOSX` are left out.
 
-    UserError where it does not exist, is neither folder nor zip, not readable, or a zip bomb.
+    UserError where it does not exist, is neither folder nor zip, not readable, or a zip bomb; or
+    where its folders lie deeper than `DEEPEST`, or links lead to one of them `MOST_LINKS` times.
     """
     if path.is_dir():
         return FolderFiles(path)
@@ -52,7 +56,16 @@ def open_files(path: Path) -> Files:
         raise UserError(
             "data.path", "a folder or .zip of images", f"no such file or folder: {path}"
         )
+    if not path.is_file():  # to read a pipe or a device may never end
+        raise UserError("data.path", "a folder or .zip of images", f"a pipe or a device: {path}")
     return ZipFiles(path)
+
+
+def _too_deep(place: str) -> UserError:
+    return UserError(
+        place, f"folders at most {DEEPEST} deep", "one that lies deeper",
+        "move the images up, or set data.path to a folder below",
+    )  # fmt: skip
 
 
 class FolderFiles:
@@ -61,14 +74,24 @@ class FolderFiles:
     def __init__(self, top: Path) -> None:
         self._paths: dict[str, str] = {}
         self._names: set[str] = set()
+        self._times: Counter[str] = Counter()  # that a folder was met, by its real path
         self.folders: list[str] = []  # clean names relative to the top, sorted; the empty ones too
         self.outside: list[str] = []  # of a ZipFiles: names that point out of it; never read
-        self._walk(top, "", set())
+        self._walk(top, "", frozenset())
         self.files = sorted(self._paths)  # clean names, with `/`
         self.folders.sort()
 
-    def _walk(self, folder: Path, prefix: str, seen: set[str]) -> None:
-        seen = seen | {os.path.realpath(folder)}  # a link back up is a loop
+    def _walk(self, folder: Path, prefix: str, seen: frozenset[str]) -> None:
+        real = os.path.realpath(folder)
+        seen |= {real}  # a link back up is a loop
+        self._times[real] += 1
+        if self._times[real] > MOST_LINKS:
+            raise UserError(
+                str(folder), f"a folder that at most {MOST_LINKS} links lead to", "more of them",
+                "remove links, or set data.path to a folder without them",
+            )  # fmt: skip
+        if len(seen) > DEEPEST:
+            raise _too_deep(str(folder))
         try:
             entries = list(os.scandir(folder))
         except OSError as error:
@@ -137,9 +160,9 @@ class ZipFiles:
         try:
             self._archive = zipfile.ZipFile(path)
             packed_size = path.stat().st_size
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
+        except Exception as error:  # zipfile raises whatever comes on damaged files
             raise UserError(
-                str(path), "a folder, or a whole .zip archive", str(error),
+                str(path), "a folder, or a whole .zip archive", str(error) or type(error).__name__,
                 "if the archive was downloaded, download it again",
             ) from None  # fmt: skip
         for member in self._archive.infolist():
@@ -150,6 +173,9 @@ class ZipFiles:
                 continue
             if not parts or any(hidden(part) for part in parts):
                 continue
+            if len(parts) > DEEPEST:
+                self.close()
+                raise _too_deep(str(path))
             name = "/".join(parts)
             if not member.is_dir():
                 if name in self._members:
@@ -178,12 +204,15 @@ class ZipFiles:
             raise UnusableImageError("a symbolic link")
         if member.file_size > MAX_FILE:
             raise UnusableImageError(f"larger than {MAX_FILE >> 20} MiB")
+        if member.flag_bits & _ENCRYPTED:
+            raise UnusableImageError("encrypted")
         try:
             return self._archive.read(member)
-        except RuntimeError:
-            raise UnusableImageError("encrypted") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-            raise UnusableImageError(f"a damaged member of the archive: {error}") from None
+        except NotImplementedError as error:
+            raise UnusableImageError(f"packed in a way that cannot be read: {error}") from None
+        except Exception as error:  # as above
+            why = str(error) or type(error).__name__
+            raise UnusableImageError(f"a damaged member of the archive: {why}") from None
 
     def close(self) -> None:
         """Close the archive."""
@@ -194,10 +223,13 @@ Files = FolderFiles | ZipFiles
 
 
 def clean(name: str) -> str:
-    """One spelling of a name on every system: composed Unicode that UTF-8 can encode."""
-    if name.isascii():
+    """One spelling of a name on every system: composed Unicode, and nothing but text.
+
+    Newlines, escape sequences and the like are spelt out, for names become those of classes.
+    """
+    if name.isascii() and name.isprintable():
         return name
-    return unicodedata.normalize("NFC", name).encode("utf-8", "backslashreplace").decode()
+    return visible(unicodedata.normalize("NFC", name))
 
 
 def hidden(name: str) -> bool:

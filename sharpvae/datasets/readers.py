@@ -277,7 +277,7 @@ def _images_or_archive(entry: Entry, config: DataConfig, raw: Path, progress: Pr
     if config.path is not None:
         path = expanded(config.path)
         archive = path / entry.files[0].name  # a folder that holds it stands for it
-        return archive if zipfile.is_zipfile(archive) else path
+        return archive if archive.is_file() and zipfile.is_zipfile(archive) else path
     tried = places(entry, None, config.mirror, raw)
     folder = unpacked_by_hand(tried)
     return folder or obtain(entry, tried, raw, progress)[entry.files[0].name]

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from sharpvae.core.config import GIVEN
+from sharpvae.core.errors import visible
 from sharpvae.core.files import fresh_directory, write_text
 from sharpvae.report import figures, scoretable, tables
 from sharpvae.report.canvas import DARK, LIGHT, Panel, inline, render_sheet
@@ -302,8 +303,8 @@ def _finding(finding: Finding) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` without markup of Markdown or HTML; underscores within words need no escape."""
-    escaped = re.sub(r"([\\`*\[\]{}<>|#~&])", r"\\\1", text)
+    """`text` in one line, without markup of Markdown or HTML; `_` within words needs no escape."""
+    escaped = re.sub(r"([\\`*\[\]{}<>|#~&])", r"\\\1", visible(text))
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
 
 

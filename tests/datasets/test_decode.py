@@ -166,3 +166,35 @@ def test_a_damaged_file_gives_an_image_or_a_reason(data: bytes, draw: st.DataObj
         warnings.simplefilter("error")
         with contextlib.suppress(UnusableImageError):  # as good an answer
             assert decode(bytes(damaged)).shape[2] in (1, 3)
+
+
+@pytest.mark.parametrize(("size", "usable"), [
+    ((1600, 16), True), ((16, 1600), True), ((1601, 16), False), ((31, 1_000_000), False),
+    ((8_000_000, 1), False),
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_from_an_aspect_ratio_of_100_on_an_image_is_refused(
+    size: tuple[int, int], usable: bool, kind: str
+) -> None:
+    if kind == "JPEG" and max(size) > 65_500:
+        pytest.skip("no JPEG is so long")
+    data = encoded(Image.new("L", size), kind)
+    if usable:
+        assert decode(data).shape[:2] == size[::-1]
+    else:
+        with pytest.raises(UnusableImageError, match=rf"{size[0]}x{size[1]}: .* 100 times"):
+            decode(data)
+
+
+def test_a_damaged_avif_is_a_damaged_image() -> None:
+    """Flipping any one byte gives an image or a reason, never another error."""
+    data = encoded(smooth((32, 24)), "AVIF")
+    reasons = []
+    for place in range(0, len(data), 3):
+        broken = bytearray(data)
+        broken[place] ^= 0xFF
+        try:
+            decode(bytes(broken))
+        except UnusableImageError as error:
+            reasons.append(str(error))
+    assert any("a damaged image: " in reason for reason in reasons)

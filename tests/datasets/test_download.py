@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import hashlib
 import http.client
@@ -528,3 +529,44 @@ def test_a_name_that_nobody_knows_is_not_asked_again(
 def test_which_failures_may_pass(error: Exception, again: bool) -> None:
     assert network_errors.may_pass(error) is again
     assert network_errors.reason(error, "http://[broken", 1.0)
+
+
+def test_a_size_of_5000_digits_is_no_size(server: Server, tmp_path: Path) -> None:
+    def odd(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "9" * 5000)
+        handler.send_header("Content-Range", f"bytes 0-{'9' * 5000}/{'9' * 5000}")
+        handler.end_headers()
+        handler.wfile.write(DATA)
+
+    server.answers["/a.bin"] = odd
+    assert download(f"{server.base}/a.bin", FILE, tmp_path, Record()).read_bytes() == DATA
+
+
+def test_a_server_that_only_trickles_is_given_up(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trickle(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b"x")
+                time.sleep(0.02)
+
+    monkeypatch.setattr("sharpvae.datasets.download.PACE", 0.1)
+    server.answers["/a.bin"] = trickle
+    with pytest.raises(DownloadError, match=r"only \d bytes came in 0.1 seconds"):
+        download(f"{server.base}/a.bin", FILE, tmp_path, Record())
+
+
+@pytest.mark.parametrize("target", ["ftp://127.0.0.1/a", "file:///etc/passwd", "FTP://x/a"])
+def test_a_redirect_leaves_the_web_for_nothing(server: Server, tmp_path: Path, target: str) -> None:
+    def elsewhere(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", target)
+        handler.end_headers()
+
+    server.answers["/a.bin"] = elsewhere
+    with pytest.raises(DownloadError, match=r"[Rr]edirect"):
+        download(f"{server.base}/a.bin", FILE, tmp_path, Record())

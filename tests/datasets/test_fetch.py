@@ -328,3 +328,14 @@ def test_the_packaged_fashion_mnist_passes() -> None:
     dataset = entry("fashion-mnist")
     for file in dataset.files:
         assert fault(Path(dataset.folders[0]) / file.name, file) is None
+
+
+def test_a_login_in_an_address_is_refused_and_not_printed(
+    tiny: TinyDigits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = "http://me:secret@127.0.0.1:1/x"
+    monkeypatch.setenv("SHARPVAE_MIRROR", mirror)
+    for said_by, given in (("data.mirror", mirror), ("$SHARPVAE_MIRROR", None)):
+        with pytest.raises(UserError, match="without a login") as caught:
+            places(tiny.entry(), None, given, tmp_path)
+        assert caught.value.where == said_by and "secret" not in str(caught.value)

@@ -303,3 +303,91 @@ def test_members_that_point_out_of_the_archive_are_listed(tmp_path: Path) -> Non
     files = open_files(tmp_path / "slip.zip")
     assert (files.files, files.outside) == (["inside.png"], ["../../outside.png"])
     files.close()
+
+
+def test_names_are_text_whatever_they_hold(tmp_path: Path) -> None:
+    for name in ("a\nb | c", "\x1b[31mred", "evil\u202egnp"):
+        fill(tmp_path / name, 1)
+    found = layout(open_files(tmp_path), tmp_path)
+    assert found.class_names == [r"\x1b[31mred", r"a\nb | c", r"evil\u202egnp"]
+    assert clean("a\x1b") == clean(clean("a\x1b")), "as a name in data.classes is compared"
+
+
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(UserError, match="a pipe or a device"):
+            open_files(path)
+
+
+def test_links_that_fan_out_are_refused_at_once(tmp_path: Path) -> None:
+    """Two links in each of 30 folders give 2^30 paths."""
+    for level in range(30):
+        (tmp_path / f"{level}").mkdir()
+        for side in "ab":
+            (tmp_path / f"{level}" / side).symlink_to(tmp_path / f"{level + 1}")
+    fill(tmp_path / "30", 1)
+    with pytest.raises(UserError, match="at most 64 links"):
+        open_files(tmp_path / "0")
+
+
+def test_folders_that_lie_too_deep_are_refused(tmp_path: Path) -> None:
+    deep = tmp_path / "top"
+    fill(deep.joinpath(*["d"] * image_files.DEEPEST), 1)
+    with pytest.raises(UserError, match="at most 64 deep"):
+        open_files(deep)
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("d/" * 30_000 + "a.png", b"")
+    with pytest.raises(UserError, match="at most 64 deep"):
+        open_files(archive)
+
+
+def damaged(data: bytes, old: bytes, new: bytes, at: int) -> bytes:
+    """`data` with the occurrence number `at` of `old` replaced."""
+    start = -1
+    for _ in range(at + 1):
+        start = data.index(old, start + 1)
+    return data[:start] + new + data[start + len(old) :]
+
+
+@pytest.mark.parametrize("header", [0, 1], ids=["local", "central"])
+def test_a_zip_with_a_name_that_is_no_unicode_is_damaged(tmp_path: Path, header: int) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("é.png", encoded(colourful(0)))
+    path.write_bytes(damaged(path.read_bytes(), "é".encode(), b"\xff\xfe", header))
+    with pytest.raises((UserError, UnusableImageError), match="codec can't decode"):
+        open_files(path).read("é.png")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        (6, 99, "zip file version 9.9"),
+        (10, 98, "in a way that cannot be read"),
+        (8, 1, "encrypted"),
+    ],
+)
+def test_an_odd_member_is_told(tmp_path: Path, field: int, value: int, reason: str) -> None:
+    """Version needed, method and flags, as the central directory has them."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("a.png", encoded(colourful(0)))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\1\2") + field] = value
+    path.write_bytes(data)
+    with pytest.raises((UserError, UnusableImageError), match=reason):
+        open_files(path).read("a.png")
+
+
+def test_a_damaged_member_is_told_whatever_packed_it(tmp_path: Path) -> None:
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        path = tmp_path / f"{method}.zip"
+        with zipfile.ZipFile(path, "w", method) as made:
+            made.writestr("a.png", encoded(colourful(0)) * 9)
+        data = bytearray(path.read_bytes())
+        data[44:60] = bytes(16)
+        path.write_bytes(data)
+        with pytest.raises(UnusableImageError, match=r"a damaged member of the archive: ."):
+            open_files(path).read("a.png")

@@ -6,15 +6,19 @@ import csv
 import io
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from PIL import Image
 
 from sharpvae.core.config import load_stage
-from sharpvae.core.errors import UserError
+from sharpvae.core.errors import UserError, visible
 from sharpvae.report.evidence import ReportStage, load_evidence, load_history
 from sharpvae.report.page import Report, build_report, escape, write_report
 from sharpvae.report.scores import BY_KEY
@@ -136,6 +140,15 @@ def test_odd_names_are_text_not_markup(page: Page, report: Report) -> None:
     assert escape(ODD) == "a\\<b\\>\\&\"c'\\|\\_x\\_"
     rows = [line for line in report.texts["report.md"].splitlines() if line.startswith("| FID |")]
     assert len(re.findall(r"(?<!\\)\|", rows[0])) == 2 + 2 + 5 + 1
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Zs"]) | st.just(" ")))
+def test_what_is_escaped_is_the_same_text_to_commonmark(text: str) -> None:
+    source = f"| {escape(text)}. |\n|:--|\n"
+    rendered = MarkdownIt("commonmark").enable("table").render(source)
+    cell = re.fullmatch(r"<table>\n<thead>\n<tr>\n<th.*?>(.*)</th>.*", rendered, re.DOTALL)
+    assert cell is not None
+    assert unescape(cell[1]) == f"{visible(text)}.".lstrip(" ")
 
 
 def test_the_page_says_how_the_numbers_were_made(page: Page) -> None:
