@@ -301,6 +301,18 @@ def test_an_output_that_cannot_be_written_is_told_before_the_training(
     assert said.out == "" and said.err.startswith(f"error: {folder}/improved")
 
 
+def test_a_network_that_no_memory_holds_is_told(place, monkeypatch, capsys) -> None:
+    path = place / "configs/improved/train.json"
+    config = json.loads(path.read_text())
+    config["model"]["widths"] = [1_000_000, 1_000_000]  # whose weights between them take 64 TB
+    path.write_text(json.dumps(config))
+    monkeypatch.chdir(place)
+    assert exit_code(lambda: train.main("improved", "0")) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: variants.improved.train.batch_size\n")
+    assert "weights, gradients and Adam" in said and "model.width_scale" in said
+
+
 def test_a_compiler_that_is_missing_is_told(place, monkeypatch) -> None:
     alter(place, compile=True)
     monkeypatch.chdir(place)

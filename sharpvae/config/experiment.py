@@ -175,4 +175,8 @@ def _minimum(experiment: Experiment) -> Minimum:
         if phase is not None
     ]
     batches = [train.batch_size for train in trainings]
-    return Minimum(train=max(batches), validation=2, test=experiment.metrics.kid_subset_size or 2)
+    fewest = [min(variant.sample.mixture.components) for variant in experiment.variants.values()]
+    return Minimum(
+        train=max(batches), validation=2, test=experiment.metrics.kid_subset_size or 2,
+        mixture=2 * max(fewest),
+    )  # fmt: skip

@@ -18,6 +18,7 @@ _EXPECTED = {
     "dict_type": "a mapping",
     "finite_number": "a finite number",
 }
+_LONGEST = 200  # characters of what was found that a message shows
 _RANGES = {  # type of the finding -> sign, key of the limit in its context
     "greater_than": (">", "gt"),
     "greater_than_equal": (">=", "ge"),
@@ -39,7 +40,7 @@ def describe(finding: Any, sources: dict[str, str]) -> UserError:
         found = "null in the variant, in the shared section and in the preset"
         fix = f"set {dotted} or the shared key of the same name"
         return UserError(where, "a value", found, fix)
-    found = f"{finding['input']!r} ({type(finding['input']).__name__})"
+    found = f"{_cut(repr(finding['input']))} ({type(finding['input']).__name__})"
     if isinstance(finding["input"], dict) and finding["type"] == "value_error":  # of a section
         plain = {k: v for k, v in finding["input"].items() if not isinstance(v, dict)}
         found = ", ".join(f"{key} {value}" for key, value in plain.items()) or "none"
@@ -51,6 +52,10 @@ def describe(finding: Any, sources: dict[str, str]) -> UserError:
         valid = re.findall(r"'([^']*)'", finding["ctx"]["expected"])
         fix = nearest(str(finding["input"]), valid) if valid else ""
     return UserError(where, _expected(finding), found, fix)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _known_prefix(location: tuple[Any, ...], sources: dict[str, str]) -> tuple[str, str]:
@@ -70,11 +75,13 @@ def _expected(finding: Any) -> str:
     kind, context = finding["type"], finding.get("ctx", {})
     if kind in _RANGES:
         sign, limit = _RANGES[kind]
-        return f"a number {sign} {context[limit]:g}"
+        return f"a number {sign} {context[limit]:.10g}"
     if kind == "literal_error":
         return f"one of {context['expected']}"
     if kind == "too_short":
         return f"at least {context['min_length']} entry"
+    if kind == "too_long":
+        return f"at most {context['max_length']} entries"
     if kind == "value_error":
         return str(context["error"])
     return _EXPECTED.get(kind, finding["msg"])

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from sharpvae.config.experiment import (
     BEFORE_SECTIONS,
@@ -26,6 +25,9 @@ ABLATIONS, CLAIMS = "ablations", "claims"  # likewise, a question each; see `sha
 PRESETS = "presets"  # the folder with one file for each of the following, beside params.yaml
 LAYERS = ("defaults", "presets", "section_presets")
 SINGLE = ("preset", "seeds", "device")
+_LARGEST = 2**63 - 1  # of integers
+_MOST_VALUES, _DEEPEST = 100_000, 50  # of a file
+RESERVED = ("critic", "reference")  # folders of models/, beside those of the variants
 TOP_LEVEL = (*SINGLE, *SECTIONS, "variants", *LAYERS)
 BEFORE = "before"  # of a variant or a study: sections with which it is trained first
 STUDY_TEXT = ("title", "about", "claims")
@@ -39,19 +41,48 @@ def read_params(path: Path) -> dict[str, Any]:
     """One YAML mapping, read by the parser that DVC uses for params.yaml.
 
     Raises:
-        UserError: the file is missing, is not YAML, repeats a key, or is not a mapping.
+        UserError: the file is missing, cannot be read, is not YAML, repeats a key, is not a
+            mapping, or is larger than any experiment.
     """
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         fix = f"run from the top of the repository, or restore it: git checkout {path.name}"
         raise UserError(str(path), "a file of settings", "no such file", fix) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        found = " ".join(str(error).split())
+    except OSError as error:
+        expected = "a file that can be read"
+        raise UserError(str(path), expected, error.strerror or str(error)) from None
+    except Exception as error:  # ruamel raises whatever comes on odd values, such as 2024-99-99
+        deep = "too many lists or mappings in one another"
+        found = deep if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise UserError(str(path), "valid YAML", found, "mend that line") from None
     if not isinstance(content, dict):
         raise UserError(str(path), "a mapping of sections", type(content).__name__)
+    _require_modest(path, content)
     return content
+
+
+def _require_modest(path: Path, content: Any) -> None:
+    """Refuse what would take for ever to look through, or cannot be printed.
+
+    Aliases may name a list within itself, or double it a hundred times in as many lines.
+    """
+    waiting, seen = [(content, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            fix = "correct it"
+            raise UserError(str(path), f"integers of at most {_LARGEST}", "a larger one", fix)
+        if seen > _MOST_VALUES or depth > _DEEPEST:
+            raise UserError(
+                str(path), f"at most {_MOST_VALUES} values, at most {_DEEPEST} in one another",
+                "more than that, aliases included", "write less, or spell them out",
+            )  # fmt: skip
+        if isinstance(value, Mapping):
+            waiting += [(part, depth + 1) for pair in value.items() for part in pair]
+        elif isinstance(value, list | tuple | set):
+            waiting += [(part, depth + 1) for part in value]
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -196,7 +227,10 @@ class _Names:
             self.add(path, expected, "samples alone", "score them without it: sharpvae score")
         for name, given in variants.items():
             if not is_name(name):
-                self.add(f"{path}.{name}", NAME, repr(name), "rename the variant")
+                self.add(f"{path}.{name}", NAME, _shown(name), "rename the variant")
+            elif name.lower() in RESERVED:
+                taken = f"another name: models/{name.lower()} is that of a stage's network"
+                self.add(f"{path}.{name}", taken, name, "rename the variant")
             prefix = f"{path}.{name}."
             variant = self.mapping(prefix[:-1], given, "a mapping of sections")
             if "samples" in extra and is_given(variant):

@@ -15,8 +15,10 @@ from sharpvae.core.files import read_json
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Widths = Annotated[list[Count], Field(min_length=1)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+MOST_UNITS = 1_000_000  # of a layer: a square one takes 4 TB, and beyond it sizes overflow
+Units = Annotated[int, Field(ge=1, le=MOST_UNITS)]
+Widths = Annotated[list[Units], Field(min_length=1, max_length=100)]
 
 GIVEN = "samples"  # what images that were made elsewhere are drawn from: nobody knows
 

@@ -86,13 +86,14 @@ def chosen_classes(
 
 def require_possible(config: DataConfig, minimum: Minimum) -> None:
     """Before a download in vain. Raises: UserError: `data.subset` is below what the splits need."""
-    needed = minimum.train + minimum.validation + minimum.test
+    needed = sum(_need(split, minimum).count for split in SPLITS)
     if isinstance(config.subset, int) and config.subset < needed:
         keys = [need.key for split in SPLITS if (need := _need(split, minimum)).key]
         raise UserError(
             "data.subset",
-            f"at least {needed} images: {minimum.train} train, {minimum.validation} validation, "
-            f"{minimum.test} test", str(config.subset),
+            f"at least {needed} images: "
+            + ", ".join(f"{_need(split, minimum).count} {split}" for split in SPLITS),
+            str(config.subset),
             " or ".join(["raise data.subset", *(f"lower {key}" for key in keys)]),
         )  # fmt: skip
 
@@ -132,6 +133,9 @@ class _Need:
 
 def _need(split: SplitName, minimum: Minimum) -> _Need:
     count: int = getattr(minimum, split)
+    if split == "train" and minimum.mixture > count:
+        purpose = "two images for each component of the smallest mixture"
+        return _Need(minimum.mixture, purpose, "sample.mixture.components")
     if split == "train":
         return _Need(count, "a whole batch of train.batch_size", "train.batch_size")
     if split == "test" and count > _FEWEST:

@@ -45,6 +45,7 @@ class Minimum(Section):
     train: Count
     validation: Count
     test: Count
+    mixture: Count = 1  # training images, again: two for each component of the smallest mixture
 
 
 class PrepareStage(Section):

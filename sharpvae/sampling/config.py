@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sharpvae.core.config import Count, NonNegative, Positive, Section
+from sharpvae.core.config import Count, NonNegative, Positive, Section, Units
 from sharpvae.core.errors import UserError, nearest
 
 Likelihood = Literal["none", "bernoulli", "gaussian"]
@@ -27,7 +27,7 @@ class FlowConfig(Section):
     """The learned prior; see `sampling.flow`."""
 
     steps: Count
-    width: Count
+    width: Units
     batch_size: Annotated[int, Field(ge=2)]
 
 

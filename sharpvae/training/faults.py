@@ -86,6 +86,8 @@ class FiniteGuard:
         raise NotFinite(self.context, self.names[index], value, step, f"epoch {epoch}; {shown}")
 
 
+# What PyTorch says of more memory than the CPU has, and of more than a number can count.
+_TOO_MUCH = ("can't allocate memory", "multiplication overflow", "calculation overflow")
 _COPIES = 4  # of every weight: itself, its gradient, and the two moments of Adam
 
 
@@ -121,12 +123,12 @@ def activations(
 
 
 def _figures(model: ModelConfig, shape: tuple[int, int], classes: int, images: int) -> list[int]:
-    """As `activations`; zeros of a network of the user's own that wants to see numbers."""
+    """As `activations`; zeros where a network of the user's own wants to see numbers, or where a
+    size overflows.
+    """
     try:
         return [*activations(model, *shape, classes, images)]
     except Exception:
-        if not model.own:
-            raise
         return [0, 0]
 
 
@@ -159,7 +161,7 @@ def out_of_memory(
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the memory of a device, or of the CPU, is full."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _TOO_MUCH)
     )
 
 

@@ -21,8 +21,9 @@ from sharpvae.core.files import force, fresh_directory, read_json, require_writa
 from sharpvae.core.system import placed
 from sharpvae.core.weights import save_weights
 from sharpvae.distributed.processes import broadcast, handled, is_first, launched, world
+from sharpvae.images.packed import load_card
 from sharpvae.objective.objective import beta_sigma
-from sharpvae.training.build import build, summary
+from sharpvae.training.build import PREPARED, build, summary
 from sharpvae.training.checkpoints import Checkpoints, open_checkpoints, register, resume, root
 from sharpvae.training.config import TrainStage
 from sharpvae.training.faults import NotFinite, is_out_of_memory, out_of_memory
@@ -96,9 +97,10 @@ def train(config: TrainStage, seed: int, device: torch.device) -> None:
         for output in outputs(config, seed):
             require_writable(output)
     start = None if config.before is None else train_first(config, seed, device)
-    trainer = build(config, seed, device, start)
+    with enough_memory(config):
+        trainer = build(config, seed, device, start)
     checkpoints, ticket = open_checkpoints(config, seed, device)
-    with mishaps(config, trainer, checkpoints):
+    with enough_memory(config), mishaps(config, trainer, checkpoints):
         if not is_first():
             resume(trainer, checkpoints)
             follow(trainer)
@@ -123,9 +125,14 @@ def train_first(config: TrainStage, seed: int, device: torch.device) -> Path:
     path = checkpoints.directory / FIRST
     with checkpoints.held() if is_first() else nullcontext():
         if not broadcast(int(path.exists())):
-            trainer = build(first, seed, device)
+            with enough_memory(first):
+                trainer = build(first, seed, device)
             own, ticket = open_checkpoints(first, seed, device)
-            with mishaps(first, trainer, own), own.held() if is_first() else nullcontext():
+            with (
+                enough_memory(first),
+                mishaps(first, trainer, own),
+                own.held() if is_first() else nullcontext(),
+            ):
                 if is_first():
                     announce(first, seed, trainer, "first, as `before` says")
                 resume(trainer, own)
@@ -263,6 +270,19 @@ def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
 
 
 @contextmanager
+def enough_memory(config: TrainStage) -> Iterator[None]:
+    """Say what takes how much where the memory is too small for what the block does."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        card = load_card(PREPARED)
+        shape, classes = (card.channels, card.image_size), len(card.class_names or ())
+        raise out_of_memory(config, shape, classes, error) from error
+
+
+@contextmanager
 def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> Iterator[None]:
     """Word the errors that are not the program's fault; keep evidence of what is not finite."""
     try:
@@ -276,9 +296,6 @@ def mishaps(config: TrainStage, trainer: Trainer, checkpoints: Checkpoints) -> I
                 error.add(f"its batch, noise and weights are in {path} (docs/training.md)")
         raise
     except Exception as error:
-        if is_out_of_memory(error):
-            shape = trainer.train.channels, trainer.train.image_size
-            raise out_of_memory(config, shape, trainer.vae.classes, error) from error
         origin = {base.__module__.partition(".")[2].split(".")[0] for base in type(error).__mro__}
         if config.train.compile and origin & {"_dynamo", "_inductor"}:
             raise UserError(

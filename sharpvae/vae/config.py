@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
-from sharpvae.core.config import Count, NonNegative, Positive, Section, Widths
+from sharpvae.core.config import MOST_UNITS, NonNegative, Positive, Section, Units, Widths
 from sharpvae.vae.reference import FORMS, is_own, parse
 
 Family = Literal["conv", "mlp"]
@@ -37,7 +37,7 @@ class ModelConfig(Section):
     """
 
     family: str
-    latent_dim: Count
+    latent_dim: Units
     widths: Widths
     width_scale: Positive
     kernel: Literal[3, 4]
@@ -83,9 +83,15 @@ class ModelConfig(Section):
                 raise ValueError(f"names that Python takes, and none of {', '.join(GIVEN)}")
         try:
             json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             raise ValueError("numbers, text, true, false, lists and mappings") from None
         return value
+
+    @model_validator(mode="after")
+    def _layers_that_a_machine_can_have(self) -> ModelConfig:
+        if max(self.widths) * self.width_scale > MOST_UNITS:
+            raise ValueError(f"widths times width_scale of at most {MOST_UNITS}")
+        return self
 
     @model_serializer(mode="wrap")
     def _what_is_read(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -83,4 +83,19 @@ def test_the_least_images_are_a_batch_of_every_vae_and_two_to_score(
     largest = max(variant.train.batch_size for variant in EXPERIMENT.variants.values())
     prepare = stage_files(changed)["prepare.json"]
     assert isinstance(prepare, PrepareStage)
-    assert prepare.minimum == Minimum(train=largest, validation=2, test=test)
+    assert prepare.minimum == Minimum(train=largest, validation=2, test=test, mixture=2)
+
+
+def test_the_smallest_mixture_of_every_vae_has_two_images_a_component() -> None:
+    """Or `sample` would refuse it, after all trainings."""
+    variants = {
+        name: variant.model_copy(update={"sample": variant.sample.model_copy(update={
+            "mixture": variant.sample.mixture.model_copy(update={"components": components})
+        })})
+        for (name, variant), components in zip(
+            EXPERIMENT.variants.items(), ([400, 300], [100_000], [1]), strict=True
+        )
+    }  # fmt: skip
+    prepare = stage_files(EXPERIMENT.model_copy(update={"variants": variants}))["prepare.json"]
+    assert isinstance(prepare, PrepareStage)
+    assert prepare.minimum.mixture == 200_000

@@ -48,8 +48,17 @@ def test_what_dvc_reads_is_what_configure_reads(tmp_path: Path, text: str) -> No
         ("- 1\n", "a mapping of sections"),
         ("", "a mapping of sections"),
         ("a: !!python/object/apply:os.system [id]\n", "could not determine a constructor"),
+        ("a: 2024-99-99\n", "month must be in"),
+        ("a: !!int x\n", "invalid literal"),
+        (f"a: {'9' * 5000}\n", "limit"),
+        (f"a: 0x{'f' * 5000}\n", "integers of at most 9223372036854775807"),
+        (f"a: {'[' * 2000}{']' * 2000}\n", "too many lists"),
+        (f"a: {'[' * 60}{']' * 60}\n", "at most 50 in one another"),
+        ("a: &a [*a]\n", "at most 50 in one another"),
+        ("\n".join(["a0: &a0 [1, 1]", *(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}]" for n in range(40))]),
+         "aliases included"),
     ],
-)
+)  # fmt: skip
 def test_broken_files_are_refused(tmp_path: Path, text: str, part: str) -> None:
     with pytest.raises(UserError, match=part) as caught:
         read(tmp_path, text)
@@ -58,4 +67,10 @@ def test_broken_files_are_refused(tmp_path: Path, text: str, part: str) -> None:
 
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="top of the repository"):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").mkdir()
+    with pytest.raises(UserError, match="a file that can be read"):
         read_params(tmp_path / "params.yaml")

@@ -343,6 +343,15 @@ def test_too_few_images(
     assert error.fix == fix
 
 
+def test_too_few_images_for_the_smallest_mixture_are_refused_before_any_training(
+    pets: Path, data_config: Config, tmp_path: Path
+) -> None:
+    needed = Minimum(train=1, validation=1, test=1, mixture=200_000)
+    error = refused(data_config(path=str(pets)), tmp_path, needed)
+    assert "200000 train images, for two images for each component" in error.expected
+    assert error.fix.endswith("or lower sample.mixture.components")
+
+
 def test_too_few_after_broken_files_and_duplicates(data_config: Config, tmp_path: Path) -> None:
     """Enough by the listing; the message says where they went."""
     flat = tmp_path / "flat"
