@@ -29,8 +29,7 @@ def main() -> None:
 
 def show(resolved: Resolved) -> None:
     """Print what is in effect: what the variants share, then where they differ, then shadows."""
-    experiment = resolved.experiment.model_dump()
-    del experiment["order"]
+    experiment = resolved.experiment.model_dump(exclude={"order", "tune"})
     given = experiment.pop("given")
     variants = {name: flatten(values) for name, values in experiment.pop("variants").items()}
     console = terminal()

@@ -24,7 +24,7 @@ FLOORS = [
     {"objective"},
     {"datasets", "training", "sampling", "scoring", "report"},
     {"config"},  # which puts the sections of all of them together
-    {"proof", "given", "trained"},  # variants of their own; images that others made; from Python
+    {"proof", "given", "trained", "tune"},  # variants of their own; images of others; from Python
 ]
 
 

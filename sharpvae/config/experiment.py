@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
+from sharpvae.config.tune import TuneConfig
 from sharpvae.core.config import GivenStage, Section, nested_section
 from sharpvae.datasets.config import DataConfig, Minimum, PrepareStage
 from sharpvae.datasets.given import digest as samples_digest
@@ -80,6 +81,7 @@ class Experiment(Section):
     critic: ClassifierConfig
     metrics: MetricsConfig
     logging: LoggingConfig
+    tune: TuneConfig
     variants: Annotated[dict[str, VariantConfig], Field(min_length=1)]
     given: dict[str, GivenConfig]
     order: list[str]

@@ -38,6 +38,9 @@ class UserError(Exception):
         self.where, self.expected, self.found, self.fix = where, expected, found, fix
         super().__init__(self.text())
 
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str, str]]:
+        return UserError, (self.where, self.expected, self.found, self.fix)
+
     def text(self) -> str:
         """The message as plain lines, ready for a terminal or a log."""
         lines = [self.where, f"  expected: {self.expected}", f"  found:    {self.found}"]
@@ -53,6 +56,9 @@ class UserErrors(UserError):
         self.errors = list({error.text(): error for error in errors}.values())  # each once
         first = errors[0]
         super().__init__(first.where, first.expected, first.found, first.fix)
+
+    def __reduce__(self) -> tuple[type[UserErrors], tuple[list[UserError]]]:  # type: ignore[override]
+        return UserErrors, (self.errors,)
 
     def text(self) -> str:
         return "\n".join(error.text() for error in self.errors)

@@ -34,7 +34,7 @@ _NO_PART: Any = {"logging": True, "train": {"checkpoint_every"}}
 FOLDER = ".checkpoints"  # of a repository; a directory of it for each interrupted training
 _TICKET = "training.json"
 _KEPT = 2  # the newest, and the one before it in case that is damaged
-_NAMES = "[0-9]" * 12 + "-*.pt"  # the update and the digest
+NAMES = "[0-9]" * 12 + "-*.pt"  # the update and the digest
 _UNFINISHED = ".unfinished"
 _PATIENCE = 50  # times the cost of the last one
 
@@ -174,7 +174,9 @@ class Checkpoints:
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             before = self._all()
-            left = f"the one of update {_step(before[0])} stays" if before else "there is none yet"
+            left = (
+                f"the one of update {step_of(before[0])} stays" if before else "there is none yet"
+            )
             self.say(f"no checkpoint at update {step}: {error.strerror or error}; {left}")
             return False
         finally:
@@ -191,11 +193,13 @@ class Checkpoints:
         """
         (self.directory / _UNFINISHED).unlink(missing_ok=True)
         for path in self._all():
-            found = _read(path)
+            found = read_state(path)
             if found is not None:
                 return found
             path.unlink()
-            self.say(f"the checkpoint of update {_step(path)} is damaged: trying the one before it")
+            self.say(
+                f"the checkpoint of update {step_of(path)} is damaged: trying the one before it"
+            )
         return None
 
     def remove(self) -> None:
@@ -204,7 +208,7 @@ class Checkpoints:
 
     def _all(self) -> list[Path]:
         """The newest first."""
-        return sorted(self.directory.glob(_NAMES), reverse=True)
+        return sorted(self.directory.glob(NAMES), reverse=True)
 
 
 class _Hashing:
@@ -242,7 +246,7 @@ def _write(path: Path, state: dict[str, Any]) -> str:
     return hashing.digest.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_state(path: Path) -> dict[str, Any] | None:
     """The state, or None where the content does not fit the digest in the name."""
     try:
         with path.open("rb") as file:
@@ -256,7 +260,8 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _step(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """The updates done when a checkpoint was written, which its name begins with."""
     return int(path.name.partition("-")[0])
 
 

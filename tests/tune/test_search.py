@@ -1,0 +1,136 @@
+"""A search with a real Ray of two workers: killed in part and whole, resumed, repeated by DVC."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from ruamel.yaml import YAML
+
+from sharpvae.core.files import read_json
+from sharpvae.tune.trial import Record, records
+from tests.processes import interruptible
+from tests.toy import REPOSITORY, environment, toy
+
+MAIN = "import sys; from apps.main import main; sys.exit(main(sys.argv[1:]))"
+DVC = [sys.executable, "-m", "dvc"]
+# Warnings of Ray, Optuna and DVC are not ours to mend.
+LENIENT = {key: value for key, value in environment().items() if key != "PYTHONWARNINGS"}
+SPACE = {
+    "train.lr": {"low": 1e-4, "high": 1e-2, "log": True},
+    "model.widths": [[16, 32], [16, 32, 32]],
+    "train.batch_size": {"low": 16, "high": 32},
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A workspace at toy size, whose search takes seconds a trial."""
+    toy(tmp_path)
+    for name in ("dvc.yaml", ".dvcignore"):
+        (tmp_path / name).write_text((REPOSITORY / name).read_text())
+    for name in ("sharpvae", "stages", "networks"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    yaml = YAML()
+    params = yaml.load((tmp_path / "params.yaml").read_text())
+    for name in ("original", "sharp"):
+        del params["variants"][name]
+    params["train"]["updates"] = 400
+    params["tune"] |= {"objectives": ["fid"], "space": SPACE}
+    yaml.dump(params, tmp_path / "params.yaml")
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    return tmp_path
+
+
+def searching(place: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = interruptible(sys.executable, "-u", "-c", MAIN, "tune", "-j", "2", *arguments)
+    return subprocess.Popen(
+        command, cwd=place, env=LENIENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def trainings(place: Path) -> list[psutil.Process]:
+    """The stages that run below a workspace."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = process.info["cmdline"] or []
+        if "stages.train" in words and str(place) in (process.info["cwd"] or ""):
+            found.append(process)
+    return found
+
+
+def wait(process: subprocess.Popen[str], ready: object, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not ready():  # type: ignore[operator]
+        if process.poll() is not None or time.monotonic() > end:
+            process.kill()
+            pytest.fail(process.communicate()[0])
+        time.sleep(0.1)
+
+
+def ended(place: Path) -> list[Record]:
+    return [r for r in records(place / "experiments/tune") if r.status in ("done", "stopped")]
+
+
+@pytest.mark.slow
+def test_killed_in_part_and_whole_it_goes_on_and_dvc_repeats_the_best(place: Path) -> None:
+    first = searching(place, "--trials", "6")
+    wait(first, lambda: trainings(place))
+    worker = trainings(place)[0].parent()
+    assert worker is not None
+    worker.kill()  # Ray starts another, and the trial goes on
+    wait(first, lambda: len(ended(place)) >= 2)
+    wait(first, lambda: trainings(place))
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    wait_end = time.monotonic() + 60
+    while trainings(place):  # they save what they have, and end with their workers
+        assert time.monotonic() < wait_end
+        time.sleep(0.2)
+    before = {record.number for record in ended(place)}
+    assert before
+    second = searching(place, "--trials", "6", "--resume")
+    told, _ = second.communicate(timeout=400)
+    assert second.returncode == 0, told
+    found = records(place / "experiments/tune")
+    assert len(found) == 6 and {record.status for record in found} <= {"done", "stopped"}
+    for number in before:
+        assert f"trial {number} " not in told.replace("Trial", "trial").split("Of 6")[0]
+    assert (place / "reports/tune/tune.html").exists()
+    assert not list((place / "experiments/tune").rglob("*.pkl")), "nothing to unpickle is kept"
+    line = next(line for line in told.splitlines() if line.startswith("dvc exp run"))
+    again(place, line, found)
+
+
+def again(place: Path, line: str, found: list[Record]) -> None:
+    """What the search prints, run by DVC, has the scores that it said, to the bit."""
+    from dvc.utils.hydra import apply_overrides
+
+    words = [word for word in shlex.split(line)[3:] if word != "-S"]
+    apply_overrides(place / "params.yaml", words)
+    subprocess.run([*DVC, "repro", "evaluate"], cwd=place, env=LENIENT, check=True)
+    scores = read_json(place / "reports/scores/improved/0/scores.json")["validation"]
+    best = min((r for r in found if r.status == "done"), key=lambda r: r.scores["fid"])
+    assert json.dumps(scores["fid"]) == json.dumps(best.scores["fid"])
+
+
+@pytest.mark.slow
+def test_what_lies_there_is_not_lost(place: Path) -> None:
+    nothing = searching(place, "--resume")
+    told, _ = nothing.communicate(timeout=120)
+    assert nothing.returncode == 1 and "a search to go on with" in told
+    trial = place / "experiments/tune/0001"
+    trial.mkdir(parents=True)
+    (trial / "trial.json").write_text("{}")
+    other = searching(place)
+    told, _ = other.communicate(timeout=120)
+    assert other.returncode == 1 and "--resume" in told and "Traceback" not in told
+    assert (trial / "trial.json").read_text() == "{}"
