@@ -15,10 +15,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.metadata import files, version
+from importlib.metadata import version
 from pathlib import Path
 
 from apps import command
+from sharpvae.config.settings import shipped
 from sharpvae.core.console import exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import write_text
@@ -93,17 +94,6 @@ def lay_out(directory: Path) -> None:
     shutil.copytree(plots, directory / ".dvc/plots", dirs_exist_ok=True)
     there = "" if directory == Path() else f"cd {shlex.quote(str(directory))} && "
     command.say(100, f"{directory}: ready. Next: {there}dvc repro", wrap=False)
-
-
-def shipped() -> Path:
-    """The folder with the files that are laid out: of the checkout, or of the installed package."""
-    checkout = Path(__file__).parents[1]
-    if (checkout / "params.yaml").exists():
-        return checkout
-    for file in files("sharpvae") or ():
-        if file.name == "params.yaml" and "share" in file.parts:
-            return Path(str(file.locate())).resolve().parent
-    raise UserError("sharpvae", "a whole installation", "no params.yaml in it", "install it anew")
 
 
 def without_code(text: str) -> str:

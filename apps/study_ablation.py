@@ -126,17 +126,15 @@ def _training(work: Workspaces, arm: str, plan: Plan) -> float:
 
 def counted(plan: Plan, work: Workspaces) -> dict[str, int]:
     """Arm -> multiply-adds of an update; kept beside the workspaces for the next call."""
-    from sharpvae.config.experiment import stage_files
+    from sharpvae.config.experiment import train_stage
     from sharpvae.proof.cost import update_cost
-    from sharpvae.training.config import TrainStage
 
     path = work.folder / COSTS
     known: dict[str, Any] = read_json(path) if path.exists() else {}
-    stages, device = stage_files(plan.experiment), select(plan.experiment.device)
+    device = select(plan.experiment.device)
     with bar("counting", len(plan.arms), "arms") as progress:
         for arm in plan.arms:
-            stage = stages[f"{arm}/train.json"]
-            assert isinstance(stage, TrainStage)
+            stage = train_stage(plan.experiment, arm)
             told = stage.model_dump(exclude={"logging", "device"})
             if known.get(arm, {}).get("of") != told:
                 known[arm] = {"of": told, "cost": update_cost(stage, device)}

@@ -1,20 +1,24 @@
-"""The networks in examples/ keep the contract; those of other projects where these are there."""
+"""The networks in examples/ keep the contract, if their projects are there; the rest of it runs."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from sharpvae.core.errors import UserError
 from sharpvae.vae.contract import check
 from sharpvae.vae.vae import VAE
 from tests.imports import REPOSITORY
+from tests.toy import environment
 
 CPU = torch.device("cpu")
 PYTHAE = f"{REPOSITORY}/examples/pythae_convnet.py:PythaeConvnet"
@@ -90,3 +94,18 @@ def test_codes_that_are_maps_are_laid_out_as_vectors(model_config, monkeypatch) 
 @pytest.mark.filterwarnings("ignore")
 def test_the_autoencoder_of_diffusers(model_config) -> None:
     check(model_config(family=KL, latent_dim=64), 3, 16, 0, CPU)
+
+
+@pytest.mark.slow
+def test_from_data_to_a_picture_in_forty_lines(tmp_path: Path) -> None:
+    script = REPOSITORY / "examples/train_mnist.py"
+    assert len(script.read_text().splitlines()) <= 40
+    command = [sys.executable, script, "toy", "made"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "drawn: made/headline.png"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    with Image.open(tmp_path / "made/headline.png") as picture:
+        assert picture.width == picture.height > 10 * 48
+        assert len(picture.getcolors() or range(257)) > 2

@@ -122,7 +122,7 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
     """
     device, metrics, dumped = experiment.device, experiment.metrics, experiment.model_dump()
     files: dict[str, Section] = {
-        "prepare.json": PrepareStage(data=experiment.data, minimum=_minimum(experiment)),
+        "prepare.json": prepare_stage(experiment),
         "critic.json": CriticStage(critic=experiment.critic, device=device),
         "reference.json": ReferenceStage(judge=experiment.judge, metrics=metrics, device=device),
         "report.json": ReportStage(
@@ -133,16 +133,7 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
         ),
     }
     for name, variant in experiment.variants.items():
-        files[f"{name}/train.json"] = TrainStage(
-            variant=name,
-            model=variant.model,
-            loss=variant.loss,
-            train=variant.train,
-            logging=experiment.logging,
-            device=device,
-            code=digest(variant.model.family) if variant.model.own else None,
-            before=variant.before,
-        )
+        files[f"{name}/train.json"] = train_stage(experiment, name)
         files[f"{name}/sample.json"] = SampleStage(
             variant=name,
             sample=variant.sample,
@@ -165,9 +156,10 @@ def _given_files(name: str, samples: str, experiment: Experiment) -> dict[str, S
     }  # fmt: skip
 
 
-def _minimum(experiment: Experiment) -> Minimum:
-    """A full batch to train on, two images to validate and to test on, or `kid_subset_size`.
+def prepare_stage(experiment: Experiment) -> PrepareStage:
+    """Which images are prepared, and how few are enough.
 
+    These are a full batch to train on, two images to validate and to test on, or `kid_subset_size`.
     Judge and critic take what is there. A score that needs more images than there are is left out.
     """
     trainings = [
@@ -178,7 +170,27 @@ def _minimum(experiment: Experiment) -> Minimum:
     ]
     batches = [train.batch_size for train in trainings]
     fewest = [min(variant.sample.mixture.components) for variant in experiment.variants.values()]
-    return Minimum(
+    minimum = Minimum(
         train=max(batches), validation=2, test=experiment.metrics.kid_subset_size or 2,
         mixture=2 * max(fewest),
     )  # fmt: skip
+    return PrepareStage(data=experiment.data, minimum=minimum)
+
+
+def train_stage(experiment: Experiment, name: str) -> TrainStage:
+    """How the variant `name` is trained.
+
+    Raises:
+        UserError: the code of a network of the user's own cannot be read.
+    """
+    variant = experiment.variants[name]
+    return TrainStage(
+        variant=name,
+        model=variant.model,
+        loss=variant.loss,
+        train=variant.train,
+        logging=experiment.logging,
+        device=experiment.device,
+        code=digest(variant.model.family) if variant.model.own else None,
+        before=variant.before,
+    )

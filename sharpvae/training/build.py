@@ -123,36 +123,42 @@ def build(
     seed: int,
     device: torch.device,
     start: Path | None = None,
+    prepared: Path = PREPARED,
+    critic: Path = CRITIC,
 ) -> Trainer:
     """Feeds, networks, objective and optimisers, as configured.
 
     Args:
         start: file of the weights before the first update, which are drawn without.
+        prepared: folder that `datasets.pack.prepare` wrote.
+        critic: folder that the stage `critic` wrote; read only by a perceptual loss of the network
+            `critic`, and by `train.best_by: fid`.
 
     Raises:
         UserError: the configuration does not fit the data; weights are missing; a network of the
             user's own breaks its contract, or is not the one that was configured.
     """
-    train = Feed(load_split(PREPARED, "train"), device)
-    validation = Feed(load_split(PREPARED, "validation"), device)
+    train = Feed(load_split(prepared, "train"), device)
+    validation = Feed(load_split(prepared, "validation"), device)
     fid: Callable[[VAE], float] | None = None
     if config.train.best_by == "fid":  # rank 0 measures it, and broadcasts it
         options = validation, config.train.batch_size, seed
-        fid = ValidationFID(CRITIC, *options) if is_first() else lambda vae: 0.0
+        fid = ValidationFID(critic, *options) if is_first() else lambda vae: 0.0
     span = config.train.span(train.count)
     _require_starts(config, span)
-    _require_own_network(config, train, device)
+    classes = _classes(config, prepared)
+    _require_own_network(config, train, classes, device)
     adversary, section = None, config.loss.adversarial
     if config.loss.weights.adversarial > 0:
         with global_seed(seed, "discriminator"):
             discriminator = configured(section, config.model, train.channels, train.image_size)
         adversary = Adversary(discriminator.to(device), section, train.pixels)
     with global_seed(seed, "weights"):
-        vae = VAE(config.model, train.channels, train.image_size, _classes(config)).to(device)
+        vae = VAE(config.model, train.channels, train.image_size, classes).to(device)
     if start is not None:
         load_weights(start, vae)
     images = train.take(torch.arange(min(VARIANCE_IMAGES, train.count))).images
-    perceptual = perceptual_distance(config.loss, CRITIC, images)
+    perceptual = perceptual_distance(config.loss, critic, images)
     distances = perceptual, lpips_distance(config.loss, device)
     objective = Objective(config.loss, train.pixels, config.model.latent_dim, span, *distances)
     objective = objective.to(device)
@@ -176,18 +182,20 @@ def _require_starts(config: TrainStage, span: Span) -> None:
             )
 
 
-def _require_own_network(config: TrainStage, feed: Feed, device: torch.device) -> None:
+def _require_own_network(
+    config: TrainStage, feed: Feed, classes: int, device: torch.device
+) -> None:
     """Raise unless a network of the user's own is the one that was configured, and works."""
     if config.model.own:
         place = f"configs/{config.variant}/train.json"
         fix = "run: dvc repro --force configure, and then dvc repro"
         require_code(config.model.family, config.code, place, fix)
-        check(config.model, feed.channels, feed.image_size, _classes(config), device)
+        check(config.model, feed.channels, feed.image_size, classes, device)
 
 
-def _classes(config: TrainStage) -> int:
+def _classes(config: TrainStage, prepared: Path) -> int:
     """How many classes the labels have, 0 without; two or more for a conditional variant."""
-    names = load_card(PREPARED).class_names
+    names = load_card(prepared).class_names
     if config.model.conditional and len(names or ()) < 2:
         raise UserError(
             f"variants.{config.variant}.model.conditional",

@@ -215,6 +215,11 @@ class Trainer:
         last = {name: value.clone() for name, value in self.seen.state_dict().items()}
         return {"last": last, "best": self.best.state}
 
+    def kept(self) -> VAE:
+        """The VAE with the weights that `train.keep` names, in evaluation mode."""
+        self.vae.load_state_dict(self.weights()[self.config.keep])
+        return self.vae.eval()
+
     def _look(self, terms: Terms) -> dict[str, float] | None:
         """The numbers of the last update, where it is time to look."""
         if self.update.step % self.look_every:

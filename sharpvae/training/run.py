@@ -139,9 +139,8 @@ def train_first(config: TrainStage, seed: int, device: torch.device) -> Path:
                 if is_first():
                     seconds = lead(trainer, first, own, register(own, trainer, ticket).id)
                     write_json(path.with_name(SECONDS), {"seconds": seconds})
-                    trainer.vae.load_state_dict(trainer.weights()[first.train.keep])
                     unfinished = path.with_suffix(".unfinished")
-                    save_weights(unfinished, trainer.vae)
+                    save_weights(unfinished, trainer.kept())
                     force(unfinished)
                     unfinished.replace(path)
                     own.remove()
@@ -254,8 +253,7 @@ def write(config: TrainStage, trainer: Trainer, frames: Path) -> None:
     with fresh_directory(films) as film, fresh_directory(models) as directory:
         shutil.copytree(frames, film, dirs_exist_ok=True)
         train = trainer.train
-        trainer.vae.load_state_dict(states[config.train.keep])
-        save_vae(directory, trainer.vae, config.model, train.channels, train.image_size)
+        save_vae(directory, trainer.kept(), config.model, train.channels, train.image_size)
         trainer.vae.load_state_dict(states[other])
         save_weights(directory / f"{other}.safetensors", trainer.vae)
         write_json(directory / "summary.json", summary(config, trainer))

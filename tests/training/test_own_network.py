@@ -106,17 +106,14 @@ def test_two_processes_come_to_the_same_as_one() -> None:
     assert first["mse"] == pytest.approx(alone["mse"], rel=2e-3)
 
 
-def test_training_refuses_other_code_and_a_broken_contract(
-    model_config, place: Path, monkeypatch
-) -> None:
+def test_training_refuses_other_code_and_a_broken_contract(model_config, place: Path) -> None:
     model = model_config(family=written(place))
     config = stage(model).model_copy(update={"code": digest(model.family)})
     feed = type("Grey", (), {"channels": 1, "image_size": 16})
-    monkeypatch.setattr(build, "_classes", lambda config: 0)
-    build._require_own_network(config, feed, torch.device("cpu"))
+    build._require_own_network(config, feed, 0, torch.device("cpu"))
     written(place, NETWORK.replace("torch.sigmoid", "torch.tanh"))
     with pytest.raises(UserError, match=r"dvc repro --force configure"):
-        build._require_own_network(config, feed, torch.device("cpu"))
+        build._require_own_network(config, feed, 0, torch.device("cpu"))
     config = config.model_copy(update={"code": digest(model.family)})
     with pytest.raises(UserError, match=r"images in \[0, 1\] from decode"):
-        build._require_own_network(config, feed, torch.device("cpu"))
+        build._require_own_network(config, feed, 0, torch.device("cpu"))
