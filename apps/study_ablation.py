@@ -135,7 +135,7 @@ def counted(plan: Plan, work: Workspaces) -> dict[str, int]:
     with bar("counting", len(plan.arms), "arms") as progress:
         for arm in plan.arms:
             stage = train_stage(plan.experiment, arm)
-            told = stage.model_dump(exclude={"logging", "device"})
+            told = stage.model_dump(exclude={"logging", "device", "threads"})
             if known.get(arm, {}).get("of") != told:
                 known[arm] = {"of": told, "cost": update_cost(stage, device)}
             progress.advance(note=arm)

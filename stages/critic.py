@@ -9,6 +9,7 @@ from sharpvae.core.config import load_stage
 from sharpvae.core.console import bar, run
 from sharpvae.core.devices import describe, select
 from sharpvae.core.files import fresh_directory, write_json
+from sharpvae.core.threads import use_threads
 from sharpvae.core.weights import save_weights
 from sharpvae.images.feed import Feed
 from sharpvae.images.packed import load_split
@@ -23,6 +24,7 @@ VARIANCE_IMAGES = 512  # images from which the scale of each layer is measured
 def main() -> None:
     """Train on the half of the training split that the judge never sees."""
     config = load_stage(Path("configs/critic.json"), CriticStage)
+    use_threads(config.threads)
     device = select(config.device)
     train = Feed(load_split(PREPARED, "train"), device)
     validation = Feed(load_split(PREPARED, "validation"), device)

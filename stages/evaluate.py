@@ -14,6 +14,7 @@ from sharpvae.core.config import GIVEN, load_stage
 from sharpvae.core.console import run
 from sharpvae.core.devices import select
 from sharpvae.core.files import fresh_directory, read_json, write_json
+from sharpvae.core.threads import use_threads
 from sharpvae.images.packed import SPLITS, load_split
 from sharpvae.scoring import latent
 from sharpvae.scoring.config import EvaluateStage
@@ -35,6 +36,7 @@ PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
 def main(variant: str, seed: str) -> None:
     """Write scores.json and the sharpness of every image."""
     config = load_stage(Path("configs") / variant / "evaluate.json", EvaluateStage)
+    use_threads(config.threads)
     metrics = config.metrics
     drawn, model = Path("data/samples") / variant / seed, Path("models") / variant / seed
     splits = {name: load_split(PREPARED, name) for name in SPLITS}

@@ -9,6 +9,7 @@ from sharpvae.core.config import load_stage
 from sharpvae.core.console import run
 from sharpvae.core.devices import select
 from sharpvae.core.files import fresh_directory, write_json
+from sharpvae.core.threads import use_threads
 from sharpvae.images.packed import SPLITS, load_split
 from sharpvae.scoring import reference
 from sharpvae.scoring.config import ReferenceStage
@@ -20,6 +21,7 @@ FLOORS = Path("reports/floors.json")
 def main() -> None:
     """Train the learned judge, measure the reals with the panel, then images of known faults."""
     config = load_stage(Path("configs/reference.json"), ReferenceStage)
+    use_threads(config.threads)
     splits = {name: load_split(PREPARED, name) for name in SPLITS}
     with fresh_directory(REFERENCE) as directory:
         measured = reference.build(

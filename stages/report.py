@@ -10,6 +10,7 @@ from rich.text import Text
 
 from sharpvae.core.config import load_stage
 from sharpvae.core.console import run, terminal
+from sharpvae.core.threads import use_threads
 from sharpvae.report.evidence import Evidence, ReportStage, load_evidence
 from sharpvae.report.page import Report, build_report, write_report
 from sharpvae.report.scores import TABLE
@@ -20,6 +21,7 @@ REPORTS = Path("reports")
 
 def main() -> None:
     """Read what every earlier stage wrote, and write the report."""
+    use_threads(1)  # for sums as small as these
     stage = load_stage(Path("configs/report.json"), ReportStage)
     evidence = load_evidence(stage, Path())
     report = build_report(evidence)

@@ -16,6 +16,7 @@ from sharpvae.core.devices import select
 from sharpvae.core.errors import UserError, UserErrors
 from sharpvae.core.files import fresh_directory, write_json
 from sharpvae.datasets.given import chosen, digest, fitting, read_images
+from sharpvae.core.threads import use_threads
 from sharpvae.images.feed import Feed
 from sharpvae.images.packed import SPLITS, load_card, load_split
 from sharpvae.sampling import likelihood
@@ -33,6 +34,7 @@ def main(variant: str, seed: str) -> None:
         take(given, seed)
         return
     config = load_stage(path, SampleStage)
+    use_threads(config.threads)
     sample, device = config.sample, select(config.device)
     class_names = load_card(PREPARED).class_names
     if class_names is not None:  # without labels the picture is left out, and says so

@@ -9,6 +9,7 @@ from sharpvae.core.config import GivenStage, load_given, load_stage
 from sharpvae.core.console import run
 from sharpvae.core.devices import keep_memory, select
 from sharpvae.core.files import fresh_directory, write_json, write_text
+from sharpvae.core.threads import use_threads
 from sharpvae.distributed import processes
 from sharpvae.distributed.launch import launch
 from sharpvae.training.config import TrainStage
@@ -29,6 +30,7 @@ def main(variant: str, seed: str) -> None:
         command = [sys.executable, "-m", "stages.train", variant, seed]
         launch(command, machines.devices, machines.nodes, config.device)
         return
+    use_threads(max(1, config.threads // machines.devices))
     keep_memory()
     with processes.joined(select(config.device), _TIMEOUT) as device, errors_once(config):
         train(config, int(seed), device)

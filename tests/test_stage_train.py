@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -167,13 +166,19 @@ def test_a_changed_training_never_goes_on_from_an_old_one(place) -> None:
 
 
 @pytest.mark.slow
-def test_another_number_of_threads_is_told(place) -> None:
-    killed(place, "epoch   2/6")
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.train", "improved", "0"], cwd=place, text=True, check=True,
-        env={**environment(), "OMP_NUM_THREADS": "2"}, capture_output=True,
-    )  # fmt: skip
-    assert re.search(r"it began on cpu \(1 threads\) of \S+, and this is cpu \(2", done.stdout)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_bytes_whatever_omp_num_threads_says(place, expected, threads: int) -> None:
+    alter(place, threads=threads, checkpoint_every=1e6)
+    made = []
+    for said in ("1", "2"):
+        command = [sys.executable, "-m", "stages.train", "improved", "0"]
+        own = {**environment(), "OMP_NUM_THREADS": said}
+        subprocess.run(command, cwd=place, env=own, check=True, capture_output=True)
+        cost = read_json(place / "reports/live/improved/0/cost.json")
+        assert cost["device"] == f"cpu ({threads} threads)"
+        made.append(outputs(place))
+    assert made[0] == made[1]
+    assert threads != 1 or made[0] == expected, "the toy's own number"
 
 
 @pytest.mark.slow

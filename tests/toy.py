@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 def environment() -> dict[str, str]:
     return {
         **os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error",
-        "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120",
+        "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120",
     }  # fmt: skip
 
 
@@ -39,5 +39,6 @@ def toy(place: Path, change: Callable[[str], str] = lambda text: text) -> Path:
         shutil.copytree(REPOSITORY / folder, place / folder)
     text = (REPOSITORY / "params.yaml").read_text()
     text = re.sub(r"^preset: \w+", "preset: toy", text, flags=re.MULTILINE)
+    text = re.sub(r"^threads: \d+", "threads: 1", text, flags=re.MULTILINE)
     (place / "params.yaml").write_text(change(text))
     return place

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_serializer, field_validator, model_validator
 
 from sharpvae.config.tune import TuneConfig
-from sharpvae.core.config import GivenStage, Section, nested_section
+from sharpvae.core.config import Count, GivenStage, Section, nested_section
 from sharpvae.datasets.config import DataConfig, Minimum, PrepareStage
 from sharpvae.datasets.given import digest as samples_digest
 from sharpvae.objective.config import LossConfig
@@ -76,6 +76,7 @@ class Experiment(Section):
     preset: str
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     device: str
+    threads: Count
     data: DataConfig
     judge: ClassifierConfig
     critic: ClassifierConfig
@@ -120,11 +121,12 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
     Raises:
         UserError: the code of a network of the user's own cannot be read, or given samples.
     """
-    device, metrics, dumped = experiment.device, experiment.metrics, experiment.model_dump()
+    metrics, dumped = experiment.metrics, experiment.model_dump()
+    machine: Any = {"device": experiment.device, "threads": experiment.threads}
     files: dict[str, Section] = {
         "prepare.json": prepare_stage(experiment),
-        "critic.json": CriticStage(critic=experiment.critic, device=device),
-        "reference.json": ReferenceStage(judge=experiment.judge, metrics=metrics, device=device),
+        "critic.json": CriticStage(critic=experiment.critic, **machine),
+        "reference.json": ReferenceStage(judge=experiment.judge, metrics=metrics, **machine),
         "report.json": ReportStage(
             **{key: dumped[key] for key in ReportStage.model_fields if key != "variants"},
             variants={
@@ -138,9 +140,9 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
             variant=name,
             sample=variant.sample,
             likelihood=variant.loss.likelihood,
-            device=device,
+            **machine,
         )
-        files[f"{name}/evaluate.json"] = EvaluateStage(variant=name, metrics=metrics, device=device)
+        files[f"{name}/evaluate.json"] = EvaluateStage(variant=name, metrics=metrics, **machine)
     for name, given in experiment.given.items():
         files |= _given_files(name, given.samples, experiment)
     return files
@@ -150,7 +152,10 @@ def _given_files(name: str, samples: str, experiment: Experiment) -> dict[str, S
     """Of images made elsewhere, of which as many are scored as the first trained variant draws."""
     count = next(iter(experiment.variants.values())).sample.count
     given = GivenStage(variant=name, samples=samples, sha256=samples_digest(samples), count=count)
-    scored = EvaluateStage(variant=name, metrics=experiment.metrics, device=experiment.device)
+    scored = EvaluateStage(
+        variant=name, metrics=experiment.metrics, device=experiment.device,
+        threads=experiment.threads,
+    )  # fmt: skip
     return {
         f"{name}/train.json": given, f"{name}/sample.json": given, f"{name}/evaluate.json": scored,
     }  # fmt: skip
@@ -191,6 +196,7 @@ def train_stage(experiment: Experiment, name: str) -> TrainStage:
         train=variant.train,
         logging=experiment.logging,
         device=experiment.device,
+        threads=experiment.threads,
         code=digest(variant.model.family) if variant.model.own else None,
         before=variant.before,
     )

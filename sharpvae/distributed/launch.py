@@ -54,7 +54,7 @@ def launch(command: list[str], devices: int, nodes: int, place: str) -> None:
     if nodes > 1 and rendezvous is None:
         _on_all_machines(command, devices, nodes)
         return
-    with _quiet(devices, nodes):
+    with _quiet(nodes):
         _check_devices(devices, place)
         _on_this_machine(command, devices, nodes, rendezvous)
     if rendezvous is not None:  # the stage continues only in the process that called srun
@@ -220,15 +220,9 @@ def _first_signal_raises(exception: Callable[[], BaseException]) -> Iterator[Non
 
 
 @contextmanager
-def _quiet(devices: int, nodes: int) -> Iterator[None]:
-    """The environment of the workers, with threads, which torchrun would not give them; and
-    PyTorch's launcher without its logs.
-    """
+def _quiet(nodes: int) -> Iterator[None]:
+    """The environment of the workers, and PyTorch's launcher without its logs."""
     before = dict(os.environ)
-    # Those that this process may use; SLURM and containers give less than there are.
-    affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // devices)))
     os.environ.setdefault("PYTHONUNBUFFERED", "1")  # or lines would come late and out of order
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     loopback = {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}

@@ -24,3 +24,4 @@ class CriticStage(Section):
 
     critic: ClassifierConfig
     device: str
+    threads: Count

@@ -97,3 +97,4 @@ class SampleStage(Section):
     sample: SampleConfig
     likelihood: Likelihood  # of the images, as the loss has it
     device: str
+    threads: Count

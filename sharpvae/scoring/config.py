@@ -28,6 +28,7 @@ class ReferenceStage(Section):
     judge: ClassifierConfig
     metrics: MetricsConfig
     device: str
+    threads: Count
 
 
 class EvaluateStage(Section):
@@ -36,3 +37,4 @@ class EvaluateStage(Section):
     variant: str
     metrics: MetricsConfig
     device: str
+    threads: Count

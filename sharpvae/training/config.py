@@ -116,6 +116,8 @@ class LoggingConfig(Section):
 class TrainStage(Section):
     """configs/<variant>/train.json
 
+    `threads` are those of a machine, which its processes share.
+
     `code` is the digest of a network of the user's own, on which its weights depend; not written
     for our families, whose code is a dependency of the stage. Nor is `before` without one.
     """
@@ -126,6 +128,7 @@ class TrainStage(Section):
     train: TrainConfig
     logging: LoggingConfig
     device: str
+    threads: Count
     code: str | None = Field(default=None, exclude_if=lambda value: value is None)
     before: Before | None = Field(default=None, exclude_if=lambda value: value is None)
 

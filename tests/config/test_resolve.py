@@ -193,6 +193,7 @@ def test_seed_zero_is_a_seed() -> None:
         ("seeds", [1, 1], ["seeds", "different integers"]),
         ("seeds", [-1], ["seeds[0]", ">= 0"]),
         ("seeds", [0.5], ["seeds[0]", "an integer"]),
+        ("threads", 0, ["threads", ">= 1"]),
         ("device", "gpu", ["device", "cuda", "'gpu'"]),
         ("data.subset", 0, ["data.subset", "a count of at least 1", "0"]),
         ("data.subset", 1.5, ["data.subset", "fraction in (0, 1]"]),

@@ -23,8 +23,7 @@ def main(what: str, nodes: str) -> None:
         return
     with joined(torch.device("cpu"), timeout=60):
         together = float(all_reduce(torch.ones(())))
-        print(f"{rank()} of {world()}, {together:g}, {os.environ['OMP_NUM_THREADS']} threads\n",
-              end="", flush=True)  # fmt: skip
+        print(f"{rank()} of {world()}, {together:g}\n", end="", flush=True)
         if what != "well":
             _work(what)
 

@@ -56,7 +56,7 @@ def changed(**keys: object) -> TrainStage:
     "key",
     [{"train__lr": 0.5}, {"model__latent_dim": 3}, {"loss__beta": 7.0}, {"variant": "other"},
      {"loss__schedules__beta__length": 6.0}, {"train__accumulate": 2}, {"train__devices": 2},
-     {"train__precision": "bf16"}, {"train__ema": 0.5}, {"device": "cuda"}],
+     {"train__precision": "bf16"}, {"train__ema": 0.5}, {"device": "cuda"}, {"threads": 9}],
     ids=str,
 )  # fmt: skip
 def test_it_changes_with_the_configuration(place: Path, key: dict[str, object]) -> None:

@@ -17,7 +17,7 @@ def stage(model, **train) -> TrainStage:
         "loss": IMPROVED.loss.model_dump(),
         "train": {**IMPROVED.train.model_dump(), **train},
         "logging": {"every": 50, "dvclive": False, "tensorboard": False, "wandb": None},
-        "device": "cpu",
+        "device": "cpu", "threads": 1,
     })  # fmt: skip
 
 
