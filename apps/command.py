@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from rich.console import RenderableType
-from rich.table import Table
-
-from sharpvae.core.console import terminal
 from sharpvae.core.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
 
 RESUMABLE = "the next call resumes where this one stopped"
 WRONG_USAGE = 2  # the exit code, as argparse has it
@@ -70,6 +70,8 @@ def check(names: Iterable[str], known: Collection[str], where: str, kind: str) -
 
 def table(*columns: str, title: str | None = None) -> Table:
     """A table without lines; a heading that begins with `>` is of a right-aligned column."""
+    from rich.table import Table  # not for --help
+
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for heading in columns:
         justify: Literal["left", "right"] = "right" if heading.startswith(">") else "left"
@@ -79,6 +81,10 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 def say(width: int, *parts: RenderableType, wrap: bool = True) -> None:
     """Print at the width of the terminal, or in `width` columns where there is none."""
+    from rich.table import Table
+
+    from sharpvae.core.console import terminal
+
     console = terminal(None if sys.stdout.isatty() else width)
     for part in parts:
         highlight = None if isinstance(part, Table) else False

@@ -15,8 +15,8 @@ from sharpvae.core.console import run
 from sharpvae.core.devices import select
 from sharpvae.core.errors import UserError, UserErrors
 from sharpvae.core.files import fresh_directory, write_json
-from sharpvae.datasets.given import chosen, digest, fitting, read_images
 from sharpvae.core.threads import use_threads
+from sharpvae.datasets.given import chosen, digest, fitting, read_images
 from sharpvae.images.feed import Feed
 from sharpvae.images.packed import SPLITS, load_card, load_split
 from sharpvae.sampling import likelihood
