@@ -9,6 +9,7 @@ A training resumes by itself, with the next `dvc repro` of the same settings, da
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import time
 from collections.abc import Sequence
@@ -23,13 +24,18 @@ from sharpvae.training.checkpoints import FOLDER, read_ticket
 WIDTH = 100  # columns where there is no terminal
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("checkpoints", __doc__)
-    choice = parser.add_mutually_exclusive_group()
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae checkpoints` takes."""
+    made = command.parser("checkpoints", __doc__)
+    choice = made.add_mutually_exclusive_group()
     choice.add_argument("--remove", metavar="beginning", help="of the name of a directory")
     choice.add_argument("--remove-all", action="store_true")
-    options = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; the exit code is 1 after a mistake that the user can mend."""
+    options = parser().parse_args(arguments)
     if options.remove is None and not options.remove_all:
         return exit_code(show)
     return exit_code(lambda: remove(options.remove or ""))

@@ -26,16 +26,19 @@ from stages.prepare import RAW
 WIDTH = 118  # columns of the list where there is no terminal
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae datasets` takes."""
+    made = command.parser("datasets", __doc__)
+    made.add_argument("names", nargs="*", metavar="name", help="datasets; none: list them all")
+    made.add_argument("--fetch", action="store_true", help="download and verify the files")
+    made.add_argument("--mirror", help="folder or http(s) address, as data.mirror")
+    made.add_argument("--into", type=Path, default=RAW, help=f"folder for --fetch (default: {RAW})")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("datasets", __doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help="datasets; none: list them all")
-    parser.add_argument("--fetch", action="store_true", help="download and verify the files")
-    parser.add_argument("--mirror", help="folder or http(s) address, as data.mirror")
-    parser.add_argument(
-        "--into", type=Path, default=RAW, help=f"folder for --fetch (default: {RAW})"
-    )
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     return exit_code(lambda: serve(options), command.RESUMABLE)
 
 

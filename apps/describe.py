@@ -6,6 +6,7 @@ sharpvae describe improved --channels 1  one, for grey images
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -120,12 +121,17 @@ def _multiply_adds(module: nn.Module, image: Tensor, output: Tensor) -> int:
     return 0
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae describe` takes."""
+    made = command.parser("describe", __doc__)
+    made.add_argument("variants", nargs="*", metavar="variant", help="none: all of them")
+    made.add_argument("--channels", type=int, choices=(1, 3), help="of the images")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("describe", __doc__)
-    parser.add_argument("variants", nargs="*", metavar="variant", help="none: all of them")
-    parser.add_argument("--channels", type=int, choices=(1, 3), help="of the images")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     return exit_code(lambda: describe_all(options.variants, options.channels))
 
 

@@ -9,6 +9,7 @@ Of an experiment those variants are shown whose scores differ from its commit's.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -36,12 +37,17 @@ class Run(NamedTuple):
     error: str  # why there are no scores; "" where there are
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae experiments` takes."""
+    made = command.parser("experiments", __doc__)
+    made.add_argument("-n", "--num", type=int, default=1, help="commits to look back (1)")
+    made.add_argument("-A", "--all", action="store_true", help="every commit")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Print the table; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("experiments", __doc__)
-    parser.add_argument("-n", "--num", type=int, default=1, help="commits to look back (1)")
-    parser.add_argument("-A", "--all", action="store_true", help="every commit")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     asked = ["--all-commits"] if options.all else ["--num", str(options.num)]
     return exit_code(lambda: show(list(runs(told_by_dvc(asked)))))
 

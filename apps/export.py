@@ -20,16 +20,21 @@ WIDTH = 100  # columns where there is no terminal
 FORMS = ("onnx", "safetensors", "hub")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("export", __doc__)
-    parser.add_argument("variant", help="one that is trained")
-    parser.add_argument("--to", required=True, choices=FORMS, dest="form")
-    parser.add_argument("--seed", type=int, default=0, help="of its training (0)")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae export` takes."""
+    made = command.parser("export", __doc__)
+    made.add_argument("variant", help="one that is trained")
+    made.add_argument("--to", required=True, choices=FORMS, dest="form")
+    made.add_argument("--seed", type=int, default=0, help="of its training (0)")
+    made.add_argument(
         "--out", type=Path, help="folder, replaced whole (exports/<variant>/<seed>/<form>)"
     )
-    options = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; the exit code is 1 after a mistake that the user can mend."""
+    options = parser().parse_args(arguments)
     return exit_code(lambda: serve(options), "nothing was written")
 
 

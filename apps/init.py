@@ -10,6 +10,7 @@ Git and DVC are set up where they are not. Nothing that is there is overwritten.
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import shutil
 import subprocess
@@ -52,11 +53,16 @@ version there, and `dvc repro` runs all stages anew.
 """
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae init` takes."""
+    made = command.parser("init", __doc__)
+    made.add_argument("directory", nargs="?", default=".", help="made if need be (here)")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("init", __doc__)
-    parser.add_argument("directory", nargs="?", default=".", help="made if need be (here)")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     return exit_code(lambda: lay_out(Path(options.directory)))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from apps import command
 from apps.command import Command
@@ -35,6 +35,14 @@ All about one command: sharpvae <command> --help
 """
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae` without a command takes."""
+    made = command.parser("", command.overview(__doc__, "commands", COMMANDS))
+    made.usage, made.epilog = "sharpvae <command> [argument ...]", EXAMPLES
+    made.add_argument("--version", action="store_true", help="print the version and exit")
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` begin with, those of the terminal if None.
 
@@ -46,11 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = command.dispatch("sharpvae", COMMANDS, given)
     if code is not None:
         return code
-    parser = command.parser("", command.overview(__doc__, "commands", COMMANDS))
-    parser.usage, parser.epilog = "sharpvae <command> [argument ...]", EXAMPLES
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
-    if parser.parse_args(given).version:
+    if parser().parse_args(given).version:
+        from importlib.metadata import version  # as slow as all else here
+
         print(f"sharpvae {version('sharpvae')}")
     else:
-        parser.print_help()
+        parser().print_help()
     return 0

@@ -21,19 +21,24 @@ from sharpvae.core.errors import UserError
 WIDTH = 100  # columns where there is no terminal
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("score", __doc__)
-    parser.add_argument("samples", nargs="+", help="a set of samples: PATH or NAME=PATH")
-    parser.add_argument("--real", required=True, help="real images, best those it learned from")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae score` takes."""
+    made = command.parser("score", __doc__)
+    made.add_argument("samples", nargs="+", help="a set of samples: PATH or NAME=PATH")
+    made.add_argument("--real", required=True, help="real images, best those it learned from")
+    made.add_argument(
         "--reconstructions", metavar="PAIRS", action="append", default=[],
         help="PATH or NAME=PATH of the samples' set: a .npz with the arrays images and "
         "reconstructions, or a folder with two of these names",
     )  # fmt: skip
-    parser.add_argument("--out", default=".", help="folder for score.html, .json, .md (here)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda or cuda:<index>")
-    options = parser.parse_args(arguments)
+    made.add_argument("--out", default=".", help="folder for score.html, .json, .md (here)")
+    made.add_argument("--device", default="auto", help="auto, cpu, mps, cuda or cuda:<index>")
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; the exit code is 1 after a mistake that the user can mend."""
+    options = parser().parse_args(arguments)
     return exit_code(lambda: serve(options), "nothing was written")
 
 

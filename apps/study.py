@@ -9,6 +9,7 @@ sharpvae study new mine            write studies/mine.yaml, to be filled in
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,15 +32,20 @@ ACTIONS = {
 }
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae study` without an action takes."""
+    made = command.parser("study", command.overview(__doc__, "actions", ACTIONS))
+    made.usage = "sharpvae study [<action> [argument ...]]"
+    made.epilog = "All about one action: sharpvae study <action> --help"
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run an action, or list the studies; the exit code is 1 after a mistake that can be mended."""
     code = command.dispatch("sharpvae study", ACTIONS, arguments)
     if code is not None:
         return code
-    parser = command.parser("study", command.overview(__doc__, "actions", ACTIONS))
-    parser.usage = "sharpvae study [<action> [argument ...]]"
-    parser.epilog = "All about one action: sharpvae study <action> --help"
-    parser.parse_args(arguments)
+    parser().parse_args(arguments)
     return exit_code(list_all)
 
 

@@ -10,6 +10,7 @@ trained again. The results: reports/ablation.html, .md, .csv and .png.
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,16 +30,21 @@ REPORTS = Path("reports")
 COSTS = "costs.json"
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae study ablation` takes."""
+    made = command.parser("study ablation", __doc__)
+    made.add_argument("name", nargs="?", default="sharp", help=f"of a file in {ABLATIONS}/")
+    made.add_argument("-j", "--jobs", type=int, default=1, help="arms trained at the same time")
+    made.add_argument("--seeds", type=_seeds, help="instead of those of the file: 3,4,5")
+    made.add_argument("--plan", action="store_true", help="say what it is, and train nothing")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the action; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("study ablation", __doc__)
-    parser.add_argument("name", nargs="?", default="sharp", help=f"of a file in {ABLATIONS}/")
-    parser.add_argument("-j", "--jobs", type=int, default=1, help="arms trained at the same time")
-    parser.add_argument("--seeds", type=_seeds, help="instead of those of the file: 3,4,5")
-    parser.add_argument("--plan", action="store_true", help="say what it is, and train nothing")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.jobs < 1:
-        parser.error("--jobs: at least 1")
+        parser().error("--jobs: at least 1")
     return exit_code(
         lambda: serve(options.name, options.seeds, options.jobs, options.plan), command.RESUMABLE
     )

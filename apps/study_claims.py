@@ -10,6 +10,7 @@ in; what is there already is not trained again. No verdict is given on fewer tha
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -37,15 +38,20 @@ from sharpvae.proof.workspaces import Workspaces
 WIDTH = 100  # columns where there is no terminal
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae study claims` takes."""
+    made = command.parser("study claims", __doc__)
+    made.add_argument("claims", nargs="*", metavar="claim", help=f"none: all of {CLAIMS}/")
+    made.add_argument("-j", "--jobs", type=int, default=1, help="arms trained at the same time")
+    made.add_argument("--plan", action="store_true", help="say what it is, and train nothing")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the action; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("study claims", __doc__)
-    parser.add_argument("claims", nargs="*", metavar="claim", help=f"none: all of {CLAIMS}/")
-    parser.add_argument("-j", "--jobs", type=int, default=1, help="arms trained at the same time")
-    parser.add_argument("--plan", action="store_true", help="say what it is, and train nothing")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.jobs < 1:
-        parser.error("--jobs: at least 1")
+        parser().error("--jobs: at least 1")
     return exit_code(lambda: serve(options.claims, options.jobs, options.plan), command.RESUMABLE)
 
 

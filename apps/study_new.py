@@ -8,6 +8,7 @@ sharpvae study new mine --title "my network with half the latent dimensions"
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -137,13 +138,18 @@ note: ""
 KINDS = {"study": (STUDIES, SKELETON), "ablation": (ABLATIONS, ABLATION), "claim": (CLAIMS, CLAIM)}
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae study new` takes."""
+    made = command.parser("study new", __doc__)
+    made.add_argument("name", help="letters, digits, '-' and '_'")
+    made.add_argument("--kind", choices=tuple(KINDS), default="study")
+    made.add_argument("--title", help="one line: what it is, or what is claimed")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the action; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("study new", __doc__)
-    parser.add_argument("name", help="letters, digits, '-' and '_'")
-    parser.add_argument("--kind", choices=tuple(KINDS), default="study")
-    parser.add_argument("--title", help="one line: what it is, or what is claimed")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     return exit_code(lambda: serve(options.name, options.title, options.kind))
 
 

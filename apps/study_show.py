@@ -1,7 +1,12 @@
-"""What studies are: their settings, what they claim, and the commands that run them."""
+"""What studies are: their settings, what they claim, and the commands that run them.
+
+sharpvae study show s001-fixed
+sharpvae study show s000-original s003-composite
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,11 +19,16 @@ from sharpvae.core.config import flatten, text
 from sharpvae.core.console import exit_code
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae study show` takes."""
+    made = command.parser("study show", __doc__)
+    made.add_argument("studies", nargs="+", metavar="study", help="names, as in the list")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the action; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("study show", __doc__)
-    parser.add_argument("studies", nargs="+", metavar="study", help="names, as in the list")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     return exit_code(lambda: serve(options.studies))
 
 

@@ -31,13 +31,18 @@ USES = {
 }
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae weights` takes."""
+    made = command.parser("weights", __doc__)
+    made.add_argument("names", nargs="*", metavar="name", help="weights; none: list them all")
+    made.add_argument("--mirror", help=f"folder or http(s) address; then ${MIRROR_VARIABLE}")
+    made.add_argument("--into", type=Path, help="folder to put them in (default: torch's cache)")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("weights", __doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help="weights; none: list them all")
-    parser.add_argument("--mirror", help=f"folder or http(s) address; then ${MIRROR_VARIABLE}")
-    parser.add_argument("--into", type=Path, help="folder to put them in (default: torch's cache)")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     return exit_code(lambda: serve(options), command.RESUMABLE)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -37,6 +39,24 @@ def test_help_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert caught.value.code == 0
     assert capsys.readouterr().out == alone
+
+
+def examples(help_text: str) -> list[list[str]]:
+    """The calls in a help text, a line each, with what they do behind two spaces."""
+    lines = [line.strip() for line in help_text.splitlines()]
+    calls = [re.split(r"\s{2,}", line)[0] for line in lines if line.startswith("sharpvae ")]
+    return [shlex.split(call.partition(" > ")[0])[1:] for call in calls]
+
+
+@pytest.mark.parametrize("name", ["", *ALL])
+def test_every_help_has_an_example_and_all_of_them_are_right(name: str) -> None:
+    module = import_module(ALL[name].module if name else "apps.main")
+    found = examples(module.parser().format_help())
+    assert any(call[: len(name.split())] == name.split() for call in found)
+    for call in found:
+        words = 2 if call[0] == "study" and call[1:] else 1
+        own = import_module(ALL[" ".join(call[:words])].module)
+        own.parser().parse_args(call[words:])  # exits where it is wrong
 
 
 @pytest.mark.parametrize(("name", "command"), ALL.items(), ids=lambda value: str(value))
