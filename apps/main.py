@@ -23,6 +23,7 @@ COMMANDS = {
     "init": Command("apps.init", "lay out an experiment of your own in another directory"),
     "tune": Command("apps.tune", "a search for better settings: Ray Tune and Optuna"),
     "checkpoints": Command("apps.checkpoints", "interrupted trainings: what lies there, removing"),
+    "completion": Command("apps.completion", "the script by which a shell completes all of this"),
 }
 EXAMPLES = """\
 examples:
