@@ -73,8 +73,8 @@ def serve(trials: int, seconds: float | None, jobs: int, address: str | None, re
     """
     missing = [name for name in ("ray", "optuna") if find_spec(name) is None]
     if missing:
-        found = f"no {' and no '.join(missing)}"
-        raise UserError("sharpvae tune", "Ray Tune and Optuna", found, MISSING)
+        none = f"no {' and no '.join(missing)}"
+        raise UserError("sharpvae tune", "Ray Tune and Optuna", none, MISSING)
     from sharpvae.tune import results, search
     from sharpvae.tune.space import command as write_command
     from sharpvae.tune.space import read_space

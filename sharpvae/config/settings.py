@@ -50,6 +50,6 @@ def _changed(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     merged = dict(tree)
     for key, value in changes.items():
         old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = _changed(old, value) if both else value
+        nested = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _changed(dict(old or {}), value) if nested else value
     return merged

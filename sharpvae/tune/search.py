@@ -57,13 +57,13 @@ class Trial(tune.Trainable):
     run: Run | None = None
 
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], space: Space, root: Path, folder: Path, threads: str | None
+        self, config: dict[str, Any], space: Space, root: Path, folder: Path
     ) -> None:
         """Lay its folder, or find it as an earlier call left it."""
         number = number_of(self.trial_name)
         values, own = decoded(space, config), place(folder, number)
         try:
-            self.run = Run(space, root, own, number, values, threads)
+            self.run = Run(space, root, own, number, values)
         except UserError as error:  # each value is possible, but not these together
             write_record(own, Record(number, values, "failed", {}, 0, 0.0, str(error)))
             raise
@@ -170,10 +170,9 @@ def search(
         return True
     _connect(limits)
     path = (folder / RAY).resolve()
-    same = {"space": space, "root": root.resolve(), "folder": folder.resolve()}
     try:
         trainable = tune.with_resources(
-            tune.with_parameters(Trial, **same, threads=os.environ.get("OMP_NUM_THREADS")),
+            tune.with_parameters(Trial, space=space, root=root.resolve(), folder=folder.resolve()),
             {"cpu": 1, "gpu": 1} if ray.cluster_resources().get("GPU") else {"cpu": 1},
         )
         tune.Tuner(

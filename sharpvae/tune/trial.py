@@ -70,17 +70,15 @@ class Run:
         place: the folder of this trial.
         number: counted from 1.
         values: dotted key -> setting.
-        threads: OMP_NUM_THREADS as the caller has it, whatever Ray makes of it.
 
     Raises:
         UserError: a variant with these settings cannot be trained.
     """
 
     def __init__(
-        self, space: Space, root: Path, place: Path, number: int, values: Mapping[str, Any],
-        threads: str | None = None,
-    ) -> None:  # fmt: skip
-        self.space, self.place, self.number, self.threads = space, place, number, threads
+        self, space: Space, root: Path, place: Path, number: int, values: Mapping[str, Any]
+    ) -> None:
+        self.space, self.place, self.number = space, place, number
         self.values, self.variant = dict(values), space.config.variant
         resolved = space.resolved(values)
         self.settings: VariantConfig = resolved.experiment.variants[self.variant]
@@ -145,9 +143,7 @@ class Run:
     def _start(self, stage: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"stages.{stage}", self.variant, str(self.space.training)]
         paths = [str(_LIBRARY), os.environ.get("PYTHONPATH", "")]
-        dropped = ("DVC_ROOT", "OMP_NUM_THREADS")
-        own = {key: value for key, value in os.environ.items() if key not in dropped}
-        own |= {"OMP_NUM_THREADS": self.threads} if self.threads else {}
+        own = {key: value for key, value in os.environ.items() if key != "DVC_ROOT"}
         with (self.place / LOG).open("ab") as log:
             return subprocess.Popen(
                 command, cwd=self.place, env=own | {"PYTHONPATH": os.pathsep.join(paths)},
