@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -9,8 +10,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import nbformat
 import pytest
 import torch
+from nbclient import NotebookClient
 from PIL import Image
 from torch import Tensor, nn
 
@@ -109,3 +112,23 @@ def test_from_data_to_a_picture_in_forty_lines(tmp_path: Path) -> None:
     with Image.open(tmp_path / "made/headline.png") as picture:
         assert picture.width == picture.height > 10 * 48
         assert len(picture.getcolors() or range(257)) > 2
+
+
+def shown(notebook: nbformat.NotebookNode) -> list[list[str]]:
+    """The kinds of what each cell shows."""
+    cells = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+    return [sorted({"text" if "text" in out else "picture" for out in outs}) for outs in cells]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the kernel's libraries
+def test_the_notebook_runs_and_shows_what_it_was_kept_with(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    kept = nbformat.read(REPOSITORY / "examples/sharpvae.ipynb", as_version=4)
+    fresh = copy.deepcopy(kept)
+    NotebookClient(fresh, timeout=400, resources={"metadata": {"path": tmp_path}}).execute()
+    assert shown(fresh) == shown(kept)
+    last = "".join(out.text for out in fresh.cells[-1].outputs)
+    assert "Samples of toy are" in last and "Blur, px" in last
+    assert "\x1b" not in last, "a notebook's file is read as plain text, too"

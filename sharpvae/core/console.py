@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -175,8 +175,12 @@ def settle() -> None:
 
 
 def terminal(width: int | None = None, file: TextIO | None = None) -> Console:
-    """Prints tables and text as they are: brackets and colons in them are no markup or emoji."""
-    return Console(width=width, file=file, markup=False, emoji=False)
+    """Prints tables and text as they are: brackets and colons in them are no markup or emoji.
+
+    Into a `file` it prints plain text, in a notebook too, where rich would show it by itself.
+    """
+    plain: dict[str, Any] = {"color_system": None, "force_jupyter": False} if file else {}
+    return Console(width=width, file=file, markup=False, emoji=False, **plain)
 
 
 def exit_code(work: Callable[[], None], interrupted: str = "") -> int:
