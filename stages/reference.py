@@ -23,10 +23,10 @@ def main() -> None:
     config = load_stage(Path("configs/reference.json"), ReferenceStage)
     use_threads(config.threads)
     splits = {name: load_split(PREPARED, name) for name in SPLITS}
+    device = select(config.device)
     with fresh_directory(REFERENCE) as directory:
-        measured = reference.build(
-            directory, splits, config.judge, config.metrics, select(config.device)
-        )
+        judge = reference.train_judge(config.judge, splits, device)
+        measured = reference.build(directory, splits, *judge, config.metrics, device)
     write_json(FLOORS, measured.floors)
     for line in measured.warnings:
         print(line, flush=True)

@@ -97,7 +97,7 @@ class FolderFiles:
         except OSError as error:
             raise UserError(
                 str(folder), "a folder that can be read", str(error.strerror),
-                "change its permissions, or move it out of data.path",
+                "change its permissions, or move it elsewhere",
             ) from None  # fmt: skip
         for entry in entries:
             name = prefix + clean(entry.name)
@@ -194,7 +194,7 @@ class ZipFiles:
                 str(path),
                 f"an archive of images, at most {MAX_RATIO} times smaller than what it holds",
                 f"{packed_size} bytes that unpack to {size}: a zip bomb?",
-                "if the images are what you want, unpack it and set data.path to the folder",
+                "if the images are what you want, unpack it and name the folder instead",
             )
 
     def read(self, name: str) -> bytes:
@@ -265,7 +265,9 @@ def layout(files: Files, path: Path) -> Layout:
         prefix += folders[0] + "/"
     names = [name[len(prefix) :] for name in files.files if name.startswith(prefix)]
     if not names:
-        raise UserError(str(path), "images", "no file in it", "put images there, or set data.path")
+        raise UserError(
+            str(path), "images", "no file in it", "put images there, or name another place"
+        )
     stray = [name for name in files.files if not name.startswith(prefix)]
     if not folders:
         return Layout(prefix, names, stray)

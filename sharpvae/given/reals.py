@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sharpvae.core.config import Section
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import fresh_directory, unwritable, write_json
+from sharpvae.core.files import fresh_directory, read_json, unwritable, write_json
 from sharpvae.datasets.given import Given
 from sharpvae.images.packed import Split, SplitName
 from sharpvae.perception.config import ClassifierConfig
-from sharpvae.scoring import reference
+from sharpvae.scoring import judges, reference
 from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.measures import digests
 
@@ -65,21 +66,28 @@ def measured(given: Given, count: int, device: torch.device, where: str) -> Real
     _require(images, repeated, where)
     splits = _split(images, labels)
     count = min(count, len(splits["test"].images), len(splits["train"].images) // 2)
-    folder = cache() / _key(splits, count)
+    own = _digest(splits)
+    folder = cache() / _key(own, JUDGE, METRICS, count)
+    judge = cache() / _key(own, JUDGE)  # the same, however many images the floors have
     if not (folder / FLOORS).exists():
         try:
+            if not (judge / judges.DESCRIPTION).exists():
+                with fresh_directory(judge) as directory:
+                    judges.save_learned(directory, *reference.train_judge(JUDGE, splits, device))
             with fresh_directory(folder) as directory:
-                _measure(directory, splits, count, device, where)
+                _measure(directory, judge, splits, count, device, where)
         except OSError as error:
             raise unwritable(cache(), "what is measured of real images", 0, error) from None
     return Reals(splits, repeated, folder)
 
 
 def _measure(
-    directory: Path, splits: dict[SplitName, Split], count: int, device: torch.device, where: str
-) -> None:
+    directory: Path, judge: Path, splits: dict[SplitName, Split], count: int,
+    device: torch.device, where: str,
+) -> None:  # fmt: skip
+    learned = judges.load_learned(judge), read_json(judge / judges.DESCRIPTION)
     try:
-        found = reference.build(directory, splits, JUDGE, METRICS, device, count)
+        found = reference.build(directory, splits, *learned, METRICS, device, count)
     except UserError as error:  # which names keys of params.yaml
         raise UserError(where, error.expected, error.found, "give other images") from None
     write_json(directory / FLOORS, found.floors)
@@ -135,13 +143,19 @@ def _split(images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> dict[
     }
 
 
-def _key(splits: dict[SplitName, Split], count: int) -> str:
-    """A name for all that the measurement depends on."""
-    settings = [JUDGE.model_dump(), METRICS.model_dump(), version("sharpvae"), count]
-    digest = hashlib.sha256(json.dumps(settings).encode())
+def _digest(splits: dict[SplitName, Split]) -> str:
+    """Of the images and labels of all parts."""
+    digest = hashlib.sha256()
     for split in splits.values():
         digest.update(str(split.images.shape).encode())
         digest.update(np.ascontiguousarray(split.images).data)
         if split.labels is not None:
             digest.update(split.labels.tobytes())
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()
+
+
+def _key(images: str, *settings: Section | int) -> str:
+    """A name for what depends on these images and settings, and on this version."""
+    values = [one.model_dump() if isinstance(one, Section) else one for one in settings]
+    whole = json.dumps([version("sharpvae"), images, *values])
+    return hashlib.sha256(whole.encode()).hexdigest()[:32]

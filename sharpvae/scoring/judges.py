@@ -25,6 +25,7 @@ from sharpvae.perception.efficientnet import load_efficientnet
 from sharpvae.perception.pretrained import find
 
 PURPOSE = "Judge"  # of the random draws; another word is another judge, and moves every score
+DESCRIPTION = "judge.json"  # beside its weights
 
 
 def moments(maps: Tensor) -> Tensor:
@@ -169,12 +170,12 @@ class InceptionJudge(nn.Module):
 def save_learned(directory: Path, judge: LearnedJudge, description: dict[str, Any]) -> None:
     """Write `judge.safetensors`, and `judge.json` with image_channels, classes, widths, task."""
     save_weights(directory / "judge.safetensors", judge)
-    write_json(directory / "judge.json", description)
+    write_json(directory / DESCRIPTION, description)
 
 
 def load_learned(directory: Path) -> LearnedJudge:
     """Read what `save_learned` wrote."""
-    shape = read_json(directory / "judge.json")
+    shape = read_json(directory / DESCRIPTION)
     judge = LearnedJudge(shape["image_channels"], shape["classes"], shape["widths"])
     load_weights(directory / "judge.safetensors", judge)
     return judge.eval()

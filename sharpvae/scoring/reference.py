@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sharpvae.core.console import bar
 from sharpvae.core.devices import describe
@@ -50,25 +49,25 @@ class Measured:
 
 
 def build(
-    directory: Path, splits: Mapping[SplitName, Split], judge: ClassifierConfig,
-    metrics: MetricsConfig, device: torch.device, count: int | None = None,
+    directory: Path, splits: Mapping[SplitName, Split], learned: judges.LearnedJudge,
+    description: dict[str, Any], metrics: MetricsConfig, device: torch.device,
+    count: int | None = None,
 ) -> Measured:  # fmt: skip
-    """Train the learned judge, measure the reals with the panel, and write both to `directory`.
+    """Measure the reals with the panel, and write that and the learned judge to `directory`.
 
     Args:
-        splits: `train`, `validation` and `test`; the judge learns from half of the first.
+        splits: `train`, `validation` and `test`.
+        learned, description: as `train_judge` gives them for these splits.
         count: images of each floor; as many as `test` has unless given.
 
     Raises:
         UserError: as of `measure`; or weights of a judge are missing.
     """
-    feed = Feed(splits["train"], device)
-    seen, unseen = halves(feed.count)
-    learned, description = _train_judge(judge, feed, Feed(splits["validation"], device), seen)
-    held_out = unseen[: count or len(splits["test"].images)].numpy()
     train = splits["train"].images
+    seen, unseen = halves(len(train))
+    held_out = unseen[: count or len(splits["test"].images)].numpy()
     measured = measure(
-        members(metrics, feed.channels, learned),
+        members(metrics, train.shape[3], learned),
         {name: splits[name].images for name in ("validation", "test")},
         train[seen.numpy()], train[held_out], description, metrics, device,
     )  # fmt: skip
@@ -78,10 +77,12 @@ def build(
     return measured
 
 
-def _train_judge(
-    config: ClassifierConfig, train: Feed, validation: Feed, seen: Tensor
+def train_judge(
+    config: ClassifierConfig, splits: Mapping[SplitName, Split], device: torch.device
 ) -> tuple[judges.LearnedJudge, dict[str, Any]]:
     """Train the learned judge on its half of the training split => it, and its description."""
+    train, validation = (Feed(splits[name], device) for name in ("train", "validation"))
+    seen, _ = halves(train.count)
     print(f"judge on {describe(train.device)}: {len(seen)} images", flush=True)
     with bar("judge", config.epochs) as progress:
         network, description = learn_half(

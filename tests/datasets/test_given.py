@@ -258,3 +258,12 @@ def test_what_is_chosen_is_a_draw_without_repeats() -> None:
     assert len(set(rows.tolist())) == 300 and rows.max() < 1000
     assert abs(rows.mean() - 500) < 60  # three and a half standard errors
     assert sorted(chosen(7, 300)) == list(range(7))
+
+
+def test_no_message_names_a_key_of_params_yaml(tmp_path: Path, monkeypatch) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("0.bmp", bytes(100_000))
+    monkeypatch.setattr("sharpvae.datasets.files.FREE_SIZE", 0)
+    with pytest.raises(UserError, match="a zip bomb") as caught:
+        read_images(tmp_path / "bomb.zip", "real")
+    assert "data." not in str(caught.value)

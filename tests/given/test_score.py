@@ -92,6 +92,15 @@ def test_the_second_call_measures_no_reals(result: Result, monkeypatch: pytest.M
     assert again.files == result.files
 
 
+def test_another_number_of_samples_trains_no_judge(
+    result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its floors have as many images, and are measured with the judge that is there."""
+    monkeypatch.setattr(reals.reference, "train_judge", lambda *_: pytest.fail("trained again"))
+    fewer = score.score(HONEST[:30], REAL, device="cpu")
+    assert fewer.floors["real"]["fid"] > result.floors["real"]["fid"]
+
+
 def test_more_samples_make_no_lower_fid() -> None:
     """Both sets are cut to as many."""
     found = score.score({"few": HONEST[:50], "many": discs(200, 3)}, REAL, device="cpu")
