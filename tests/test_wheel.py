@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,4 +84,7 @@ def test_an_experiment_that_was_laid_out_runs(installed: Path, tmp_path: Path) -
     (mine / "params.yaml").write_text(params)
     run(mine, installed / "python", "-m", "dvc", "repro", **path)
     assert (mine / "reports/report.html").exists()
+    (lines,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    assert "Blur, px" in run(mine, installed / "python", "-c", lines, **cache)
     assert "up to date" in run(mine, installed / "python", "-m", "dvc", "repro", **path)
