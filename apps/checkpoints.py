@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.remove is None and not options.remove_all:
         return exit_code(show)
-    return exit_code(lambda: remove(options.remove or ""))
+    return exit_code(lambda: remove(options.remove or "", options.remove_all))
 
 
 def directories() -> list[Path]:
@@ -52,7 +52,7 @@ def show() -> None:
     table = command.table("directory", "variant", "seed", "update", "size", "last written")
     for path in directories():
         ticket = read_ticket(path)
-        states = sorted(path.glob("*.pt"))
+        states = sorted(state for state in path.glob("*.pt") if state.is_file())
         updates = [int(state.name[:12]) for state in states if state.name[:12].isdigit()]
         age = time.time() - max(file.stat().st_mtime for file in [path, *states])
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
@@ -70,9 +70,17 @@ def ago(seconds: float) -> str:
     return f"{seconds:.0f} seconds ago"
 
 
-def remove(beginning: str) -> None:
-    """Remove those whose name begins so, but none that is in use; UserError if there is none."""
+def remove(beginning: str, everything: bool = False) -> None:
+    """Remove those whose name begins so, but none that is in use; UserError if there is none.
+
+    All have an empty beginning in common, which counts where `everything` is asked for.
+    """
     chosen = [path for path in directories() if path.name.startswith(beginning)]
+    if not beginning and not everything:
+        raise UserError(
+            "--remove", "the beginning of a directory's name", "nothing",
+            "say which, or remove all of them: sharpvae checkpoints --remove-all",
+        )  # fmt: skip
     if not chosen:
         raise UserError(
             FOLDER, "a directory of checkpoints", f"none that begins with '{beginning}'",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sharpvae.core.arrays import read_arrays
 from sharpvae.core.collapse import collapsed
 from sharpvae.core.config import GIVEN, load_stage
 from sharpvae.core.console import run
@@ -72,7 +73,7 @@ def of_network(
     """Add the scores of the VAE itself; return what else scores.json tells of it."""
     metrics, device = config.metrics, select(config.device)
     add_likelihood(found, drawn)
-    posterior = np.load(drawn / "posterior.npz")
+    posterior = read_arrays(drawn / "posterior.npz", "mean", "log_var")
     mean, log_var = posterior["mean"], posterior["log_var"]
     add_disentanglement(found, mean, load_split(PREPARED, "test").factors)
     health = latent.latent_health(mean, log_var, metrics.active_threshold)

@@ -262,7 +262,7 @@ def run(stage: Callable[..., None], arguments: Sequence[str], *names: str) -> No
 
     def checked() -> None:
         for name, value in zip(names, given, strict=True):
-            form, expected = _ARGUMENTS[name]
+            form, expected = _ARGUMENTS.get(name, (".*", ""))
             if not re.fullmatch(form, value):
                 raise UserError(f"<{name}>", expected, repr(value))
         stage(*given)

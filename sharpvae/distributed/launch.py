@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ import torch
 
 from sharpvae.core.console import INTERRUPTED
 from sharpvae.core.errors import UserError
+from sharpvae.core.files import scratch_directory
 from sharpvae.distributed.processes import ABANDONED, handled
 
 if TYPE_CHECKING:
@@ -129,9 +131,11 @@ def _on_this_machine(command: list[str], devices: int, nodes: int, rendezvous: s
     from torch.distributed.launcher.api import elastic_launch
 
     interrupted = partial(SignalException, "interrupted", signal.SIGINT)  # which workers are sent
-    with tempfile.TemporaryDirectory(prefix="sharpvae-") as logs, _first_signal_raises(interrupted):
+    logs = Path(tempfile.gettempdir()) / f"sharpvae-{os.getuid()}"
+    with scratch_directory(logs) as folder, _first_signal_raises(interrupted):
+        settings = _settings(devices, nodes, rendezvous, str(folder))
         try:
-            elastic_launch(_settings(devices, nodes, rendezvous, logs), command[0])(*command[1:])
+            elastic_launch(settings, command[0])(*command[1:])
         except SignalException:
             raise KeyboardInterrupt(_ENDED) from None
         except ChildFailedError as error:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpvae.core.arrays import read_array
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json, write_json
 
@@ -154,13 +155,7 @@ def _beside(path: Path, dimensions: int, count: int) -> NDArray[np.int64] | None
 
 def _load(path: Path, dtype: np.dtype[Any], dimensions: int, mapped: bool) -> NDArray[Any]:
     expected = f"a .npy file of {dtype} with {dimensions} dimensions"
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except FileNotFoundError:
-        whole = "run the whole pipeline with: dvc repro"
-        raise UserError(str(path), expected, "no such file", whole) from None
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(str(path), expected, str(error), _AGAIN) from None
+    array = read_array(path, mapped)
     if array.dtype != dtype or array.ndim != dimensions:
         raise UserError(str(path), expected, f"{array.dtype} of shape {array.shape}", _AGAIN)
     return array

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpvae.core.arrays import read_array, read_arrays
 from sharpvae.core.config import Section, is_given
 from sharpvae.core.errors import UserError
 from sharpvae.images.packed import Card, load_card, load_split
@@ -243,10 +243,9 @@ def _missing(path: Path) -> UserError:
 
 def _load_images(path: Path, shape: tuple[int, ...]) -> Images:
     """The images, each of `shape`, of a packed uint8 [N, H, W, C] file, mapped."""
-    images = _load_numpy(path)
-    packed = isinstance(images, np.ndarray) and images.dtype == np.uint8
-    if not packed or images.shape[1:] != shape or not len(images):
-        found = f"{getattr(images, 'dtype', '')} {list(getattr(images, 'shape', []))}"
+    images = read_array(path, mapped=True)
+    if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
+        found = f"{images.dtype} {list(images.shape)}"
         expected = f"images, uint8 [N, {', '.join(map(str, shape))}]"
         raise UserError(str(path), expected, found, AGAIN)
     return np.asarray(images)
@@ -264,35 +263,17 @@ def _suspects(path: Path, drawn: Images, train: Images, pairs: list[tuple[int, i
 
 def _load_per_image(path: Path, key: str) -> NDArray[np.float64]:
     """One array [N] of an .npz file, N at least 1."""
-    archive = _load_numpy(path)
-    names = list(getattr(archive, "files", []))
-    values = archive[key] if key in names else None
-    if values is None or values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+    values = read_arrays(path, key)[key]
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         expected = f"a list of finite numbers named '{key}'"
-        found = f"arrays named {', '.join(names) or 'nothing'}"
-        raise UserError(str(path), expected, found, AGAIN)
+        raise UserError(str(path), expected, f"{values.dtype} {list(values.shape)}", AGAIN)
     return np.asarray(values, dtype=np.float64)
 
 
 def _load_codes(path: Path) -> Codes:
-    archive = _load_numpy(path)
-    names = list(getattr(archive, "files", []))
-    if not {"mean", "log_var"} <= set(names):
-        found = f"arrays named {', '.join(names) or 'nothing'}"
-        raise UserError(str(path), "arrays named mean and log_var", found, AGAIN)
+    archive = read_arrays(path, "mean", "log_var")
     codes = Codes(archive["mean"][:CODES], archive["log_var"][:CODES])
     if codes.mean.ndim != 2 or codes.mean.shape != codes.log_var.shape or not codes.mean.size:
         found = f"{codes.mean.shape} and {codes.log_var.shape}"
         raise UserError(str(path), "mean and log_var of one shape [N, Z]", found, AGAIN)
     return codes
-
-
-def _load_numpy(path: Path) -> Any:
-    try:
-        # mapped, not read: the file may be larger than memory, and only a few images are shown
-        mode: Literal["r"] | None = "r" if path.suffix == ".npy" else None
-        return np.load(path, mmap_mode=mode, allow_pickle=False)
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(str(path), "a file written by numpy", str(error), AGAIN) from None

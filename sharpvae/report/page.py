@@ -305,7 +305,7 @@ def _finding(finding: Finding) -> str:
 def escape(text: str) -> str:
     """`text` in one line, without markup of Markdown or HTML; `_` within words needs no escape."""
     escaped = re.sub(r"([\\`*\[\]{}<>|#~&])", r"\\\1", visible(text))
-    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
 
 
 def _image(name: str, alt: str) -> str:

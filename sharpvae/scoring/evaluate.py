@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sharpvae.core.arrays import read_array, read_arrays
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
 from sharpvae.scoring import disentanglement, measures, neighbours, spectra
@@ -49,7 +50,7 @@ class Panel:
 
     def look_at(self, path: Path) -> Looked:
         """The images of a file; UserError where they are of another shape."""
-        images = np.load(path)
+        images = read_array(path)
         if images.shape[1:] != self.shape:
             expected = f"images of {self.shape}, as the prepared ones"
             raise UserError(str(path), expected, f"of {images.shape[1:]}", "dvc repro sample")
@@ -144,12 +145,13 @@ def add_likelihood(found: Evaluated, folder: Path) -> None:
         found.validation |= nothing
         found.reasons |= dict.fromkeys(nothing, left_out)
         return
-    with np.load(folder / "likelihood.npz") as estimates:
-        for table, split in ((found.scores, "test"), (found.validation, "validation")):
-            log_p, elbo = estimates[split], estimates[f"{split}_elbo"]
-            table |= {"nll": float(-log_p.mean()), "elbo_gap": float((log_p - elbo).mean())}
-        if len(estimates["test"]) >= 2 * GROUPS:
-            found.replicates["nll"] = _means(-estimates["test"])
+    wanted = ("test", "test_elbo", "validation", "validation_elbo")
+    estimates = read_arrays(folder / "likelihood.npz", *wanted)
+    for table, split in ((found.scores, "test"), (found.validation, "validation")):
+        log_p, elbo = estimates[split], estimates[f"{split}_elbo"]
+        table |= {"nll": float(-log_p.mean()), "elbo_gap": float((log_p - elbo).mean())}
+    if len(estimates["test"]) >= 2 * GROUPS:
+        found.replicates["nll"] = _means(-estimates["test"])
 
 
 def add_disentanglement(

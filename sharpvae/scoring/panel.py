@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sharpvae.core.arrays import read_array, read_arrays
 from sharpvae.core.files import read_json
 from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.judges import (
@@ -150,8 +151,7 @@ def save_reals(path: Path, scales: Mapping[str, Scale], reals: Mapping[str, Feat
 
 def load_reals(path: Path) -> tuple[dict[str, Scale], dict[str, Features]]:
     """Read what `save_reals` wrote."""
-    with np.load(path) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = read_arrays(path)
     ending = "/scale"
     scales = {n.removesuffix(ending): Scale(*a) for n, a in arrays.items() if n.endswith(ending)}
     return scales, {name: a for name, a in arrays.items() if not name.endswith(ending)}
@@ -186,4 +186,4 @@ def agreement(
     if not judged or not asked.exists():
         return None
     found = classify(load_learned(reference), images, batch_size, device)
-    return float((np.load(asked) == found).mean())
+    return float((read_array(asked) == found).mean())

@@ -19,7 +19,7 @@ from sharpvae.images.feed import Feed
 from sharpvae.images.packed import Split, SplitName
 from sharpvae.perception.config import ClassifierConfig
 from sharpvae.perception.critic import halves, learn_half
-from sharpvae.scoring import judges
+from sharpvae.scoring import judges, measures
 from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.floors import GOALS, Sight, faults, floor_images
 from sharpvae.scoring.panel import (
@@ -80,7 +80,18 @@ def build(
 def train_judge(
     config: ClassifierConfig, splits: Mapping[SplitName, Split], device: torch.device
 ) -> tuple[judges.LearnedJudge, dict[str, Any]]:
-    """Train the learned judge on its half of the training split => it, and its description."""
+    """Train the learned judge on its half of the training split => it, and its description.
+
+    Raises:
+        UserError: no image has an edge.
+    """
+    names: tuple[SplitName, ...] = ("train", "test")
+    for name in names:
+        if not measures.laplacian_variance(splits[name].images).any():
+            raise UserError(
+                "data.subset", f"{name} images with edges, which sharpness and blur are read off",
+                "none: every image is of one colour", "use other images",
+            )  # fmt: skip
     train, validation = (Feed(splits[name], device) for name in ("train", "validation"))
     seen, _ = halves(train.count)
     print(f"judge on {describe(train.device)}: {len(seen)} images", flush=True)

@@ -208,7 +208,8 @@ class Checkpoints:
 
     def _all(self) -> list[Path]:
         """The newest first."""
-        return sorted(self.directory.glob(NAMES), reverse=True)
+        found = (path for path in self.directory.glob(NAMES) if path.is_file())
+        return sorted(found, reverse=True)
 
 
 class _Hashing:

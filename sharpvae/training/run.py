@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import signal
 import time
@@ -161,7 +162,7 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
     """
     frames, every = checkpoints.directory / FILM, config.train.film_every
     done = trainer.update.step
-    epochs = None if done == 0 else len(trainer.history)
+    epochs, parent = None if done == 0 else len(trainer.history), os.getppid()
     film = Film(frames, every, trainer.validation, trainer.seed, epochs)
     live = Path("reports/live") / config.variant / str(trainer.seed)
     live.mkdir(parents=True, exist_ok=True)  # an output of the stage, with or without curves
@@ -183,7 +184,8 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
             else:
                 watch.epoch(event)
             due = SAVE if trainer.finished or checkpoints.due() else NOTHING
-            wish = agreed(event, STOP if signals and not trainer.finished else due)
+            stopping = signals or orphaned(parent)
+            wish = agreed(event, STOP if stopping and not trainer.finished else due)
             if wish != NOTHING and checkpoints.save(trainer.update.step, trainer.state_dict()):
                 write_json(spent, {"seconds": time.monotonic() - began})
             if wish == STOP:
@@ -195,6 +197,15 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
         chosen = f"best validation {trainer.config.best_by} in epoch {trainer.best.epoch}"
         print(f"  stopped early: {chosen}", flush=True)
     return seconds
+
+
+def orphaned(parent: int) -> bool:
+    """Whether DVC, which started this process, has died and would never take in its outputs.
+
+    The next `dvc repro` removes them and goes on from the checkpoint. Without DVC, a training may
+    well outlive the shell that began it.
+    """
+    return "DVC_ROOT" in os.environ and not launched() and os.getppid() != parent
 
 
 def follow(trainer: Trainer) -> None:

@@ -48,6 +48,12 @@ def test_one_is_removed_by_the_beginning_of_its_name(capsys) -> None:
     assert "zz" in capsys.readouterr().err
 
 
+def test_an_empty_beginning_removes_nothing(capsys) -> None:
+    one = interrupted("aa11", "original", 7)
+    assert app.main(["--remove", ""]) == 1
+    assert one.directory.exists() and "--remove-all" in capsys.readouterr().err
+
+
 def test_what_is_in_use_stays(capsys) -> None:
     used, free = interrupted("aa11", "original", 7), interrupted("bb22", "improved", 8)
     with used.held():

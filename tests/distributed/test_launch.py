@@ -88,9 +88,15 @@ def test_processes_find_each_other_and_the_stage_goes_on(tmp_path: Path) -> None
     assert output == "0 of 2, 2\n1 of 2, 2\nwritten by the stage"
 
 
-def test_a_killed_process_ends_the_others_and_is_named(tmp_path: Path) -> None:
+def test_a_killed_process_ends_the_others_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what a launcher that was killed before left of temporary files is removed."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / f".sharpvae-{os.getuid()}.new.left" / "logs").mkdir(parents=True)
     with stage(tmp_path, "killed") as process:
         code, output, errors = ended(process)
+    assert not list(tmp_path.glob(".sharpvae-*"))
     assert code == 1 and "written" not in output
     assert errors.startswith("error: train.devices\n")  # and not the others' complaints
     assert "process 1 was ended by SIGKILL" in errors

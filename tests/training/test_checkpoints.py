@@ -91,6 +91,12 @@ def test_a_damaged_one_falls_back_to_the_one_before(kept, said, how: str) -> Non
     assert "update 1" in said[1] and files(kept) == []
 
 
+def test_a_directory_called_like_a_checkpoint_is_none(kept: Checkpoints) -> None:
+    kept.save(3, {"x": 3})
+    (kept.directory / f"{10**11:012d}-{'0' * 64}.pt").mkdir()
+    assert kept.newest() == {"x": 3}
+
+
 def test_any_bit_matters(kept: Checkpoints) -> None:
     """PyTorch itself would read a file whose tensors are changed."""
     kept.save(1, state(1))
