@@ -10,6 +10,7 @@ Trials lie in experiments/tune/, the results in reports/tune/. Only validation i
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -32,18 +33,24 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 MISSING = "install the extra: pip install 'sharpvae[tune]'"
 
 
+def parser() -> argparse.ArgumentParser:
+    """What `sharpvae tune` takes."""
+    made = command.parser("tune", __doc__)
+    made.add_argument("--trials", type=int, default=20, help="how many at most; 20 unless given")
+    made.add_argument("--time", type=_seconds, help="how long at most: 90s, 30m, 8h, 2d")
+    made.add_argument("-j", "--jobs", type=int, default=1, help="trials at the same time")
+    made.add_argument("--address", help="of a Ray cluster that shares this folder, or auto")
+    made.add_argument("--resume", action="store_true", help="go on with the search that is there")
+    made.add_argument("--apply", action="store_true", help="the best trial into params.yaml")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Search; the exit code is 1 after a mistake that the user can mend."""
-    parser = command.parser("tune", __doc__)
-    parser.add_argument("--trials", type=int, default=20, help="how many at most; 20 unless given")
-    parser.add_argument("--time", type=_seconds, help="how long at most: 90s, 30m, 8h, 2d")
-    parser.add_argument("-j", "--jobs", type=int, default=1, help="trials at the same time")
-    parser.add_argument("--address", help="of a Ray cluster that shares this folder, or auto")
-    parser.add_argument("--resume", action="store_true", help="go on with the search that is there")
-    parser.add_argument("--apply", action="store_true", help="the best trial into params.yaml")
-    options = parser.parse_args(arguments)
+    made = parser()
+    options = made.parse_args(arguments)
     if options.trials < 1 or options.jobs < 1:
-        parser.error("--trials, --jobs: at least 1")
+        made.error("--trials, --jobs: at least 1")
 
     def work() -> None:
         if options.apply and FOLDER.exists() and not options.resume:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -165,18 +166,19 @@ def test_a_mirror_that_is_not_there(place: Path) -> None:
 
 
 def test_ctrl_c_leaves_everything_as_it_was(place: Path) -> None:
-    fill(place / "images", 40)
-    os.mkfifo(place / "slow.zip")  # opening a pipe that nobody fills waits for ever
-    configure(place, name="folder", path="slow.zip")
-    stage = subprocess.Popen(
-        interruptible(sys.executable, "-m", "stages.prepare"),
-        cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-    )  # fmt: skip
-    with stage as process:
-        while not list((place / "data").glob(".prepared.*")):
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+        mirror = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        configure(place, name="fashion-mnist", mirror=mirror)
+        stage = subprocess.Popen(
+            interruptible(sys.executable, "-m", "stages.prepare"),
+            cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+        )  # fmt: skip
+        with stage as process:
+            while not list((place / "data").glob(".prepared.*")):
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "interrupted" in stderr
     assert_as_before(place)

@@ -116,7 +116,7 @@ def test_any_line_is_a_title(title: str, capsys: pytest.CaptureFixture[str]) -> 
         (["2024-01-31"], ["no number"]),
         (["improved"], ["a variant of params.yaml"]),
         (["s001-fixed"], ["studies/s001-fixed.yaml", "no such file yet", "another name"]),
-        (["x" * 300], ["studies", "cannot be written"]),
+        (["x" * 300], ["up to 100 letters"]),
         (["mine", "--title", "two\nlines"], ["--title", "one line"]),
         (["mine", "--title", " "], ["--title", "one line"]),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -165,13 +164,13 @@ def test_a_judge_that_decides_alone_is_not_said_to_have_no_weight() -> None:
 
 @pytest.mark.parametrize("flat", ["train", "test"])
 def test_images_without_an_edge_are_refused_before_the_judge_is_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flat: SplitName
+    monkeypatch: pytest.MonkeyPatch, flat: SplitName
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, (30, 16, 16, 1), dtype=np.uint8)
     splits = {name: Split(images, None) for name in packed.SPLITS}
     colours = np.arange(30, dtype=np.uint8)[:, None, None, None]
     splits[flat] = Split(np.broadcast_to(colours, images.shape).copy(), None)
-    monkeypatch.setattr(reference, "_train_judge", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(reference, "learn_half", lambda *_, **__: pytest.fail("trained"))
     judge = ClassifierConfig(widths=[4], epochs=1, lr=1e-3, batch_size=8, seed=0)
     with pytest.raises(UserError, match=f"{flat} images with edges"):
-        reference.build(tmp_path, splits, judge, METRICS, CPU)
+        reference.train_judge(judge, splits, CPU)
