@@ -183,7 +183,7 @@ def parallel_panel(results: Results) -> Panel:
         best = {record.number for record in front(results)}
         for record in ranked:
             heights = [_height(config.space[key], record.values[key]) for key in keys]
-            rank = 1 - ranked.index(record) / max(1, len(ranked) - 1)
+            rank = ranked.index(record) / (len(ranked) - 1)
             first = record.number in best
             axes.plot(
                 range(len(keys) + 1), [*heights, rank],
@@ -235,16 +235,19 @@ def sentence(results: Results) -> str:
     if not kept:
         return told
     best = kept[0]
-    scores = ", ".join(
-        f"{BY_KEY[name].label} {short(best.scores[name])}"
-        for name in results.names
-        if name in best.scores
-    )
+    scores = ", ".join(_said(name, best) for name in results.names if name in best.scores)
     told += f" The best, trial {best.number}: {scores} on validation images"
     if len(kept) > 1:
         others = ", ".join(str(record.number) for record in kept[1:])
         told += f"; with less of the one and more of the other: {others}"
     return f"{told}. One seed is an observation: train it with three before you believe it."
+
+
+def _said(name: str, record: Record) -> str:
+    """`FID 12` or `blur 0.3 px`."""
+    label, _, unit = BY_KEY[name].label.partition(", ")
+    word = label if label.isupper() else label.lower()
+    return f"{word} {short(record.scores[name])} {unit}".rstrip()
 
 
 def write(results: Results, folder: Path) -> None:

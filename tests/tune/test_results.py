@@ -11,9 +11,21 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from sharpvae.config.names import Studies, read_settings
-from sharpvae.tune.results import PAGE, ROWS, TEXT, Results, front, importance, sentence, write
+from sharpvae.report.canvas import LIGHT
+from sharpvae.tune.results import (
+    PAGE,
+    ROWS,
+    TEXT,
+    Results,
+    front,
+    importance,
+    parallel_panel,
+    sentence,
+    write,
+)
 from sharpvae.tune.space import Space, read_space
 from sharpvae.tune.trial import Record
 
@@ -61,6 +73,19 @@ def test_only_finished_trials_can_win() -> None:
     told = sentence(Results(ONE, trials))
     assert "Of 3 trials 1 were trained to the end and 1 given up early; 1 failed" in told
     assert "One seed is an observation" in told
+
+
+def test_the_best_is_at_the_top_of_the_last_axis() -> None:
+    trials = [record(n, fid=float(fid)) for n, fid in ((1, 30), (2, 10), (3, 20))]
+    axes = Figure().add_subplot()
+    parallel_panel(Results(ONE, trials)).draw(axes, LIGHT)
+    ends = {
+        line.get_color(): line.get_ydata()[-1] for line in axes.lines if len(line.get_xdata()) == 4
+    }
+    assert ends[LIGHT.colour(0)] == 1.0, "the only one on the front"
+    assert sorted(line.get_ydata()[-1] for line in axes.lines if len(line.get_xdata()) == 4) == [
+        0.0, 0.5, 1.0
+    ]  # fmt: skip
 
 
 def test_a_score_that_does_not_exist_is_the_worst() -> None:
