@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -162,11 +162,17 @@ def scratch_directory(path: Path) -> Iterator[Path]:
 def require_writable(path: Path) -> None:
     """Find out before the work, rather than after it, that `path` could not be written.
 
+    Nothing is left behind, folders above it neither.
+
     Raises:
         OSError: `fresh_directory` of it would fail.
     """
+    missing = [parent for parent in path.parents if not parent.exists()]  # the deepest first
     with scratch_directory(path):
         pass
+    for parent in missing:
+        with suppress(OSError):  # another process has put something there
+            parent.rmdir()
 
 
 def clear_abandoned(path: Path) -> None:

@@ -69,6 +69,13 @@ def test_a_target_below_a_file_is_named(capsys: pytest.CaptureFixture[str], tmp_
         assert str(tmp_path / "models") in said and "out of the way" in said
 
 
+def test_asking_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "models/other").mkdir(parents=True)
+    require_writable(tmp_path / "models/mine/0")
+    require_writable(tmp_path / "film/mine/0")
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "models", tmp_path / "models/other"]
+
+
 def test_what_numpy_shutil_and_safetensors_hide_is_found(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "64k") as disk:
 
