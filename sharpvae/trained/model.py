@@ -35,6 +35,7 @@ from sharpvae.trained.inputs import (
 )
 from sharpvae.vae.config import ModelConfig
 from sharpvae.vae.draw import decode, prior_noise
+from sharpvae.vae.own import require_code
 from sharpvae.vae.vae import VAE, Posterior
 
 # Description and weights: as `train` writes them, and as they are called at Hugging Face.
@@ -269,7 +270,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> T
     # Layers draw first weights as they are made: not from the generator of the caller.
     with torch.no_grad(), borrowed(str(device)) as place, global_seed(0, "load"):
         try:
-            network = _network(described, weights).to(place).eval()
+            network = _network(described, file, weights).to(place).eval()
         except (KeyError, TypeError, ValueError) as error:
             expected = "the description of a VAE, as `train` writes it"
             found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -279,9 +280,12 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> T
     return TrainedVAE(folder, network, size, channels, priors)
 
 
-def _network(described: Any, weights: Path) -> VAE:
+def _network(described: Any, file: Path, weights: Path) -> VAE:
     """As `load_vae`, whatever the files are called."""
     config = ModelConfig.model_validate(described["model"])
+    if config.own:  # imported only where it is the code that the weights were trained with
+        fix = "bring that code back, or train anew: dvc repro"
+        require_code(config.family, described.get("code"), str(file), fix)
     shape = (described[key] for key in ("image_channels", "image_size", "classes"))
     network = VAE(config, *shape)
     load_weights(weights, network)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import write_json
+from sharpvae.core.files import read_json, write_json
 from sharpvae.core.seeds import global_seed
 from sharpvae.trained import model
 from sharpvae.trained.model import TrainedVAE, load
@@ -236,6 +236,19 @@ def test_weights_of_another_network_or_none_are_refused(workspace: Workspace) ->
     (folder / "weights.safetensors").write_bytes(b"junk")
     with pytest.raises(UserError, match=r"weights\.safetensors"):
         load(folder, "cpu")
+
+
+def test_a_folder_that_names_foreign_code_runs_none(workspace: Workspace, monkeypatch) -> None:
+    folder = workspace()
+    monkeypatch.chdir(folder)
+    (folder / "mine.py").write_text("open('ran', 'w').close()\nclass Net: pass\n")
+    described = read_json(folder / "network.json")
+    for code in ({}, {"code": "0" * 64}):
+        changed = {**described, **code, "model": {**described["model"], "family": "mine.py:Net"}}
+        write_json(folder / "network.json", changed)
+        with pytest.raises(UserError, match="the code whose digest"):
+            load(folder, "cpu")
+        assert not (folder / "ran").exists()
 
 
 def test_an_unknown_device_is_refused(workspace: Workspace) -> None:
