@@ -87,6 +87,7 @@ def test_dvc_sees_a_changed_file_in_networks(place: Path) -> None:
         shutil.copytree(REPOSITORY / name, place / name)
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, place)
+    (place / "samples").mkdir()
     (place / "elsewhere.py").write_text("# one\n")
 
     def configured(*options: str) -> str:
