@@ -106,5 +106,10 @@ def test_images_of_one_colour_end_in_words(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     for index in range(120):
         Image.new("RGB", (24, 24), (index, 2 * index, 40)).save(tmp_path / f"mine/{index:03}.png")
-    found = _run(tmp_path)
-    _numbers_or_reasons(found)
+    toy(tmp_path, lambda text: text.replace("  name: mnist5k ", "  name: folder ")
+        .replace("  path: null ", "  path: mine ", 1))  # fmt: skip
+    for name in ("configure", "prepare", "critic"):
+        passes(tmp_path, name)
+    done = stage(tmp_path, "reference")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "train images with edges" in done.stderr

@@ -23,6 +23,7 @@ MAIN = "import sys; from apps.main import main; sys.exit(main(sys.argv[1:]))"
 DVC = [sys.executable, "-m", "dvc"]
 # Warnings of Ray, Optuna and DVC are not ours to mend.
 LENIENT = {key: value for key, value in environment().items() if key != "PYTHONWARNINGS"}
+LENIENT["PATH"] = f"{Path(sys.executable).parent}:{LENIENT['PATH']}"  # where DVC finds python
 SPACE = {
     "train.lr": {"low": 1e-4, "high": 1e-2, "log": True},
     "model.widths": [[16, 32], [16, 32, 32]],
