@@ -14,7 +14,7 @@ import pytest
 
 from tests.imports import REPOSITORY
 from tests.scoring.pictures import discs
-from tests.toy import environment, passes, stage, toy
+from tests.toy import environment, passes, stage, toy, with_variants
 
 SAMPLES = "samples/theirs.npy"
 
@@ -30,8 +30,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def change(text: str) -> str:
         text = text.replace("seeds: [0] ", "seeds: [0, 1] ")
-        shared, found, _ = text.partition("\nvariants:\n")
-        return f"{shared}{found}  improved: {{}}\n  theirs: {{samples: {SAMPLES}}}\n"
+        return with_variants(text, f"  improved: {{}}\n  theirs: {{samples: {SAMPLES}}}")
 
     place = toy(tmp_path_factory.mktemp("toy"), change)
     write_samples(place, discs(150, 0, 16) / 255)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.imports import REPOSITORY
 from tests.networks import NETWORK, written
-from tests.toy import environment, passes, stage, toy
+from tests.toy import environment, passes, stage, toy, with_variants
 
 VARIANT = (
     "{model: {family: 'networks/mine.py:ResidualVAE', latent_dim: 8, arguments: {width: 4}}, "
@@ -27,8 +27,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def mine(text: str) -> str:
         text = text.replace("conditional: false", "conditional: true ")
-        shared, found, _ = text.partition("\nvariants:\n")
-        return f"{shared}{found}  mine: {VARIANT}\n"
+        return with_variants(text, f"  mine: {VARIANT}")
 
     place = toy(tmp_path_factory.mktemp("toy"), mine)
     (place / "networks").mkdir()

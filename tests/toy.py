@@ -33,6 +33,12 @@ def passes(place: Path, name: str, *arguments: str) -> str:
     return done.stdout
 
 
+def with_variants(text: str, lines: str) -> str:
+    """params.yaml with these lines as its variants."""
+    shared, found, _ = text.partition("\nvariants:\n")
+    return f"{shared}{found}{lines}\n"
+
+
 def toy(place: Path, change: Callable[[str], str] = lambda text: text) -> Path:
     """The project's presets, studies and params.yaml in a folder, the last changed to toy size."""
     for folder in ("presets", "studies"):

@@ -142,23 +142,18 @@ def stage_files(experiment: Experiment) -> dict[str, Section]:
             likelihood=variant.loss.likelihood,
             **machine,
         )
-        files[f"{name}/evaluate.json"] = EvaluateStage(variant=name, metrics=metrics, **machine)
     for name, given in experiment.given.items():
-        files |= _given_files(name, given.samples, experiment)
+        stage = _given_stage(name, given.samples, experiment)
+        files |= {f"{name}/train.json": stage, f"{name}/sample.json": stage}
+    for name in experiment.order:
+        files[f"{name}/evaluate.json"] = EvaluateStage(variant=name, metrics=metrics, **machine)
     return files
 
 
-def _given_files(name: str, samples: str, experiment: Experiment) -> dict[str, Section]:
+def _given_stage(name: str, samples: str, experiment: Experiment) -> GivenStage:
     """Of images made elsewhere, of which as many are scored as the first trained variant draws."""
     count = next(iter(experiment.variants.values())).sample.count
-    given = GivenStage(variant=name, samples=samples, sha256=samples_digest(samples), count=count)
-    scored = EvaluateStage(
-        variant=name, metrics=experiment.metrics, device=experiment.device,
-        threads=experiment.threads,
-    )  # fmt: skip
-    return {
-        f"{name}/train.json": given, f"{name}/sample.json": given, f"{name}/evaluate.json": scored,
-    }  # fmt: skip
+    return GivenStage(variant=name, samples=samples, sha256=samples_digest(samples), count=count)
 
 
 def prepare_stage(experiment: Experiment) -> PrepareStage:

@@ -57,14 +57,14 @@ def open_files(path: Path) -> Files:
             "data.path", "a folder or .zip of images", f"no such file or folder: {path}"
         )
     if not path.is_file():  # to read a pipe or a device may never end
-        raise UserError("data.path", "a folder or .zip of images", f"a pipe or a device: {path}")
+        raise UserError(str(path), "a folder or .zip of images", "a pipe or a device")
     return ZipFiles(path)
 
 
 def _too_deep(place: str) -> UserError:
     return UserError(
         place, f"folders at most {DEEPEST} deep", "one that lies deeper",
-        "move the images up, or set data.path to a folder below",
+        "move the images up, or name a folder below",
     )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ class FolderFiles:
         if self._times[real] > MOST_LINKS:
             raise UserError(
                 str(folder), f"a folder that at most {MOST_LINKS} links lead to", "more of them",
-                "remove links, or set data.path to a folder without them",
+                "remove links, or name a folder without them",
             )  # fmt: skip
         if len(seen) > DEEPEST:
             raise _too_deep(str(folder))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sharpvae.report.artefacts import Cost, Reference, Summary, load_artefact
-from sharpvae.report.scores import BY_KEY, Comparison, load_scores
+from sharpvae.report.comparison import Comparison
+from sharpvae.report.scores import BY_KEY, load_scores
 from sharpvae.report.statistics import Reading
 
 SECONDS = "seconds"  # of training; the one that is no score

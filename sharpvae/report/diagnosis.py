@@ -12,9 +12,9 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from sharpvae.report.artefacts import Scores
+from sharpvae.report.comparison import Comparison
 from sharpvae.report.evidence import Evidence, ScoredRun, Training
 from sharpvae.report.numerals import fixed, short, thousands
-from sharpvae.report.scores import Comparison
 from sharpvae.report.verdict import NEARLY, collapse
 
 BLURRED = 0.3  # px, from which the eye sees it

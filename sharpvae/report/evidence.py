@@ -25,7 +25,8 @@ from sharpvae.report.artefacts import (
     load_artefact,
     load_floors,
 )
-from sharpvae.report.scores import DRAWS, Comparison, load_scores
+from sharpvae.report.comparison import Comparison
+from sharpvae.report.scores import DRAWS, load_scores
 
 Images = NDArray[np.uint8]
 

@@ -19,6 +19,7 @@ from sharpvae.core.errors import visible
 from sharpvae.core.files import fresh_directory, write_text
 from sharpvae.report import figures, scoretable, tables
 from sharpvae.report.canvas import DARK, LIGHT, Panel, inline, render_sheet
+from sharpvae.report.comparison import Comparison
 from sharpvae.report.diagnosis import Finding, diagnose
 from sharpvae.report.evidence import REAL, Evidence, Images
 from sharpvae.report.numerals import join
@@ -28,7 +29,6 @@ from sharpvae.report.scores import (
     GOAL_TEXT,
     METRICS,
     SOURCES,
-    Comparison,
     Draw,
 )
 from sharpvae.report.verdict import Verdict, verdict

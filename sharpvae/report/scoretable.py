@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from sharpvae.report.comparison import Comparison
 from sharpvae.report.evidence import Evidence
 from sharpvae.report.numerals import NOTHING, decimals, fixed, join, short, with_interval
 from sharpvae.report.scores import (
@@ -15,7 +16,6 @@ from sharpvae.report.scores import (
     METRICS,
     OF_GIVEN,
     TABLE,
-    Comparison,
     Metric,
     distance,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from sharpvae.report.comparison import Comparison
 from sharpvae.report.numerals import fixed, join, short
-from sharpvae.report.scores import Comparison
 from sharpvae.report.statistics import Effect, verdict_of
 
 Outcome = Literal["better", "mixed", "worse", "not shown", "collapsed", "alone"]

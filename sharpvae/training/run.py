@@ -36,6 +36,7 @@ from sharpvae.vae.vae import save_vae
 
 # Ctrl-C; what schedulers and `kill` send before they use force; a closed terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PARENT = os.getppid()  # who started this process
 _COURTESY = 8.0  # seconds, in which a process that reports the same has ended
 NOTHING, SAVE, STOP = range(3)
 HISTORY = ("epoch", "step", "split", "term", "value")
@@ -162,7 +163,7 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
     """
     frames, every = checkpoints.directory / FILM, config.train.film_every
     done = trainer.update.step
-    epochs, parent = None if done == 0 else len(trainer.history), os.getppid()
+    epochs = None if done == 0 else len(trainer.history)
     film = Film(frames, every, trainer.validation, trainer.seed, epochs)
     live = Path("reports/live") / config.variant / str(trainer.seed)
     live.mkdir(parents=True, exist_ok=True)  # an output of the stage, with or without curves
@@ -184,7 +185,7 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
             else:
                 watch.epoch(event)
             due = SAVE if trainer.finished or checkpoints.due() else NOTHING
-            stopping = signals or orphaned(parent)
+            stopping = signals or orphaned()
             wish = agreed(event, STOP if stopping and not trainer.finished else due)
             if wish != NOTHING and checkpoints.save(trainer.update.step, trainer.state_dict()):
                 write_json(spent, {"seconds": time.monotonic() - began})
@@ -199,13 +200,13 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
     return seconds
 
 
-def orphaned(parent: int) -> bool:
+def orphaned() -> bool:
     """Whether DVC, which started this process, has died and would never take in its outputs.
 
     The next `dvc repro` removes them and goes on from the checkpoint. Without DVC, a training may
     well outlive the shell that began it.
     """
-    return "DVC_ROOT" in os.environ and not launched() and os.getppid() != parent
+    return "DVC_ROOT" in os.environ and not launched() and os.getppid() != _PARENT
 
 
 def follow(trainer: Trainer) -> None:

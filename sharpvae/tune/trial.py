@@ -20,6 +20,7 @@ from sharpvae.core.files import read_json, write_json
 from sharpvae.images.packed import load_card
 from sharpvae.training.checkpoints import FOLDER, NAMES, read_state, step_of
 from sharpvae.training.config import TrainStage
+from sharpvae.training.run import FIRST
 from sharpvae.tune.rungs import Rungs
 from sharpvae.tune.space import Space, worst
 
@@ -153,7 +154,10 @@ class Run:
 
     def _rung(self) -> Record | None:
         """The record of the next rung, where a checkpoint has come to it."""
-        newest = max(self.place.glob(f"{FOLDER}/*/{NAMES}"), default=None)
+        found = list(self.place.glob(f"{FOLDER}/*/{NAMES}"))
+        if self.stage.before is not None:  # until that is done there is nothing to compare
+            found = [path for path in found if path.with_name(FIRST).exists()]
+        newest = max(found, default=None)
         images = load_card(self.place / "data/prepared").counts["train"]
         total = self.stage.train.span(images).steps
         share = 0 if newest is None else DONE * step_of(newest) // total

@@ -12,6 +12,7 @@ from sharpvae.vae.vae import VAE
 from tests.datasets.samples import REPOSITORY
 from tests.feeds import feed_of
 from tests.networks import changed, written
+from tests.toy import with_variants
 
 
 @pytest.fixture(autouse=True)
@@ -129,8 +130,8 @@ def own(place: Path, text: str) -> None:
     """Make `mine`, a network of the user's own, the only variant."""
     family = written(place, text)
     params = place / "params.yaml"
-    shared, found, _ = params.read_text().partition("\nvariants:\n")
-    params.write_text(f"{shared}{found}  mine: {{model: {{family: '{family}', latent_dim: 4}}}}\n")
+    mine = f"  mine: {{model: {{family: '{family}', latent_dim: 4}}}}"
+    params.write_text(with_variants(params.read_text(), mine))
 
 
 def test_a_network_of_the_user_s_own(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

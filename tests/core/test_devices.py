@@ -55,7 +55,7 @@ def run(setting: str) -> tuple[float, str]:
 def test_an_update_touches_no_fresh_memory_and_gives_the_same_weights() -> None:
     (eager, weights), (kept, same) = run("give back"), run("keep")
     assert eager > 1000  # or the setting would have nothing to mend
-    assert kept < eager / 20  # a two-hundredth on a quiet machine
+    assert kept < eager / 50
     assert same == weights
 
 

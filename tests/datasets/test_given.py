@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sharpvae.core.errors import UserError
+from sharpvae.datasets.files import DEEPEST
 from sharpvae.datasets.given import (
     LEAST,
     Given,
@@ -267,3 +269,9 @@ def test_no_message_names_a_key_of_params_yaml(tmp_path: Path, monkeypatch) -> N
     with pytest.raises(UserError, match="a zip bomb") as caught:
         read_images(tmp_path / "bomb.zip", "real")
     assert "data." not in str(caught.value)
+    os.mkfifo(tmp_path / "pipe.zip")
+    (tmp_path / "/".join(["deep", *["a"] * DEEPEST])).mkdir(parents=True)
+    for name in ("pipe.zip", "deep"):
+        with pytest.raises(UserError) as caught:
+            read_images(tmp_path / name, "real")
+        assert "data." not in str(caught.value) and name in str(caught.value)

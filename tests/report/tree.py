@@ -16,7 +16,8 @@ from PIL import Image
 from sharpvae.core.config import GIVEN
 from sharpvae.images.packed import Card
 from sharpvae.report.artefacts import Scores as ScoresFile
-from sharpvae.report.scores import BY_KEY, OPTIONAL, SAMPLES, Comparison
+from sharpvae.report.comparison import Comparison
+from sharpvae.report.scores import BY_KEY, OPTIONAL, SAMPLES
 
 VARIANT: dict[str, Any] = {
     "model": {

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torchvision import models
 
+from sharpvae.config.loss_networks import LENGTH, LPIPS_SMALLEST, POOLS
 from sharpvae.config.names import Studies, read_settings
 from sharpvae.config.resolve import resolve
-from sharpvae.config.rules import LENGTH, LPIPS_SMALLEST, POOLS, check
+from sharpvae.config.rules import check
 from sharpvae.core.errors import UserErrors
 from sharpvae.perception.distances import LAYERS
 from sharpvae.perception.pretrained import LPIPS_TRUNKS, PRETRAINED, cache
