@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import REPOSITORY, SHARPVAE, interruptible
+from tests.toy import toy_size
 
 pytestmark = pytest.mark.slow
 ABLATION = """\
@@ -44,7 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(REPOSITORY / name, place / name)
     (place / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
     text = (REPOSITORY / "params.yaml").read_text()
-    (place / "params.yaml").write_text(re.sub(r"(?m)^preset: \w+", "preset: toy", text))
+    (place / "params.yaml").write_text(toy_size(text))
     (place / "ablations").mkdir()
     (place / "ablations/toy.yaml").write_text(ABLATION)
     return place
@@ -52,7 +52,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment() -> dict[str, str]:
     return {
-        **os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120",
+        **os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "COLUMNS": "120",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip

@@ -125,6 +125,7 @@ def shown(notebook: nbformat.NotebookNode) -> list[list[str]]:
 def test_the_notebook_runs_and_shows_what_it_was_kept_with(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     kept = nbformat.read(REPOSITORY / "examples/sharpvae.ipynb", as_version=4)
     fresh = copy.deepcopy(kept)
     NotebookClient(fresh, timeout=400, resources={"metadata": {"path": tmp_path}}).execute()

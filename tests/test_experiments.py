@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.processes import interruptible
+from tests.toy import toy_size
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = (
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.slow
 def environment() -> dict[str, str]:
     return {
         **os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONDONTWRITEBYTECODE": "1", "GIT_CONFIG_GLOBAL": os.devnull,
+        "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org", "GIT_COMMITTER_NAME": "t",
         "GIT_COMMITTER_EMAIL": "t@example.org",
     }  # fmt: skip
@@ -68,7 +69,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             shutil.copy(source, target)
     params = place / "params.yaml"
-    text = re.sub(r"(?m)^preset: \w+", "preset: toy", params.read_text())
+    text = toy_size(params.read_text())
     params.write_text(text[: text.index("\n  sharp:")] + "\n")
     run(place, "git", "init", "-q")
     run(place, "dvc", "repro")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.scoring.pictures import discs
+from tests.toy import toy_size
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -80,8 +81,7 @@ def test_an_experiment_that_was_laid_out_runs(installed: Path, tmp_path: Path) -
     path = {"PATH": f"{installed}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
     run(tmp_path, installed / "sharpvae", "init", "mine", **path)
     mine = tmp_path / "mine"
-    params = (mine / "params.yaml").read_text().replace("preset: laptop", "preset: toy", 1)
-    (mine / "params.yaml").write_text(params)
+    (mine / "params.yaml").write_text(toy_size((mine / "params.yaml").read_text()))
     run(mine, installed / "python", "-m", "dvc", "repro", **path)
     assert (mine / "reports/report.html").exists()
     (lines,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)

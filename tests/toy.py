@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 def environment() -> dict[str, str]:
     return {
         **os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error",
-        "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120",
+        "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120",
     }  # fmt: skip
 
 
@@ -39,12 +39,16 @@ def with_variants(text: str, lines: str) -> str:
     return f"{shared}{found}{lines}\n"
 
 
+def toy_size(text: str) -> str:
+    """params.yaml at toy size, on one thread: tests run side by side, and threads wait spinning."""
+    text = re.sub(r"(?m)^preset: \w+", "preset: toy", text)
+    return re.sub(r"(?m)^threads: \d+", "threads: 1", text)
+
+
 def toy(place: Path, change: Callable[[str], str] = lambda text: text) -> Path:
     """The project's presets, studies and params.yaml in a folder, the last changed to toy size."""
     for folder in ("presets", "studies"):
         shutil.copytree(REPOSITORY / folder, place / folder)
     text = (REPOSITORY / "params.yaml").read_text()
-    text = re.sub(r"^preset: \w+", "preset: toy", text, flags=re.MULTILINE)
-    text = re.sub(r"^threads: \d+", "threads: 1", text, flags=re.MULTILINE)
-    (place / "params.yaml").write_text(change(text))
+    (place / "params.yaml").write_text(change(toy_size(text)))
     return place
