@@ -21,6 +21,7 @@ COMMANDS = {
     "export": Command("apps.export", "a trained VAE as ONNX, safetensors or for Hugging Face"),
     "experiments": Command("apps.experiments", "what each experiment changed, and what came of it"),
     "init": Command("apps.init", "lay out an experiment of your own in another directory"),
+    "gallery": Command("apps.gallery", "look at trained VAEs in a browser, side by side"),
     "tune": Command("apps.tune", "a search for better settings: Ray Tune and Optuna"),
     "checkpoints": Command("apps.checkpoints", "interrupted trainings: what lies there, removing"),
     "completion": Command("apps.completion", "the script by which a shell completes all of this"),

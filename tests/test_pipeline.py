@@ -25,6 +25,7 @@ FLOORS = [
     {"datasets", "training", "sampling", "scoring", "report"},
     {"config"},  # which puts the sections of all of them together
     {"proof", "given", "trained", "tune"},  # variants of their own; images of others; from Python
+    {"gallery"},
 ]
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sharpvae.images.tiles import tile
-from sharpvae.report.canvas import Theme
-from sharpvae.report.evidence import Images
+
+if TYPE_CHECKING:
+    from sharpvae.report.canvas import Theme  # which imports matplotlib
+
+Images = NDArray[np.uint8]
 
 LEAST = 64  # pixels that an image should measure at the least, as shown
 _GRID = 340  # pixels of a grid's width, as shown: three grids fit side by side, one on a phone
@@ -43,7 +47,7 @@ def grid(images: Images, width: int = _GRID) -> EmbeddedImage:
     """The first images as a square grid, at most `width` wide as shown, or two images."""
     size = images.shape[2]
     columns = min(5, max(2, width // ((size + _GAP) * enlargement(size))))
-    return _tiled(images[: columns * columns], columns)
+    return tiled(images[: columns * columns], columns)
 
 
 def grids(count: int) -> Lay:
@@ -55,16 +59,17 @@ def strip(images: Images) -> EmbeddedImage:
     """The first images in one row."""
     size = images.shape[2]
     count = min(12, max(4, _STRIP // ((size + _GAP) * enlargement(size))))
-    return _tiled(images[:count], count)
+    return tiled(images[:count], count)
 
 
 def pairs(images: Images) -> EmbeddedImage:
     """The first half of the images in one row above the second half."""
-    return _tiled(images, max(1, len(images) // 2))
+    return tiled(images, max(1, len(images) // 2))
 
 
-def _tiled(images: Images, columns: int) -> EmbeddedImage:
-    factor = enlargement(images.shape[2])
+def tiled(images: Images, columns: int, factor: int = 0) -> EmbeddedImage:
+    """Images in rows of `columns`, to be enlarged by `factor`, or if 0 as `enlargement` says."""
+    factor = factor or enlargement(images.shape[2])
     pixels = tile(opaque(images), min(columns, len(images)), _GAP, 0)
     height, width = pixels.shape[:2]
     return EmbeddedImage(_png(Image.fromarray(pixels)), width * factor, height * factor)

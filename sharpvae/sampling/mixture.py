@@ -11,15 +11,13 @@ mixture with full covariances.
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
@@ -27,6 +25,9 @@ from sharpvae.core.errors import UserError
 from sharpvae.core.seeds import generator, seed_of
 from sharpvae.sampling.codes import Axes, Codes, draws, principal_axes
 from sharpvae.sampling.config import MixtureConfig
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 Array = NDArray[np.float64]
 
@@ -134,6 +135,10 @@ def _fit(
     points: Array, images: int, components: int, config: MixtureConfig, start: int
 ) -> GaussianMixture | str:
     """The fit, or the reason why there is none."""
+    # Here, for `load` draws from a mixture, too, and would wait a second for it.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     needed = components * (points.shape[1] + 1)
     if len(points) < needed:
         return f"{len(points)} draws, where full covariances need {needed}"

@@ -248,7 +248,8 @@ class TrainedVAE:
 def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> TrainedVAE:
     """Load a trained VAE from its folder, such as `models/sharp/0`. Nothing in it can run code.
 
-    Or from one that `sharpvae export` wrote, in the form safetensors or hub.
+    Or from one that `sharpvae export` wrote, in the form safetensors or hub; or other weights of
+    such a folder by their file, such as `models/sharp/0/best.safetensors`.
 
     The mixture and the flow that were fitted to its codes are looked for in the same folder, then
     where the stage `sample` puts them: for `models/sharp/0` in `data/samples/sharp/0`, beside
@@ -261,11 +262,13 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> T
         UserError: there is no trained VAE, it is damaged, or the device is not there.
     """
     folder = Path(path).expanduser()
+    other = folder if folder.is_file() and folder.suffix == ".safetensors" else None
+    folder = folder if other is None else folder.parent
     pairs = ((NETWORK, WEIGHTS), (HUB_NETWORK, HUB_WEIGHTS))
     names = next((pair for pair in pairs if (folder / pair[0]).is_file()), None)
     if names is None:
         raise _no_model(folder)
-    file, weights = folder / names[0], folder / names[1]
+    file, weights = folder / names[0], other or folder / names[1]
     described = read_json(file)
     # Layers draw first weights as they are made: not from the generator of the caller.
     with torch.no_grad(), borrowed(str(device)) as place, global_seed(0, "load"):
