@@ -29,11 +29,13 @@ Fit = Literal["pad", "crop", "stretch"]
 
 # Raster formats that Pillow decodes itself: never EPS or others that start another program.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_SHARE = {"AVIF": 2, "JPEG2000": 4, "WEBP": 2}  # of the limit, for decoders that take most memory
 _ALPHA = {"RGBA", "LA", "PA", "RGBa", "La"}
 _JPEG_START = b"\xff\xd8"
 _JPEG_SPACES = {"YCbCr": "RGB", "RGB": "RGB", "Gray": "GRAY"}
 _JPEG_APP1 = b"\xff\xe1"  # starts EXIF and XMP, which may hold an orientation; in no pixel data
 _AHEAD = 3  # results a thread that wait to be consumed, so that no thread is idle
+_BAND = 1 << 20  # pixels that are brought to 8 bits at a time
 MAX_ASPECT = 100  # times the short side that the long one may have
 _CHUNK = 64  # images of one piece of work at most,
 _CHUNK_BYTES = 1 << 21  # and about so much when they are done: memory must not grow with their size
@@ -56,8 +58,9 @@ def decode(data: bytes, at_least: int | None = None) -> Pixels:
     where that divides both sides and they keep `at_least` pixels.
 
     Raises:
-        UnusableImageError: not an image, damaged, of more pixels than Pillow's safe limit, or one
-            side more than `MAX_ASPECT` times the other.
+        UnusableImageError: not an image, damaged, of more pixels than Pillow's safe limit, or, in
+            formats that take most memory, than a part of it, or one side more than `MAX_ASPECT`
+            times the other.
     """
     if not data:
         raise UnusableImageError("an empty file")
@@ -65,8 +68,7 @@ def decode(data: bytes, at_least: int | None = None) -> Pixels:
         pixels = _jpeg(data, at_least) if data.startswith(_JPEG_START) else None
         return _pillow(data) if pixels is None else pixels
     except Image.DecompressionBombError:
-        limit = Image.MAX_IMAGE_PIXELS
-        raise UnusableImageError(f"more than {limit} pixels: a decompression bomb?") from None
+        raise _too_large(Image.MAX_IMAGE_PIXELS) from None
     except UnidentifiedImageError:
         raise UnusableImageError("not an image") from None
     except UnusableImageError:
@@ -108,17 +110,22 @@ def _pillow(data: bytes) -> Pixels:
     Image.init()
     formats = [name for name in _FORMATS if name in Image.OPEN]
     with _QUIET, Image.open(BytesIO(data), formats=formats) as image:
-        _check_size(image.height, image.width)
+        _check_size(image.height, image.width, _SHARE.get(image.format or "", 1))
         # Before the pixels are asked for: Pillow turns a TIFF by itself when it loads it.
         orientation = None if image.format == "TIFF" else image.getexif().get(Exif.Orientation)
         return _upright(_to_8_bit(image), orientation)
 
 
-def _check_size(height: int, width: int) -> None:
-    if Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS:
-        raise Image.DecompressionBombError
+def _check_size(height: int, width: int, share: int = 1) -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and height * width > limit // share:
+        raise _too_large(limit // share)
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise UnusableImageError(f"{width}x{height}: one side is over {MAX_ASPECT} times the other")
+
+
+def _too_large(most: int | None) -> UnusableImageError:
+    return UnusableImageError(f"more than {most} pixels: a decompression bomb?")
 
 
 class _Quiet:
@@ -148,7 +155,21 @@ _QUIET = _Quiet()
 
 
 def _to_8_bit(image: Image.Image) -> Pixels:
-    """Any mode => [H, W, 1 or 3]"""
+    """Any mode => [H, W, 1 or 3]; a few rows at a time, for from some it takes 18 bytes a pixel"""
+    rows = max(1, _BAND // image.width)
+    if rows >= image.height:
+        return _band(image)
+    pixels: Pixels | None = None
+    for top in range(0, image.height, rows):
+        part = _band(image.crop((0, top, image.width, min(image.height, top + rows))))
+        if pixels is None:
+            pixels = np.empty((image.height, image.width, part.shape[2]), np.uint8)
+        pixels[top : top + rows] = part
+    assert pixels is not None
+    return pixels
+
+
+def _band(image: Image.Image) -> Pixels:
     if image.mode.startswith("I"):  # Pillow's own conversion clips at 255
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
