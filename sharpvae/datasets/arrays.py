@@ -32,7 +32,11 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Read an idx file of unsigned bytes, gzipped or not, whatever its name; as `parse_idx`."""
     data = path.read_bytes()
     if data.startswith(GZIP_MAGIC):
-        data = gzip.decompress(data)
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            fix = "remove it, so that it is downloaded again"
+            raise UserError(str(path), "a whole gzip file", str(error), fix) from None
     return parse_idx(data, dimensions, str(path))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpvae.core.errors import UserError
+from sharpvae.datasets.array_files import load_array
 from sharpvae.datasets.decode import Images, Pixels, UnusableImageError, decode, on_all_cores
 from sharpvae.datasets.files import Files, FolderFiles, layout, open_files
 
@@ -139,50 +139,6 @@ def _as_array(source: Any, name: str) -> NDArray[Any]:
         return np.asarray(source.detach().cpu() if hasattr(source, "detach") else source)
     except (ValueError, TypeError) as error:
         raise UserError(name, f"one array, {_FORMS}", str(error), "stack and convert it") from None
-
-
-def load_array(path: Path, key: str | None = None) -> NDArray[Any]:
-    """The array of a .npy, or of a .npz the one named `key`, or the only one of images.
-
-    Raises:
-        UserError: it cannot be read without running code, or there is no such array.
-    """
-    try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            asked = [name for name in loaded.files if key in (None, name)]
-            arrays = {name: loaded[name] for name in asked if not _of_objects(loaded, name)}
-            found = ", ".join(_described(arrays)) or ", ".join(loaded.files) or "no array"
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        objects = any(word in str(error) for word in ("ickle", "Python objects"))
-        raise UserError(
-            str(path), "an array of numbers, as numpy.save or numpy.savez writes it",
-            "Python objects, which are never unpickled" if objects else str(error),
-            "write it anew: numpy.save(path, images)",
-        ) from None  # fmt: skip
-    wanted = [name for name, own in arrays.items() if key is not None or own.ndim in (3, 4)]
-    if len(wanted) != 1:
-        only = "one array of images" if key is None else f"an array named '{key}'"
-        raise UserError(str(path), only, found, "write what is meant to a file of its own")
-    return arrays[wanted[0]]
-
-
-def _described(arrays: dict[str, NDArray[Any]]) -> list[str]:
-    return [f"{name} {own.shape}" for name, own in arrays.items()]
-
-
-def _of_objects(archive: Any, name: str) -> bool:
-    """Whether an array beside others holds Python objects, such as names of classes."""
-    if len(archive.files) == 1:
-        return False  # reading it says so
-    with archive.zip.open(f"{name}.npy") as member:
-        version = np.lib.format.read_magic(member)
-        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
-            version, np.lib.format.read_array_header_2_0
-        )
-        return bool(read(member)[2].hasobject)
 
 
 def array_images(array: NDArray[Any], name: str) -> Given:

@@ -15,24 +15,19 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
+from sharpvae.core.artefacts import load_artefact
 from sharpvae.core.config import GIVEN
 from sharpvae.core.console import terminal
 from sharpvae.core.devices import borrowed
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import unwritable, write_text
+from sharpvae.datasets.array_files import load_array
 from sharpvae.datasets.files import open_files
-from sharpvae.datasets.given import (
-    LEAST,
-    Given,
-    array_images,
-    chosen,
-    load_array,
-    read_images,
-)
+from sharpvae.datasets.given import LEAST, Given, array_images, chosen, read_images
 from sharpvae.datasets.pack import contact_sheet
 from sharpvae.given.reals import FLOORS, METRICS, Reals, measured
 from sharpvae.images.packed import SPLITS, Card
-from sharpvae.report.artefacts import Reference, Scores, load_artefact, load_floors
+from sharpvae.report.artefacts import Reference, Scores, load_floors
 from sharpvae.report.evidence import SHOWN, Evidence, ReportStage, ScoredRun
 from sharpvae.report.page import score_files
 from sharpvae.report.scores import DRAWS

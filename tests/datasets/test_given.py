@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sharpvae.core.errors import UserError
+from sharpvae.datasets.array_files import load_array
 from sharpvae.datasets.files import DEEPEST
 from sharpvae.datasets.given import (
     LEAST,
@@ -24,7 +25,6 @@ from sharpvae.datasets.given import (
     chosen,
     digest,
     fitting,
-    load_array,
     read_images,
     require_kind,
 )
