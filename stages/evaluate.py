@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sharpvae.core.arrays import read_arrays
+from sharpvae.core.artefacts import AGAIN, load_artefact
 from sharpvae.core.collapse import collapsed
 from sharpvae.core.config import GIVEN, load_stage
 from sharpvae.core.console import run
 from sharpvae.core.devices import select
-from sharpvae.core.files import fresh_directory, read_json, write_json
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import fresh_directory, write_json
 from sharpvae.core.threads import use_threads
-from sharpvae.images.packed import SPLITS, load_split
+from sharpvae.images.packed import SPLITS, Split, SplitName, load_split
 from sharpvae.scoring import latent
 from sharpvae.scoring.config import EvaluateStage
 from sharpvae.scoring.evaluate import (
     DRAWN,
+    Drawn,
+    Ended,
     Evaluated,
     Panel,
     add_disentanglement,
     add_likelihood,
     evaluate,
+    posterior,
 )
 from sharpvae.scoring.measures import digests, equal_reals
 from sharpvae.scoring.panel import Images, agreement
@@ -42,52 +47,58 @@ def main(variant: str, seed: str) -> None:
     drawn, model = Path("data/samples") / variant / seed, Path("models") / variant / seed
     splits = {name: load_split(PREPARED, name) for name in SPLITS}
     panel = Panel(metrics, REFERENCE, splits["test"].images.shape[1:], select(config.device))
-    priors = read_json(drawn / "priors.json")
-    given, reconstructed = priors["headline"] == GIVEN, None
+    priors = load_artefact(drawn / "priors.json", Drawn)
+    given, reconstructed = priors.headline == GIVEN, None
     if given:
         sets = {GIVEN: panel.look_at(drawn / "headline.npy")}
     else:
-        sets = {name: panel.look_at(drawn / f"{name}.npy") for name in DRAWN}
-        reconstructed = panel.look_at(drawn / "reconstruction_validation.npy")
-    headline = sets[priors["headline"]]
+        pairs = {"reconstruction": len(splits["test"].images)}
+        sets = {name: panel.look_at(drawn / f"{name}.npy", pairs.get(name)) for name in DRAWN}
+        reconstructed = panel.look_at(
+            drawn / "reconstruction_validation.npy", len(splits["validation"].images)
+        )
+    if priors.headline not in sets:
+        raise UserError(str(drawn / "priors.json"), "a headline that a VAE drew", GIVEN, AGAIN)
+    headline = sets[priors.headline]
     test = panel.reals("test", splits["test"].images)
     validation = panel.reals("validation", splits["validation"].images)
     train = Looked(splits["train"].images, {})
-    found = evaluate(sets, priors["headline"], test, validation, train, metrics, reconstructed)
+    found = evaluate(sets, priors.headline, test, validation, train, metrics, reconstructed)
     described = {
-        "variant": variant, "seed": int(seed), "headline": priors["headline"],
+        "variant": variant, "seed": int(seed), "headline": priors.headline,
         "protocol": protocol(metrics, headline, test),
     }  # fmt: skip
     if given:
         reals = (digest for split in splits.values() for digest in digests(split.images))
-        described["notes"] = [*priors["notes"], *equal_reals(headline.images, set(reals))]
+        described["notes"] = [*priors.notes, *equal_reals(headline.images, set(reals))]
     else:
-        described |= of_network(found, drawn, model, headline.images, config)
+        described |= of_network(found, drawn, model, headline.images, config, priors, splits)
     write(Path("reports/scores") / variant / seed, model, found, described)
     print(f"{variant}, seed {seed}: {summary(found.scores)}", flush=True)
 
 
 def of_network(
-    found: Evaluated, drawn: Path, model: Path, samples: Images, config: EvaluateStage
-) -> dict[str, Any]:
+    found: Evaluated, drawn: Path, model: Path, samples: Images, config: EvaluateStage,
+    priors: Drawn, splits: Mapping[SplitName, Split],
+) -> dict[str, Any]:  # fmt: skip
     """Add the scores of the VAE itself; return what else scores.json tells of it."""
     metrics, device = config.metrics, select(config.device)
-    add_likelihood(found, drawn)
-    posterior = read_arrays(drawn / "posterior.npz", "mean", "log_var")
-    mean, log_var = posterior["mean"], posterior["log_var"]
-    add_disentanglement(found, mean, load_split(PREPARED, "test").factors)
+    counts: dict[str, int] = {name: len(split.images) for name, split in splits.items()}
+    add_likelihood(found, drawn, counts)
+    mean, log_var = posterior(drawn / "posterior.npz", counts["test"])
+    add_disentanglement(found, mean, splits["test"].factors)
     health = latent.latent_health(mean, log_var, metrics.active_threshold)
     fallen, sentence = collapsed(health["kl"], int(health["signal_axes"]), health["information"])
-    ended = read_json(model / "summary.json")
+    ended = load_artefact(model / "summary.json", Ended)
     found.scores |= health | {
         "class_agreement": agreement(drawn, samples, REFERENCE, metrics.batch_size, device),
-        "beta_sigma": ended["beta_sigma"],
-        "beta_whole": ended["beta_whole"],
+        "beta_sigma": ended.beta_sigma,
+        "beta_whole": ended.beta_whole,
     }
     return {
         "collapsed": fallen, "collapse": sentence,
         "kl_per_dimension": latent.kl_per_dimension(mean, log_var).tolist(),
-        "nats": read_json(drawn / "priors.json")["validation"],
+        "nats": priors.validation,
     }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ PRESETS = "presets"  # the folder with one file for each of the following, besid
 LAYERS = ("defaults", "presets", "section_presets")
 SINGLE = ("preset", "seeds", "device", "threads")
 _LARGEST = 2**63 - 1  # of integers
+_SHOWN = 40  # characters of a text that a message shows
 _MOST_VALUES, _DEEPEST = 100_000, 50  # of a file
 RESERVED = ("critic", "reference")  # folders of models/, beside those of the variants
 TOP_LEVEL = (*SINGLE, *SECTIONS, "variants", *LAYERS)
@@ -58,14 +59,18 @@ def read_params(path: Path) -> dict[str, Any]:
         raise UserError(str(path), "valid YAML", found, "mend that line") from None
     if not isinstance(content, dict):
         raise UserError(str(path), "a mapping of sections", type(content).__name__)
-    _require_modest(path, content)
+    require_modest(path, content)
     return content
 
 
-def _require_modest(path: Path, content: Any) -> None:
-    """Refuse what would take for ever to look through, or cannot be printed.
+def require_modest(path: Path, content: Any) -> None:
+    """Refuse what would take for ever to look through, or cannot be printed or written.
 
-    Aliases may name a list within itself, or double it a hundred times in as many lines.
+    Aliases may name a list within itself, or double it a hundred times in as many lines; an escape
+    may stand for half a character, or for one that no path has.
+
+    Raises:
+        UserError: for the first such value.
     """
     waiting, seen = [(content, 0)], 0
     while waiting:
@@ -74,6 +79,9 @@ def _require_modest(path: Path, content: Any) -> None:
         if isinstance(value, int) and abs(value) > _LARGEST:
             fix = "correct it"
             raise UserError(str(path), f"integers of at most {_LARGEST}", "a larger one", fix)
+        if isinstance(value, str) and not _is_text(value):
+            expected, fix = "text that a file can hold, and a path", "remove its escapes"
+            raise UserError(str(path), expected, repr(value[:_SHOWN]), fix)
         if seen > _MOST_VALUES or depth > _DEEPEST:
             raise UserError(
                 str(path), f"at most {_MOST_VALUES} values, at most {_DEEPEST} in one another",
@@ -83,6 +91,14 @@ def _require_modest(path: Path, content: Any) -> None:
             waiting += [(part, depth + 1) for pair in value.items() for part in pair]
         elif isinstance(value, list | tuple | set):
             waiting += [(part, depth + 1) for part in value]
+
+
+def _is_text(value: str) -> bool:
+    """Whether UTF-8 can write it, and it has no zero byte."""
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def read_settings(path: Path) -> dict[str, Any]:

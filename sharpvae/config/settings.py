@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sharpvae.config.experiment import Experiment
-from sharpvae.config.names import STUDIES, Studies, read_settings
+from sharpvae.config.names import STUDIES, Studies, read_settings, require_modest
 from sharpvae.config.resolve import resolve
 from sharpvae.config.rules import check
 from sharpvae.core.errors import UserError
@@ -39,6 +39,7 @@ def configured(changes: Mapping[str, Any], folder: Path | None = None) -> Experi
         UserError: with every mistake found, each naming its dotted key.
     """
     place = shipped() if folder is None else folder
+    require_modest(Path("changes"), changes)
     params = _changed(read_settings(place / PARAMS), changes)
     resolved = resolve(params, Studies(place / STUDIES))
     check(resolved)

@@ -23,10 +23,13 @@ def read_array(path: Path, mapped: bool = False) -> NDArray[Any]:
     """
     with _numpys(path):
         if mapped:
-            array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+            array: np.memmap[Any, Any] = np.lib.format.open_memmap(path, mode="r")
+            _require_all(path.stat().st_size - array.offset - array.nbytes)
             return array
         with path.open("rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
+            found = np.lib.format.read_array(file, allow_pickle=False)
+            _require_all(path.stat().st_size - file.tell())
+            return found
 
 
 def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
@@ -45,6 +48,12 @@ def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
         expected, found = " and ".join(names), ", ".join(arrays) or "nothing"
         raise UserError(str(path), f"arrays named {expected}", f"arrays named {found}", AGAIN)
     return arrays
+
+
+def _require_all(left: int) -> None:
+    """A damaged header may announce fewer rows than there are."""
+    if left:
+        raise ValueError(f"{left} bytes more than its header announces")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
+_LONGEST = 1000  # characters of a part of a message
 _JOINERS = "\u200c\u200d"  # formats of letters in Persian and Hindi, and of emoji
 
 
@@ -43,10 +44,17 @@ class UserError(Exception):
 
     def text(self) -> str:
         """The message as plain lines, ready for a terminal or a log."""
-        lines = [self.where, f"  expected: {self.expected}", f"  found:    {self.found}"]
-        if self.fix:
-            lines.append(f"  do this:  {self.fix}")
-        return visible("\n".join(lines), keep="\n")
+        where, expected, found, fix = map(_cut, (self.where, self.expected, self.found, self.fix))
+        lines = [where, f"  expected: {expected}", f"  found:    {found}"]
+        if fix:
+            lines.append(f"  do this:  {fix}")
+        return "\n".join(lines)
+
+
+def _cut(text: str) -> str:
+    """A part of a message as it can be shown; it may quote a whole file."""
+    shown = visible(text[: _LONGEST + 1], keep="\n")
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
 class UserErrors(UserError):

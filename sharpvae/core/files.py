@@ -266,9 +266,11 @@ def read_json(path: Path) -> Any:
         expected = "a file that an earlier stage writes"
         fix = "run the whole pipeline with: dvc repro"
         raise UserError(str(path), expected, "no such file", fix) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, too
         fix = "remove it and run: dvc repro"
-        raise UserError(str(path), "valid JSON", str(error), fix) from None
+        deep = "too many lists or mappings in one another"
+        found = deep if isinstance(error, RecursionError) else str(error)
+        raise UserError(str(path), "valid JSON", found, fix) from None
 
 
 _MOVE = "move what lies there out of the way"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from sharpvae.core.errors import UserError
 
@@ -18,15 +18,24 @@ def save_weights(path: Path, network: nn.Module) -> None:
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
-    """Fill `network` from `path`; UserError if missing, damaged, or of another shape."""
+    """Fill `network` from `path`; UserError if missing, damaged, or of another shape or type."""
     try:
-        network.load_state_dict(load_file(path))
+        state = load_file(path)
+        _require_types(state, network)
+        network.load_state_dict(state)
     except FileNotFoundError:
         expected = "weights that an earlier stage wrote"
         fix = "run the whole pipeline with: dvc repro"
         raise UserError(str(path), expected, "no such file", fix) from None
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
         expected = f"weights of a {type(network).__name__}"
         fix = "remove the file and run: dvc repro"
         found = " ".join(str(error).split())[:200]
         raise UserError(str(path), expected, found, fix) from None
+
+
+def _require_types(state: dict[str, Tensor], network: nn.Module) -> None:
+    """PyTorch would convert other types, such as the bytes of floats read as integers."""
+    for name, wanted in network.state_dict().items():
+        if name in state and state[name].dtype != wanted.dtype:
+            raise TypeError(f"{name} is {state[name].dtype} instead of {wanted.dtype}")

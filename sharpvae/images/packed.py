@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from sharpvae.core.arrays import read_array
+from sharpvae.core.artefacts import first_finding
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json, write_json
 
@@ -120,9 +122,12 @@ def load_split(directory: Path, name: SplitName) -> Split:
     """Open one split that `prepare` wrote.
 
     Raises:
-        UserError: a file is missing, cut short or of another shape or type.
+        UserError: a file is missing, cut short or of another shape or type; or images are not those
+            whose sum is in the card beside them.
     """
     images = _load(directory / f"{name}.npy", np.dtype(np.uint8), 4, mapped=True)
+    if (directory / CARD).exists():
+        _require_sum(directory / f"{name}.npy", load_card(directory).sha256.get(name))
     labels = _beside(directory / f"{name}_labels.npy", 1, len(images))
     return Split(images, labels, _beside(directory / f"{name}_factors.npy", 2, len(images)))
 
@@ -140,7 +145,19 @@ def load_card(directory: Path) -> Card:
     if found != expected:
         wrong = ", ".join(sorted(found ^ expected))
         raise UserError(str(path), "the fields of a dataset's card", f"not right: {wrong}", _AGAIN)
-    return Card(**{**values, "skipped": [Skipped(**item) for item in values["skipped"]]})
+    try:
+        return TypeAdapter(Card).validate_python(values)
+    except ValidationError as error:
+        wanted = "the fields of a dataset's card"
+        raise UserError(str(path), wanted, first_finding(error), _AGAIN) from None
+
+
+def _require_sum(path: Path, expected: str | None) -> None:
+    """UserError where a file has another SHA-256; a second for each gigabyte."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected is not None and found != expected:
+        raise UserError(str(path), f"SHA-256 {expected}, as in {CARD}", found, _AGAIN)
 
 
 def _beside(path: Path, dimensions: int, count: int) -> NDArray[np.int64] | None:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import Tensor, nn
 
-from sharpvae.core.files import read_json
+from sharpvae.core.artefacts import Artefact, load_artefact
+from sharpvae.core.config import Positive, Units, Widths
 from sharpvae.core.seeds import generator, global_seed
 from sharpvae.core.weights import load_weights
 from sharpvae.images.feed import Batch, Feed
@@ -198,13 +200,34 @@ class CriticFeatures(nn.Module):
         return self.critic.features(images)
 
 
+class ClassifierShape(Artefact):
+    """What a classifier that was trained here is built from, as its description tells it."""
+
+    image_channels: Literal[1, 3]
+    classes: Units
+    widths: Widths
+
+
+class CriticShape(ClassifierShape):
+    """critic.json, of which a perceptual loss needs the scale of each layer, too."""
+
+    feature_variances: list[Positive]
+
+    @model_validator(mode="after")
+    def _one_a_block(self) -> CriticShape:
+        found, blocks = len(self.feature_variances), len(self.widths)
+        if found != blocks:
+            raise ValueError(f"{found} variances of {blocks} blocks")
+        return self
+
+
 def load_critic(directory: Path) -> Critic:
     """The network that the stage `critic` wrote.
 
     Raises:
         UserError: it is missing, or damaged.
     """
-    shape = read_json(directory / "critic.json")
-    classifier = Critic(shape["image_channels"], shape["classes"], shape["widths"])
+    shape = load_artefact(directory / "critic.json", ClassifierShape)
+    classifier = Critic(shape.image_channels, shape.classes, shape.widths)
     load_weights(directory / "critic.safetensors", classifier)
     return classifier

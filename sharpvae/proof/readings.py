@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sharpvae.report.artefacts import Cost, Reference, Summary, load_artefact
+from sharpvae.core.artefacts import load_artefact
+from sharpvae.report.artefacts import Cost, Reference, Summary
 from sharpvae.report.comparison import Comparison
 from sharpvae.report.scores import BY_KEY, load_scores
 from sharpvae.report.statistics import Reading

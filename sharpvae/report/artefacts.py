@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from sharpvae.core.errors import UserError
+from sharpvae.core.artefacts import Artefact, Finite, validated
 from sharpvae.core.files import read_json
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Known = dict[str, Finite | None]  # score -> value; None where it does not exist
 Sight = Literal["fooled", "blind"]
-
-AGAIN = "run the whole pipeline with: dvc repro"
-
-
-class Artefact(BaseModel):
-    """A JSON file of an earlier stage; keys that the report does not use are ignored."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Protocol(Artefact):
@@ -48,11 +39,13 @@ class Scores(Artefact):
     suspects: list[tuple[int, int]]  # (headline sample, training image)
     # What the headline samples were drawn from; of `samples` nothing is known but the images.
     headline: Literal["prior", "mixture", "flow", "samples"]
-    nats: dict[str, Finite] = {}  # each prior -> mean log-density of validation codes
+    # Each prior -> mean log-density of validation codes.
+    nats: dict[str, Finite] = Field(default_factory=dict)
     collapsed: bool = False
     collapse: str = ""  # the reason for it in words
-    kl_per_dimension: list[Finite] = []
-    notes: list[str] = []  # what was assumed of images that were made elsewhere
+    kl_per_dimension: list[Finite] = Field(default_factory=list)
+    # What was assumed of images that were made elsewhere.
+    notes: list[str] = Field(default_factory=list)
     protocol: Protocol
 
 
@@ -124,27 +117,6 @@ class Cost(Artefact):
     device: str
 
 
-File = TypeVar("File", bound=Artefact)
-
-
-def load_artefact(path: Path, kind: type[File]) -> File:
-    """Read a JSON artefact.
-
-    Raises:
-        UserError: the file is missing, is not JSON, or lacks what the report needs.
-    """
-    return _validated(path, kind, read_json(path))
-
-
 def load_floors(path: Path) -> dict[str, dict[str, float | None]]:
     """Read reports/floors.json: floor -> score -> value.  Raises as `load_artefact`."""
-    return dict(_validated(path, Floors, {"floors": read_json(path)}).floors)
-
-
-def _validated(path: Path, kind: type[File], content: Any) -> File:
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise UserError(str(path), "the file that its stage writes", found, AGAIN) from None
+    return dict(validated(path, Floors, {"floors": read_json(path)}).floors)

@@ -12,17 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpvae.core.arrays import read_array, read_arrays
+from sharpvae.core.artefacts import AGAIN, load_artefact
 from sharpvae.core.config import Section, is_given
 from sharpvae.core.errors import UserError
 from sharpvae.images.packed import Card, load_card, load_split
 from sharpvae.report.artefacts import (
-    AGAIN,
     Classifier,
     Cost,
     Reference,
     Scores,
     Summary,
-    load_artefact,
     load_floors,
 )
 from sharpvae.report.comparison import Comparison

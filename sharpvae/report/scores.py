@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from sharpvae.core.artefacts import AGAIN, load_artefact
 from sharpvae.core.config import GIVEN
 from sharpvae.core.errors import UserError
-from sharpvae.report.artefacts import AGAIN, Scores, load_artefact
+from sharpvae.report.artefacts import Scores
 
 Goal = Literal["lower", "higher", "one", "zero", "none"]
 

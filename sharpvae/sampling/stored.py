@@ -19,8 +19,11 @@ from sharpvae.core.seeds import global_seed
 from sharpvae.sampling.codes import Axes
 from sharpvae.sampling.flow import Flow, Velocity
 from sharpvae.sampling.mixture import Mixture
+from sharpvae.vae.vae import VAE
 
 FILE = "priors.safetensors"  # in the folder of what was drawn
+HEADLINES = ("prior", "mixture", "flow")
+_ROUNDING = 1e-6  # by which weights may miss a sum of 1
 _ABOUT = "about"  # one key: several would stand in the file in an order that changes
 
 
@@ -57,7 +60,7 @@ def save_priors(path: Path, priors: Priors, vae: nn.Module) -> None:
     save_file(contiguous, path, {_ABOUT: json.dumps(about)})
 
 
-def load_priors(path: Path, vae: nn.Module) -> Priors:
+def load_priors(path: Path, vae: VAE) -> Priors:
     """Read what `save_priors` wrote for `vae`.
 
     Raises:
@@ -68,17 +71,17 @@ def load_priors(path: Path, vae: nn.Module) -> Priors:
     try:
         with safe_open(path, "np") as file:
             about = json.loads(file.metadata()[_ABOUT])
+        if about["vae"] != digest(vae):
+            raise UserError(str(path), expected, "those of other weights", fix)
         # A copy: what is read lies in a map of the file, which cannot be written to.
         arrays = {name: np.array(value) for name, value in load_file(path).items()}
         priors = _assembled(arrays, about)
-        fits = about["vae"] == digest(vae)
+        _require_sound(priors, vae.latent_dim, vae.classes)
     except FileNotFoundError:
         raise UserError(str(path), expected, "no such file", fix) from None
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
         found = f"damaged: {' '.join(str(error).split())[:200]}"
         raise UserError(str(path), expected, found, fix) from None
-    if not fits:
-        raise UserError(str(path), expected, "those of other weights", fix)
     return priors
 
 
@@ -92,12 +95,50 @@ def _assembled(arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> Priors
     mixture = Mixture(axes, rest=axes.rest(modelled), **parts["mixture"])
     velocity, sizes = None, about["velocity"]
     if sizes is not None:
+        found = parts["flow"]["second.weight"].shape
+        if found != (sizes["width"], sizes["width"]):  # or a size would take up all memory
+            raise ValueError(f"a flow of width {sizes['width']}, with weights of shape {found}")
         with global_seed(0, "velocity"):  # the first weights, which are replaced
             velocity = Velocity(strong, sizes["classes"], sizes["width"])
         state = {name: torch.from_numpy(value) for name, value in parts["flow"].items()}
         velocity.load_state_dict(state)
         velocity.requires_grad_(False)
     return Priors(mixture, Flow(axes, strong, velocity), about["headline"], about["class_names"])
+
+
+def _require_sound(priors: Priors, latent_dim: int, classes: int) -> None:
+    """ValueError unless all sizes fit each other, and all values are such as a density can have."""
+    (axes, weights, means, _, _), flow = priors.mixture, priors.flow
+    _require_shapes(priors.mixture, latent_dim)
+    if not (0 < means.shape[1] <= latent_dim and 0 < flow.strong <= latent_dim):
+        raise ValueError(f"{means.shape[1]} and {flow.strong} axes of {latent_dim}")
+    if weights.min() < 0 or abs(weights.sum() - 1) > _ROUNDING:
+        raise ValueError("the weights of the mixture do not add up to 1")
+    if axes.noise.min() <= 0 or axes.signal.min() < 0:
+        raise ValueError("a negative variance")
+    if flow.velocity is not None:
+        if not all(values.isfinite().all() for values in flow.velocity.state_dict().values()):
+            raise ValueError("the flow has values that are not finite")
+        if flow.velocity.classes not in (0, classes):
+            raise ValueError(f"a flow of {flow.velocity.classes} classes, not {classes}")
+    if priors.headline not in HEADLINES:
+        raise ValueError(f"the headline {priors.headline!r}, not one of {', '.join(HEADLINES)}")
+    names: object = priors.class_names
+    if not (names is None or (isinstance(names, list) and all(isinstance(n, str) for n in names))):
+        raise ValueError("names of classes that are no list of texts")
+
+
+def _require_shapes(mixture: Mixture, latent_dim: int) -> None:
+    """ValueError unless the axes are of codes of `latent_dim`, and the mixture of the axes."""
+    (count, strong), axes = mixture.means.shape, mixture.axes
+    expected = [
+        (axes.centre, (latent_dim,)), (axes.noise, (latent_dim,)), (axes.signal, (latent_dim,)),
+        (axes.directions, (latent_dim, latent_dim)), (mixture.weights, (count,)),
+        (mixture.means, (count, strong)), (mixture.factors, (count, strong, strong)),
+    ]  # fmt: skip
+    for values, shape in expected:
+        if values.shape != shape or values.dtype != np.float64 or not np.isfinite(values).all():
+            raise ValueError(f"{values.dtype} of {values.shape} instead of finite float64 {shape}")
 
 
 def digest(network: nn.Module) -> str:

@@ -10,15 +10,51 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
-from sharpvae.core.arrays import read_array, read_arrays
+from sharpvae.core.arrays import AGAIN, read_array, read_arrays
+from sharpvae.core.artefacts import Artefact, Finite, load_artefact
+from sharpvae.core.config import NonNegative
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import read_json
 from sharpvae.scoring import disentanglement, measures, neighbours, spectra
 from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.panel import Images, extract, load_reals, members
 from sharpvae.scoring.resampled import GROUPS, extrapolated
 from sharpvae.scoring.scores import Looked, Reals, Scored, mean_power, score
+
+
+class Weighted(Artefact):
+    """A judge in reference.json."""
+
+    weight: NonNegative
+
+
+class Judges(Artefact):
+    """reference.json"""
+
+    judges: dict[str, Weighted]
+
+
+class Likelihood(Artefact):
+    """likelihood.json"""
+
+    left_out: str | None
+
+
+class Drawn(Artefact):
+    """priors.json, of a VAE or of images made elsewhere."""
+
+    headline: Literal["prior", "mixture", "flow", "samples"]
+    validation: dict[str, Finite] = Field(default_factory=dict)  # prior -> mean log-density
+    notes: list[str] = Field(default_factory=list)
+
+
+class Ended(Artefact):
+    """summary.json"""
+
+    beta_sigma: Finite | None
+    beta_whole: Finite | None
+
 
 DRAWN = ("prior", "mixture", "flow", "reconstruction")  # sets of images
 Replicates = dict[str, Any]  # score -> (GROUPS,), or judge -> (GROUPS,)
@@ -37,9 +73,14 @@ class Panel:
     ) -> None:
         self.batch_size, self.device, self.shape = metrics.batch_size, device, shape
         self.scales, self.features = load_reals(directory / "reals.npz")
-        described = read_json(directory / "reference.json")["judges"]
-        self.weights = {name: judge["weight"] for name, judge in described.items()}
+        described = load_artefact(directory / "reference.json", Judges).judges
+        self.weights = {name: judge.weight for name, judge in described.items()}
         self.judges = members(metrics, shape[2], directory)
+        self._place = directory / "reals.npz"
+        known = set(self.scales) & set(self.weights)
+        if missing := [name for name in self.judges if name not in known]:
+            expected = f"what was measured with {', '.join(self.judges)}"
+            raise UserError(str(directory), expected, f"nothing of {', '.join(missing)}", AGAIN)
 
     def look(self, images: Images) -> Looked:
         """Images with the judges' features.  uint8 (N, H, W, C)"""
@@ -48,17 +89,26 @@ class Panel:
             for name, judge in self.judges.items()
         })  # fmt: skip
 
-    def look_at(self, path: Path) -> Looked:
-        """The images of a file; UserError where they are of another shape."""
+    def look_at(self, path: Path, count: int | None = None) -> Looked:
+        """The images of a file; UserError where they are others than `sample` writes.
+
+        Args:
+            count: how many there have to be; any number, but none, unless given.
+        """
         images = read_array(path)
-        if images.shape[1:] != self.shape:
-            expected = f"images of {self.shape}, as the prepared ones"
-            raise UserError(str(path), expected, f"of {images.shape[1:]}", "dvc repro sample")
+        right = images.dtype == np.uint8 and images.shape[1:] == self.shape
+        if not right or len(images) == 0 or len(images) != (count or len(images)):
+            expected = f"{count or 'some'} images, uint8 {self.shape} each, as the prepared ones"
+            raise UserError(str(path), expected, f"{images.dtype} {images.shape}", AGAIN)
         return self.look(images)
 
     def reals(self, split: Literal["validation", "test"], images: Images) -> Reals:
         """The real images of a split, as they were measured."""
-        own = {name: self.features[f"{name}/{split}"] for name in self.judges}
+        own = {name: self.features.get(f"{name}/{split}", np.empty(0)) for name in self.judges}
+        for name, features in own.items():
+            if len(features) != len(images):
+                expected = f"{name}/{split}: a row for each of {len(images)} images"
+                raise UserError(str(self._place), expected, f"{len(features)} rows", AGAIN)
         return Reals(images, own, self.weights)
 
 
@@ -136,9 +186,13 @@ def _pair(found: Evaluated, originals: Images, reconstructions: Images) -> None:
         found.replicates["psnr"] = _means(np.minimum(pairs, measures.PSNR_OF_EQUALS))
 
 
-def add_likelihood(found: Evaluated, folder: Path) -> None:
-    """`nll` and `elbo_gap` of both splits from what `sample` estimated, or why there are none."""
-    left_out = read_json(folder / "likelihood.json")["left_out"]
+def add_likelihood(found: Evaluated, folder: Path, counts: Mapping[str, int]) -> None:
+    """`nll` and `elbo_gap` of both splits from what `sample` estimated, or why there are none.
+
+    Args:
+        counts: split -> how many images it has.
+    """
+    left_out = load_artefact(folder / "likelihood.json", Likelihood).left_out
     if left_out is not None:
         nothing = dict.fromkeys(("nll", "elbo_gap"))
         found.scores |= nothing
@@ -147,11 +201,33 @@ def add_likelihood(found: Evaluated, folder: Path) -> None:
         return
     wanted = ("test", "test_elbo", "validation", "validation_elbo")
     estimates = read_arrays(folder / "likelihood.npz", *wanted)
+    for name in wanted:
+        _require_numbers(folder / "likelihood.npz", name, estimates, (counts[name.split("_")[0]],))
     for table, split in ((found.scores, "test"), (found.validation, "validation")):
         log_p, elbo = estimates[split], estimates[f"{split}_elbo"]
         table |= {"nll": float(-log_p.mean()), "elbo_gap": float((log_p - elbo).mean())}
     if len(estimates["test"]) >= 2 * GROUPS:
         found.replicates["nll"] = _means(-estimates["test"])
+
+
+def posterior(path: Path, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and log-variance of `count` images, (N, Z) both; UserError where they are no such."""
+    found = read_arrays(path, "mean", "log_var")
+    mean, log_var = found["mean"], found["log_var"]
+    shape = (count, *mean.shape[1:2]) if mean.ndim == 2 else (count, 0)
+    for name in ("mean", "log_var"):
+        _require_numbers(path, name, found, shape)
+    return mean, log_var
+
+
+def _require_numbers(
+    path: Path, name: str, arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...]
+) -> None:
+    """UserError unless an array holds finite floats of this shape."""
+    own = arrays[name]
+    if own.dtype.kind != "f" or own.shape != shape or not np.isfinite(own).all():
+        expected = f"{name}: finite floats of shape {shape}"
+        raise UserError(str(path), expected, f"{own.dtype} of shape {own.shape}", AGAIN)
 
 
 def add_disentanglement(

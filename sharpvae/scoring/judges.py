@@ -10,17 +10,18 @@ import pickle
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sharpvae.core.artefacts import Artefact, load_artefact
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import read_json, write_json
+from sharpvae.core.files import write_json
 from sharpvae.core.seeds import generator
 from sharpvae.core.weights import load_weights, save_weights
-from sharpvae.perception.critic import Critic
+from sharpvae.perception.critic import ClassifierShape, Critic
 from sharpvae.perception.efficientnet import load_efficientnet
 from sharpvae.perception.pretrained import find
 
@@ -167,6 +168,12 @@ class InceptionJudge(nn.Module):
         return features
 
 
+class JudgeTask(Artefact):
+    """judge.json, of which `agreement` needs what the judge learned to tell."""
+
+    task: Literal["labels", "rotations"]
+
+
 def save_learned(directory: Path, judge: LearnedJudge, description: dict[str, Any]) -> None:
     """Write `judge.safetensors`, and `judge.json` with image_channels, classes, widths, task."""
     save_weights(directory / "judge.safetensors", judge)
@@ -174,8 +181,8 @@ def save_learned(directory: Path, judge: LearnedJudge, description: dict[str, An
 
 
 def load_learned(directory: Path) -> LearnedJudge:
-    """Read what `save_learned` wrote."""
-    shape = read_json(directory / DESCRIPTION)
-    judge = LearnedJudge(shape["image_channels"], shape["classes"], shape["widths"])
+    """Read what `save_learned` wrote; UserError where a file is missing or damaged."""
+    shape = load_artefact(directory / DESCRIPTION, ClassifierShape)
+    judge = LearnedJudge(shape.image_channels, shape.classes, shape.widths)
     load_weights(directory / "judge.safetensors", judge)
     return judge.eval()

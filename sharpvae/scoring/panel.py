@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sharpvae.core.arrays import read_array, read_arrays
-from sharpvae.core.files import read_json
+from sharpvae.core.arrays import AGAIN, read_array, read_arrays
+from sharpvae.core.artefacts import load_artefact
+from sharpvae.core.errors import UserError
 from sharpvae.scoring.config import MetricsConfig
 from sharpvae.scoring.judges import (
     ImageNetJudge,
     InceptionJudge,
+    JudgeTask,
     LearnedJudge,
     PixelJudge,
     RandomJudge,
@@ -150,11 +152,17 @@ def save_reals(path: Path, scales: Mapping[str, Scale], reals: Mapping[str, Feat
 
 
 def load_reals(path: Path) -> tuple[dict[str, Scale], dict[str, Features]]:
-    """Read what `save_reals` wrote."""
+    """Read what `save_reals` wrote; UserError where it is missing or damaged."""
     arrays = read_arrays(path)
     ending = "/scale"
-    scales = {n.removesuffix(ending): Scale(*a) for n, a in arrays.items() if n.endswith(ending)}
-    return scales, {name: a for name, a in arrays.items() if not name.endswith(ending)}
+    found = {name: array for name, array in arrays.items() if name.endswith(ending)}
+    for name, array in arrays.items():
+        rows = 2 if name in found else len(array)
+        if array.dtype != np.float64 or array.shape[:1] != (rows,) or array.ndim != 2:
+            told = f"{name}: {array.dtype} of shape {array.shape}"
+            raise UserError(str(path), "float64 scales and features of judges", told, AGAIN)
+    scales = {name.removesuffix(ending): Scale(*array) for name, array in found.items()}
+    return scales, {name: array for name, array in arrays.items() if name not in found}
 
 
 def combined(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
@@ -182,8 +190,12 @@ def agreement(
     and where `reference` has no judge of classes.
     """
     asked, description = drawn / "labels.npy", reference / "judge.json"
-    judged = description.exists() and read_json(description)["task"] == "labels"
+    judged = description.exists() and load_artefact(description, JudgeTask).task == "labels"
     if not judged or not asked.exists():
         return None
     found = classify(load_learned(reference), images, batch_size, device)
-    return float((read_array(asked) == found).mean())
+    labels = read_array(asked)
+    if labels.shape != found.shape:
+        expected = f"a class for each of {len(found)} samples"
+        raise UserError(str(asked), expected, f"an array of {labels.shape}", AGAIN)
+    return float((labels == found).mean())

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sharpvae.core.artefacts import load_artefact
 from sharpvae.core.config import is_given
 from sharpvae.core.devices import borrowed
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
 from sharpvae.core.seeds import generator, global_seed
-from sharpvae.core.weights import load_weights
 from sharpvae.sampling.pictures import interpolate
 from sharpvae.sampling.priors import Density
 from sharpvae.sampling.stored import FILE, Priors, load_priors
@@ -33,10 +33,8 @@ from sharpvae.trained.inputs import (
     one_of,
     whole,
 )
-from sharpvae.vae.config import ModelConfig
 from sharpvae.vae.draw import decode, prior_noise
-from sharpvae.vae.own import require_code
-from sharpvae.vae.vae import VAE, Posterior
+from sharpvae.vae.vae import VAE, Described, Posterior, built
 
 # Description and weights: as `train` writes them, and as they are called at Hugging Face.
 NETWORK, WEIGHTS, SUMMARY = "network.json", "weights.safetensors", "summary.json"
@@ -269,30 +267,12 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> T
     if names is None:
         raise _no_model(folder)
     file, weights = folder / names[0], other or folder / names[1]
-    described = read_json(file)
+    described = load_artefact(file, Described)
     # Layers draw first weights as they are made: not from the generator of the caller.
     with torch.no_grad(), borrowed(str(device)) as place, global_seed(0, "load"):
-        try:
-            network = _network(described, file, weights).to(place).eval()
-        except (KeyError, TypeError, ValueError) as error:
-            expected = "the description of a VAE, as `train` writes it"
-            found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            raise UserError(str(file), expected, found, "write it anew: dvc repro train") from None
+        network = built(described, file, weights).to(place).eval()
         priors = _priors_of(folder, network)
-    size, channels = described["image_size"], described["image_channels"]
-    return TrainedVAE(folder, network, size, channels, priors)
-
-
-def _network(described: Any, file: Path, weights: Path) -> VAE:
-    """As `load_vae`, whatever the files are called."""
-    config = ModelConfig.model_validate(described["model"])
-    if config.own:  # imported only where it is the code that the weights were trained with
-        fix = "bring that code back, or train anew: dvc repro"
-        require_code(config.family, described.get("code"), str(file), fix)
-    shape = (described[key] for key in ("image_channels", "image_size", "classes"))
-    network = VAE(config, *shape)
-    load_weights(weights, network)
-    return network
+    return TrainedVAE(folder, network, described.image_size, described.image_channels, priors)
 
 
 def _no_model(folder: Path) -> UserError:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from sharpvae.core.artefacts import load_artefact
 from sharpvae.core.devices import resolved
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import read_json
 from sharpvae.core.seeds import global_seed
 from sharpvae.core.weights import load_weights
 from sharpvae.distributed.processes import is_first
@@ -23,7 +23,7 @@ from sharpvae.objective.config import LossConfig
 from sharpvae.objective.discriminator import configured
 from sharpvae.objective.objective import Objective, beta_sigma, squared_share
 from sharpvae.objective.schedules import Span, late_start
-from sharpvae.perception.critic import CriticFeatures, load_critic
+from sharpvae.perception.critic import CriticFeatures, CriticShape, load_critic
 from sharpvae.perception.distances import (
     LAYERS,
     ImageNetFeatures,
@@ -66,7 +66,7 @@ def perceptual_distance(
     network: CriticFeatures | ImageNetFeatures | LiteFeatures
     if section.network == "critic":
         network = CriticFeatures(load_critic(critic))
-        variances = read_json(critic / "critic.json")["feature_variances"]
+        variances = load_artefact(critic / "critic.json", CriticShape).feature_variances
     elif section.network in PUBLISHED:
         network = LiteFeatures(section.network, section.layers, section.resize)
     else:

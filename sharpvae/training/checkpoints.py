@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from sharpvae.core.devices import describe, resolved
 from sharpvae.core.errors import UserError
@@ -109,8 +110,8 @@ class Ticket:
 def read_ticket(directory: Path) -> Ticket | None:
     """What `Ticket.write` wrote; None where it is missing or damaged."""
     try:
-        return Ticket(**read_json(directory / _TICKET))
-    except (UserError, TypeError):
+        return TypeAdapter(Ticket).validate_python(read_json(directory / _TICKET))
+    except (UserError, ValidationError):
         return None
 
 

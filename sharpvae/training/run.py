@@ -14,11 +14,12 @@ from types import FrameType
 
 import torch
 
-from sharpvae.core.config import flatten, text
+from sharpvae.core.artefacts import Artefact, load_artefact
+from sharpvae.core.config import NonNegative, flatten, text
 from sharpvae.core.console import INTERRUPTED, bar
 from sharpvae.core.devices import describe
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import force, fresh_directory, read_json, require_writable, write_json
+from sharpvae.core.files import force, fresh_directory, require_writable, write_json
 from sharpvae.core.system import placed
 from sharpvae.core.weights import save_weights
 from sharpvae.distributed.processes import broadcast, handled, is_first, launched, world
@@ -44,6 +45,12 @@ HISTORY = ("epoch", "step", "split", "term", "value")
 FILM = "film"
 SECONDS = "seconds.json"  # of all runs up to the last checkpoint
 FIRST = "first.safetensors"  # the weights that `before` ended with
+
+
+class Spent(Artefact):
+    """seconds.json"""
+
+    seconds: NonNegative
 
 
 @contextmanager
@@ -172,7 +179,7 @@ def lead(trainer: Trainer, config: TrainStage, checkpoints: Checkpoints, run_id:
     total = trainer.span.steps
     spent = checkpoints.directory / SECONDS
     earlier = (done > 0 or config.before is not None) and spent.exists()
-    began = time.monotonic() - (read_json(spent)["seconds"] if earlier else 0.0)
+    began = time.monotonic() - (load_artefact(spent, Spent).seconds if earlier else 0.0)
     with (
         put_off() as signals,
         open_loggers(config.logging, run) as loggers,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sharpvae.core.files import read_json, write_json
+from sharpvae.core.artefacts import Artefact, load_artefact
+from sharpvae.core.config import MOST_UNITS
+from sharpvae.core.errors import UserError
+from sharpvae.core.files import write_json
 from sharpvae.core.weights import load_weights, save_weights
 from sharpvae.vae.config import ModelConfig
 from sharpvae.vae.layers import (
@@ -22,6 +27,8 @@ from sharpvae.vae.layers import (
 )
 from sharpvae.vae.own import make, nearest_weight, require_code
 from sharpvae.vae.reference import digest
+
+_LARGEST = 1 << 14  # pixels of a side
 
 
 class Posterior(NamedTuple):
@@ -247,6 +254,16 @@ def one_hot(labels: Tensor | None, classes: int) -> Tensor:
     return functional.one_hot(given, classes).float()
 
 
+class Described(Artefact):
+    """network.json: what a VAE is built from."""
+
+    image_channels: Literal[1, 3]
+    image_size: Annotated[int, Field(ge=1, le=_LARGEST)]
+    classes: Annotated[int, Field(ge=0, le=MOST_UNITS)]
+    model: ModelConfig
+    code: str | None = None  # digest of that of a network of the user's own
+
+
 def save_vae(directory: Path, vae: VAE, config: ModelConfig, channels: int, size: int) -> None:
     """Write `weights.safetensors` and `network.json` into `directory`."""
     save_weights(directory / "weights.safetensors", vae)
@@ -270,13 +287,46 @@ def load_vae(directory: Path, device: torch.device) -> VAE:
     Raises:
         UserError: a file is missing or damaged, or that code is not what the VAE was trained with.
     """
-    place = directory / "network.json"
-    description = read_json(place)
-    config = ModelConfig.model_validate(description["model"])
-    if config.own:
+    place, weights = directory / "network.json", directory / "weights.safetensors"
+    return built(load_artefact(place, Described), place, weights).to(device).eval()
+
+
+def built(described: Described, place: Path, weights: Path) -> VAE:
+    """The VAE that was read from `place`, with its weights.
+
+    Raises:
+        UserError: the weights are missing, damaged or of another network; or as `load_vae`.
+    """
+    config = described.model
+    shape = described.image_channels, described.image_size, described.classes
+    if config.own:  # imported only where it is the code that the weights were trained with
         fix = "bring that code back, or train anew: dvc repro"
-        require_code(config.family, description.get("code"), str(place), fix)
-    shape = (description[key] for key in ("image_channels", "image_size", "classes"))
-    vae = VAE(config, *shape)
-    load_weights(directory / "weights.safetensors", vae)
-    return vae.to(device).eval()
+        require_code(config.family, described.code, str(place), fix)
+    try:
+        if not config.own:
+            _require_fit(config, shape, place, weights)
+        vae = VAE(config, *shape)
+    except ValueError as error:
+        expected, fix = "the description of a VAE, as `train` writes it", "dvc repro train"
+        raise UserError(str(place), expected, str(error), f"write it anew: {fix}") from None
+    load_weights(weights, vae)
+    return vae
+
+
+def _require_fit(
+    config: ModelConfig, shape: tuple[int, int, int], place: Path, weights: Path
+) -> None:
+    """UserError where weights are of another network, before that takes up any memory."""
+    with torch.device("meta"):
+        state = VAE(config, *shape).state_dict()
+    try:
+        with safe_open(weights, "pt") as opened:
+            names = opened.keys()
+            found = {name: opened.get_slice(name).get_shape() for name in names}
+    except (SafetensorError, OSError):
+        return  # which `load_weights` tells
+    for name, wanted in state.items():
+        if found.get(name) != list(wanted.shape):
+            expected = f"the weights that {place} describes: {name} of shape {list(wanted.shape)}"
+            told = "no such weights" if name not in found else f"shape {found[name]}"
+            raise UserError(str(weights), expected, told, "write both anew: dvc repro train")

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from sharpvae.config.experiment import VariantConfig
+from sharpvae.core.artefacts import load_artefact
 from sharpvae.core.config import load_stage
 from sharpvae.images.packed import load_card
-from sharpvae.report.artefacts import Reference, load_artefact
+from sharpvae.report.artefacts import Reference
 from sharpvae.report.evidence import Evidence, ReportStage, load_evidence
 from sharpvae.report.numerals import NOTHING, decimals, fixed, join, short, thousands
 from sharpvae.report.scores import TABLE

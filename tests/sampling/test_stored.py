@@ -40,8 +40,11 @@ def vae(model_config) -> VAE:
 
 
 @pytest.mark.parametrize("classes", [0, 3])
-def test_both_densities_draw_and_weigh_as_before(tmp_path: Path, vae: VAE, classes: int) -> None:
+def test_both_densities_draw_and_weigh_as_before(
+    tmp_path: Path, model_config, classes: int
+) -> None:
     """To within rounding: a product sums otherwise where its factor lies otherwise in memory."""
+    vae = VAE(model_config(conditional=classes > 0), 1, 16, classes).eval()
     before, file = priors(classes), tmp_path / "priors.safetensors"
     save_priors(file, before, vae)
     after = load_priors(file, vae)

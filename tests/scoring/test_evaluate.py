@@ -188,7 +188,8 @@ def likelihood(folder: Path, left_out: str | None, **arrays: np.ndarray) -> Eval
     if arrays:
         np.savez(folder / "likelihood.npz", **arrays)
     found = Evaluated()
-    add_likelihood(found, folder)
+    counts = {name: len(arrays.get(name, ())) for name in ("test", "validation")}
+    add_likelihood(found, folder, counts)
     return found
 
 
