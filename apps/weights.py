@@ -17,9 +17,9 @@ from pathlib import Path
 from apps import command
 from sharpvae.core.console import Display, exit_code
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import copy_file
+from sharpvae.core.files import copy_file, expanded
 from sharpvae.datasets.catalogue import Entry, File
-from sharpvae.datasets.fetch import MIRROR_VARIABLE, Place, expanded, is_address, obtain
+from sharpvae.datasets.fetch import MIRROR_VARIABLE, Place, is_address, obtain
 from sharpvae.perception.pretrained import PRETRAINED, Pretrained, cache, location
 
 WIDTH = 118  # columns of the list where there is no terminal

@@ -211,7 +211,7 @@ class _Names:
         for key in values:
             if key not in names:
                 found = f"unknown key '{key}'"
-                self.add(f"{prefix}{key}", expected, found, nearest(str(key), names))
+                self.add(f"{prefix}{key}" or "''", expected, found, nearest(str(key), names))
 
     def section(
         self, path: str, values: Any, schema: type[Section], extra: Iterable[str] = ()
@@ -259,7 +259,7 @@ class _Names:
                 expected = f"one of {', '.join(VARIANT_SECTIONS)}"
                 found = f"'{key}', which all share, or their scores could not be compared"
                 fix = f"set it at the top level: {key}"
-                self.add(f"{prefix}{key}", expected, found, fix)
+                self.add(f"{prefix}{key}" or "''", expected, found, fix)
             self.names(prefix, variant, [*VARIANT_SECTIONS, BEFORE, *extra, *shared])
 
     def before(self, prefix: str, values: Mapping[str, Any]) -> None:
@@ -275,7 +275,7 @@ class _Names:
         for key, value in variant.items():
             if key != "samples" and value is not None:
                 expected = f"nothing beside {prefix}samples, which are made elsewhere"
-                self.add(f"{prefix}{key}", expected, "it is set", "remove one of the two")
+                self.add(f"{prefix}{key}" or "''", expected, "it is set", "remove one of the two")
 
     def presets(self, values: Any) -> dict[str, Any]:
         """Presets of sections and of single variants; returns them."""

@@ -74,7 +74,7 @@ class UserErrors(UserError):
 
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A "did you mean" sentence for a wrong name, listing every valid one."""
-    names = list(valid)
+    names = [str(name) for name in valid]
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     listing = f"valid names: {', '.join(names)}" if names else "there are no valid names"
     return f"did you mean '{close[0]}'? {listing}" if close else listing

@@ -211,6 +211,11 @@ def replace_directory(source: Path, target: Path) -> None:
             shutil.rmtree(retired, ignore_errors=True)
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path as typed, with `~` for a home; one that nobody has stays as it is."""
+    return Path(os.path.expanduser(path))
+
+
 def force(path: Path) -> None:
     """Have what was written to a file, or the names in a directory, reach the disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpvae.core.arrays import AGAIN, read_array
 from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import clear_abandoned, locked
@@ -150,7 +151,10 @@ def dsprites_pool(entry: Entry, found: Mapping[str, Path], raw: Path, progress: 
             str(archive), "an .npz archive with imgs and latents_classes", str(error),
             "remove it, so that it is downloaded again",
         ) from None  # fmt: skip
-    bits = np.load(bits_file, mmap_mode="r")
+    bits = read_array(bits_file, mapped=True)
+    if bits.shape != (len(factors), 512) or bits.dtype != np.uint8:
+        told = f"{bits.dtype} {bits.shape}"
+        raise UserError(str(bits_file), f"uint8 {(len(factors), 512)}", told, AGAIN)
 
     def image(index: int) -> Pixels:
         return np.unpackbits(bits[index]).reshape(64, 64, 1) * np.uint8(255)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError, UserErrors, nearest
+from sharpvae.core.files import expanded
 from sharpvae.datasets.catalogue import entry
 from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.decode import UnusableImageError
-from sharpvae.datasets.fetch import expanded
 from sharpvae.datasets.files import Pool, clean, layout, open_files
 from sharpvae.images.packed import SPLITS, Skipped, SplitName
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import locked, unwritable
+from sharpvae.core.files import expanded, locked, unwritable
 from sharpvae.datasets.archives import fault
 from sharpvae.datasets.catalogue import Entry, File
 from sharpvae.datasets.download import DownloadError, download
@@ -84,11 +84,6 @@ def unpacked_by_hand(tried: list[Place]) -> Path | None:
         if any(path.is_dir() and not path.name.startswith(".") for path in inside):
             return folder
     return None
-
-
-def expanded(path: str) -> Path:
-    """With `~` filled in; unchanged where there is no such user."""
-    return Path(os.path.expanduser(path))
 
 
 def is_address(base: str) -> bool:

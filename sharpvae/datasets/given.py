@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpvae.core.errors import UserError
+from sharpvae.core.files import expanded
 from sharpvae.datasets.array_files import load_array
 from sharpvae.datasets.decode import Images, Pixels, UnusableImageError, decode, on_all_cores
 from sharpvae.datasets.files import Files, FolderFiles, layout, open_files
@@ -61,7 +62,7 @@ def read_images(source: Any, name: str, strict: bool = False) -> Given:
     """
     if not isinstance(source, str | Path):
         return array_images(_as_array(source, name), name)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not path.exists():
         raise UserError(str(path), KINDS, "no such file or folder", "correct the path")
     if _is_array(path):
@@ -72,7 +73,7 @@ def read_images(source: Any, name: str, strict: bool = False) -> Given:
 
 def require_kind(source: str, where: str) -> None:
     """UserError, which names `where`, unless a path leads to one of `KINDS`; it is not read."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not (path.is_dir() or _is_array(path) or zipfile.is_zipfile(path)):
         found = "another kind of file" if path.exists() else "no such file or folder"
         fix = "correct it; a relative path counts from the folder of params.yaml"
@@ -85,7 +86,7 @@ def digest(source: str) -> str:
     Raises:
         UserError: it cannot be read.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     try:
         if not path.is_dir():
             with path.open("rb") as file:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sharpvae.core.console import Progress
+from sharpvae.core.files import expanded
 from sharpvae.datasets import choose
 from sharpvae.datasets.catalogue import Entry, entry
 from sharpvae.datasets.config import DataConfig, Minimum
 from sharpvae.datasets.decode import Pixels, decoded
-from sharpvae.datasets.fetch import expanded
 from sharpvae.datasets.files import Pool, clean
 from sharpvae.datasets.readers import open_pool
 from sharpvae.images import packed

@@ -12,12 +12,13 @@ import numpy as np
 
 from sharpvae.core.console import Progress
 from sharpvae.core.errors import UserError
+from sharpvae.core.files import expanded
 from sharpvae.datasets import arrays
 from sharpvae.datasets.archives import unpacked
 from sharpvae.datasets.catalogue import Entry
 from sharpvae.datasets.config import DataConfig
 from sharpvae.datasets.decode import Pixels, UnusableImageError, centre, decode
-from sharpvae.datasets.fetch import expanded, obtain, places, unpacked_by_hand
+from sharpvae.datasets.fetch import obtain, places, unpacked_by_hand
 from sharpvae.datasets.files import (
     TEST,
     TRAIN,
@@ -134,17 +135,20 @@ def wikiart_pool(files: Files, path: Path, config: DataConfig, entry: Entry) -> 
     )  # fmt: skip
 
 
-def _rows(files: Files, table: str, path: Path, entry: Entry) -> csv.DictReader[str]:
+def _rows(files: Files, table: str, path: Path, entry: Entry) -> list[dict[str, str]]:
     try:
         text = files.read(table).decode("utf-8-sig", "replace")
     except UnusableImageError as error:
         raise UserError(f"{path}/{table}", "a table", str(error), entry.by_hand) from None
-    rows = csv.DictReader(text.splitlines())
-    if not {"file", "genre"} <= set(rows.fieldnames or ()):
+    reader = csv.DictReader(text.splitlines())
+    try:
+        names, rows = reader.fieldnames or (), list(reader)
+    except csv.Error as error:  # a line without end
+        raise UserError(f"{path}/{table}", "a table", str(error), entry.by_hand) from None
+    if not {"file", "genre"} <= set(names):
         raise UserError(
-            f"{path}/{table}", "the columns file and genre", ", ".join(rows.fieldnames or ()),
-            entry.by_hand,
-        )  # fmt: skip
+            f"{path}/{table}", "the columns file and genre", ", ".join(names), entry.by_hand
+        )
     return rows
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sharpvae.core.config import Section
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import fresh_directory, read_json, unwritable, write_json
+from sharpvae.core.files import expanded, fresh_directory, read_json, unwritable, write_json
 from sharpvae.datasets.given import Given
 from sharpvae.images.packed import Split, SplitName
 from sharpvae.perception.config import ClassifierConfig
@@ -98,7 +98,7 @@ def _measure(
 def cache() -> Path:
     """The folder of what was measured; a folder that is removed there is measured again."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "sharpvae" / "reals"
+    return expanded(home) / "sharpvae" / "reals"
 
 
 def _require(images: NDArray[np.uint8], repeated: int, where: str) -> None:

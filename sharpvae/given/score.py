@@ -20,7 +20,7 @@ from sharpvae.core.config import GIVEN
 from sharpvae.core.console import terminal
 from sharpvae.core.devices import borrowed
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import unwritable, write_text
+from sharpvae.core.files import expanded, unwritable, write_text
 from sharpvae.datasets.array_files import load_array
 from sharpvae.datasets.files import open_files
 from sharpvae.datasets.given import LEAST, Given, array_images, chosen, read_images
@@ -141,7 +141,7 @@ def set_name(source: Any) -> str:
     """What a set is called that has no name: the last part of its path."""
     if not isinstance(source, str | Path):
         return "samples"
-    path = Path(source).expanduser().absolute()
+    path = expanded(source).absolute()
     return path.name if path.is_dir() else path.stem
 
 
@@ -156,7 +156,7 @@ def read_pairs(source: Any, name: str) -> Pairs:
     if isinstance(source, tuple | list):
         first, second = (read_images(own, name, strict=True) for own in source)
         return Pairs(first, second)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.suffix.lower() == ".npz":
         one, two = (array_images(load_array(path, key), f"{path}: {key}") for key in PAIRS)
         return Pairs(one, two)

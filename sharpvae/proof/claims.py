@@ -121,7 +121,10 @@ def shared_params(claim: Claim, params: Mapping[str, Any]) -> dict[str, Any]:
     changed: dict[str, Any] = {}
     for key, value in claim.params.items():
         section, _, rest = key.partition(".")
-        before = changed.get(section) or params.get(section) or {}
+        before = changed.get(section, params.get(section) or {})
+        if rest and not isinstance(before, Mapping):
+            fix = f"a claim sets {key} in it"
+            raise UserError(section, "a section of keys", repr(before), fix)
         changed[section] = {**before, rest: value} if rest else value
     return changed
 

@@ -52,7 +52,7 @@ def load_ledger(path: Path) -> dict[str, Entry]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {name: _entry(own) for name, own in content.items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         fix = f"git checkout {path}, or remove it and judge the claims again"
         raise UserError(str(path), "the verdicts of claims", str(error), fix) from None
 

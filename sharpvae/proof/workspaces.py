@@ -26,7 +26,7 @@ from ruamel.yaml import YAML
 
 from sharpvae.config.names import read_params
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import read_json, write_json
+from sharpvae.core.files import expanded, read_json, write_json
 from sharpvae.distributed.processes import handled
 from sharpvae.vae.reference import is_own, sources
 
@@ -245,7 +245,7 @@ def _absolute(params: Mapping[str, Any], root: Path) -> dict[str, Any]:
     for key in ("path", "mirror"):
         value = data.get(key)
         if isinstance(value, str) and "://" not in value:
-            data[key] = str((root / Path(value).expanduser()).resolve())
+            data[key] = str((root / expanded(value)).resolve())
     return {**params, "data": data}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from sharpvae.core.arrays import read_array, read_arrays
 from sharpvae.core.artefacts import AGAIN, load_artefact
@@ -168,7 +171,7 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
     return Evidence(
         stage=stage,
         card=load_card(prepared),
-        sheet=_read_bytes(prepared / "sheet.png"),
+        sheet=_read_png(prepared / "sheet.png"),
         reference=load_artefact(root / "models/reference/reference.json", Reference),
         floors=load_floors(root / "reports/floors.json"),
         critic=load_artefact(root / "models/critic/critic.json", Classifier),
@@ -212,20 +215,21 @@ def load_history(path: Path) -> list[Record]:
         UserError: the file is missing, has other columns, or a line that is no record.
     """
     reader = csv.reader(_read_bytes(path).decode("utf-8", errors="replace").splitlines())
-    header = next(reader, [])
+    try:
+        header, *lines = [*reader] or [[]]
+    except csv.Error as error:  # a line without end
+        where = f"{path}, line {reader.line_num}"
+        raise UserError(where, f"the columns {','.join(_COLUMNS)}", str(error), AGAIN) from None
     if header != _COLUMNS:
         expected = f"the columns {','.join(_COLUMNS)}"
         raise UserError(str(path), expected, ",".join(header) or "nothing", AGAIN)
     records = []
-    for cells in reader:
+    for number, cells in enumerate(lines, start=2):
         try:
             epoch, _step, split, term, value = cells
             records.append(Record(int(epoch), split, term, float(value), value))
         except ValueError:
-            where, expected = (
-                f"{path}, line {reader.line_num}",
-                "epoch, step, split, term and value",
-            )
+            where, expected = f"{path}, line {number}", "epoch, step, split, term and value"
             raise UserError(where, expected, ",".join(cells), AGAIN) from None
     return records
 
@@ -235,6 +239,17 @@ def _read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise _missing(path) from None
+
+
+def _read_png(path: Path) -> bytes:
+    """A picture that is shown as it is; UserError where a browser would show none."""
+    content = _read_bytes(path)
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, zlib.error) as error:
+        raise UserError(str(path), "a PNG", str(error), AGAIN) from None
+    return content
 
 
 def _missing(path: Path) -> UserError:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sharpvae.core.errors import UserError, nearest
-from sharpvae.core.files import copy_file, fresh_directory, unwritable, write_json
+from sharpvae.core.files import copy_file, expanded, fresh_directory, unwritable, write_json
 from sharpvae.sampling.stored import FILE, save_priors
 from sharpvae.trained.model import NETWORK, WEIGHTS, TrainedVAE, load
 
@@ -114,7 +114,7 @@ def _write(vae: TrainedVAE, root: Path, variant: str, seed: int, form: str, dire
 
 def _place(out: Path) -> Path:
     """The folder `out`, resolved; UserError where something there was not written by `export`."""
-    place = out.expanduser().resolve()
+    place = expanded(out).resolve()
     if not place.exists():
         return place
     expected = "a new folder, or one that `sharpvae export` wrote, which it replaces"

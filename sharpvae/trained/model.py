@@ -16,7 +16,7 @@ from sharpvae.core.artefacts import load_artefact
 from sharpvae.core.config import is_given
 from sharpvae.core.devices import borrowed
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import read_json
+from sharpvae.core.files import expanded, read_json
 from sharpvae.core.seeds import generator, global_seed
 from sharpvae.sampling.pictures import interpolate
 from sharpvae.sampling.priors import Density
@@ -259,7 +259,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> T
     Raises:
         UserError: there is no trained VAE, it is damaged, or the device is not there.
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     other = folder if folder.is_file() and folder.suffix == ".safetensors" else None
     folder = folder if other is None else folder.parent
     pairs = ((NETWORK, WEIGHTS), (HUB_NETWORK, HUB_WEIGHTS))

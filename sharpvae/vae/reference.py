@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sharpvae.core.errors import UserError
+from sharpvae.core.files import expanded
 
 FORMS = "package.module:Class or path/to/file.py:Class"
 _PROJECT = "sharpvae"  # whose folders the stages depend on as it is
@@ -64,7 +65,7 @@ def locate(family: str) -> Found:
     """
     reference = parse(family)
     if reference.is_file:
-        path = Path(reference.place).expanduser()
+        path = expanded(reference.place)
         if path.is_file():
             return Found(path, None)
         fix = "correct it; a relative path counts from the top of the repository"

@@ -74,3 +74,10 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").mkdir()
     with pytest.raises(UserError, match="a file that can be read"):
         read_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("text", [r'x: "\ud800"', r'x: ["a\0b"]', r'"\udfff": 1'])
+def test_text_that_no_file_or_path_holds_is_refused(tmp_path: Path, text: str) -> None:
+    """Half a character cannot be written to configs/, and a zero byte ends a path."""
+    with pytest.raises(UserError, match="text that a file can hold"):
+        read(tmp_path, text)

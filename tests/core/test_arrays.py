@@ -64,3 +64,12 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([print], dtype=object), allow_pickle=True)
     with pytest.raises(UserError, match="allow_pickle"):
         read_array(tmp_path / "a.npy")
+
+
+def test_a_header_that_announces_less_than_there_is_is_damaged(tmp_path: Path) -> None:
+    """One bit turned in `(20, 20)`, and a fifth of the images would be scored as if all."""
+    one, _ = written(tmp_path)
+    one.write_bytes(one.read_bytes().replace(b"(20, 20)", b"( 4, 20)", 1))
+    for mapped in (False, True):
+        with pytest.raises(UserError, match="1280 bytes more than its header announces"):
+            read_array(one, mapped)

@@ -178,6 +178,11 @@ def test_dsprites(
     shutil.rmtree(directory)
     packed(data_config(name="dsprites", image_size=64), tmp_path)
     assert len(server.asked) == asked
+    bits = tmp_path / "raw/dsprites/images.bits.npy"
+    bits.write_bytes(bits.read_bytes()[:-9])
+    shutil.rmtree(directory)
+    error = refusal(data_config(name="dsprites", image_size=64), tmp_path)
+    assert error.where == str(bits) and "remove it" in error.fix
 
 
 @pytest.mark.parametrize("wrong", ["imgs", "latents_classes"])

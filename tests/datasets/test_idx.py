@@ -55,3 +55,13 @@ def test_any_bytes_give_an_array_or_a_user_error(data: bytes) -> None:
     except UserError:
         return
     assert idx_bytes(array) == data
+
+
+@pytest.mark.parametrize("damage", [lambda d: d[:-9], lambda d: d[:20] + b"x" + d[21:]])
+def test_a_damaged_gzip_is_told(tmp_path: Path, damage) -> None:
+    path = tmp_path / "labels.gz"
+    data = bytes([0, 0, 8, 1, 0, 0, 0, 99]) + bytes(range(99))
+    path.write_bytes(damage(gzip.compress(data, mtime=0)))
+    with pytest.raises(UserError, match="a whole gzip file") as caught:
+        read_idx(path, 1)
+    assert caught.value.where == str(path)

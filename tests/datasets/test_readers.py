@@ -154,6 +154,13 @@ def test_wikiart_with_another_table(data_config: Config, tmp_path: Path) -> None
     assert (error.expected, error.found) == ("the columns file and genre", "name, kind")
 
 
+def test_wikiart_with_a_table_that_is_one_line(data_config: Config, tmp_path: Path) -> None:
+    files = wikiart("") | {"wclasses.csv": b"file,genre\n" + b"x" * 200_000}
+    zipped(files, tmp_path / "raw" / "wikiart-impressionism" / "wikiart.zip")
+    error = refusal(data_config(name="wikiart-impressionism"), tmp_path)
+    assert error.where.endswith("wclasses.csv") and "limit" in error.found
+
+
 def test_celeba(
     server: Server, monkeypatch: pytest.MonkeyPatch, data_config: Config, tmp_path: Path
 ) -> None:

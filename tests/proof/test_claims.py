@@ -217,3 +217,11 @@ def test_a_broken_ledger_is_told(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(UserError, match="judge the claims again"):
             load_ledger(path)
+
+
+def test_params_within_what_is_no_section_are_told() -> None:
+    both = claim(params={"data": 3, "data.subset": 500})
+    for own, params in ((both, {}), (claim(params={"data.subset": 500}), {"data": 3})):
+        with pytest.raises(UserError, match="a section of keys") as caught:
+            shared_params(own, params)
+        assert caught.value.where == "data"

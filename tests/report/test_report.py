@@ -302,6 +302,13 @@ def test_a_history_that_is_none(tmp_path: Path, text: str, found: str) -> None:
     assert caught.value.found == found
 
 
+def test_a_history_of_one_endless_line_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("x" * 200_000)
+    with pytest.raises(UserError, match="field larger than field limit"):
+        load_history(path)
+
+
 def test_images_made_elsewhere_stand_beside_trained_variants(tmp_path: Path) -> None:
     theirs = run_elsewhere(
         SHARP,

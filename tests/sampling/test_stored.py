@@ -115,3 +115,19 @@ def test_a_missing_or_damaged_file_says_so_and_runs_nothing(tmp_path: Path, vae:
     file.write_bytes(renamed)
     with pytest.raises(UserError, match="damaged"):
         load_priors(file, vae)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({"headline": "flov"}, "the headline 'flov'"), ({"class_names": "abc"}, "names of classes"),
+     ({"flow": priors(learned=False).flow._replace(strong=9)}, "axes of 4")],
+)  # fmt: skip
+def test_priors_that_nobody_draws_from_are_told(
+    tmp_path: Path, vae: VAE, changes: dict[str, object], told: str
+) -> None:
+    """A headline of one wrong letter drew from N(0, I), and called it `flov`."""
+    path = tmp_path / "priors.safetensors"
+    save_priors(path, priors()._replace(**changes), vae)
+    with pytest.raises(UserError, match=told) as caught:
+        load_priors(path, vae)
+    assert "dvc repro sample" in caught.value.fix

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import torch
 
+from sharpvae.core.files import write_json
 from sharpvae.training import checkpoints as module
-from sharpvae.training.checkpoints import Checkpoints
+from sharpvae.training.checkpoints import Checkpoints, read_ticket
 
 
 class Sayings(list[str]):
@@ -214,3 +215,11 @@ def test_two_of_the_same_take_turns(tmp_path: Path, said: Sayings) -> None:
         first.remove()
     other.join(10)
     assert inside.is_set() and "another process" in said[0]
+
+
+@pytest.mark.parametrize("identity", ["a", ["a"], {"config": None}, None, 3])
+def test_a_ticket_of_other_types_is_none(tmp_path: Path, identity: object) -> None:
+    write_json(tmp_path / "training.json", {
+        "variant": "a", "seed": 0, "machine": "cpu", "id": "b", "identity": identity,
+    })  # fmt: skip
+    assert read_ticket(tmp_path) is None

@@ -53,3 +53,19 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path, model_config) -> N
     save_vae(tmp_path, VAE(model_config(), 1, 16), model_config(latent_dim=5), 1, 16)
     with pytest.raises(UserError, match=r"network\.json describes: encoder\.mean"):
         load_vae(tmp_path, CPU)
+
+
+def test_a_network_is_as_large_as_its_weights_before_it_takes_up_memory(
+    tmp_path: Path, model_config
+) -> None:
+    """A digit more in network.json, and loading it took all memory there was."""
+    save_vae(tmp_path, VAE(model_config(), 1, 16), model_config(widths=[900_000] * 2), 1, 16)
+    with pytest.raises(UserError, match=r"of shape \[900000, 1, "):
+        load_vae(tmp_path, CPU)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "3", '{"model": {}}', "[" * 99_999])
+def test_a_description_of_another_kind_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "network.json").write_text(text)
+    with pytest.raises(UserError, match=r"network\.json"):
+        load_vae(tmp_path, CPU)
