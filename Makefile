@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: repro test test-slow lint docs setup lock clean
+.PHONY: repro test test-slow test-hostile lint docs setup lock clean
 .DEFAULT_GOAL := repro
 
 repro: setup            ## train, score and compare every variant; then open reports/report.html
@@ -15,6 +15,9 @@ test: setup             ## the fast tests, warnings as errors
 
 test-slow: setup        ## the slow ones: the pipeline under DVC
 	$(BIN)/python -m pytest -W error -n auto --dist loadfile -m "slow and not gpu"
+
+test-hostile: setup     ## damaged inputs of every reader, ten thousand each
+	$(BIN)/python -m pytest -W error tests/hostile
 
 lint: setup             ## style and types
 	$(BIN)/ruff check .
