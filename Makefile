@@ -14,7 +14,7 @@ test: setup             ## the fast tests, warnings as errors
 	$(BIN)/python -m pytest -W error -n auto --dist loadfile -m "not slow and not gpu"
 
 test-slow: setup        ## the slow ones: the pipeline under DVC
-	$(BIN)/python -m pytest -W error -n auto --dist loadfile -m "slow and not gpu"
+	$(BIN)/python -m pytest -W error -n auto --dist loadfile -m "slow and not gpu" --ignore=tests/hostile
 
 test-hostile: setup     ## damaged inputs of every reader, ten thousand each
 	$(BIN)/python -m pytest -W error tests/hostile
