@@ -22,9 +22,9 @@ from tests.trained.toys import images
 SCRIPT = str(REPOSITORY / "apps/gallery_page.py")
 
 
-@pytest.fixture(params=[False, True], ids=["unconditional", "conditional"])
+@pytest.fixture
 def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(lay(tmp_path / "work", conditional=request.param))
+    monkeypatch.chdir(lay(tmp_path / "work", conditional=getattr(request, "param", False)))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("sys.argv", [SCRIPT])
     return tmp_path / "work"
@@ -47,6 +47,7 @@ def told(app: AppTest) -> str:
     return "\n".join(element.value for kind in kinds for element in kind)
 
 
+@pytest.mark.parametrize("root", [False, True], ids=["unconditional", "conditional"], indirect=True)
 @pytest.mark.parametrize("view", list(VIEWS))
 def test_every_view_draws(root: Path, view: str) -> None:
     app = page(view=view)
