@@ -127,7 +127,7 @@ def test_a_change_in_a_folder_reruns_the_stages_that_list_it_and_no_other(projec
             if any("sharpvae" in dep for deps in why for dep in deps.get("changed deps", {}))
         }
         assert ours == listing, folder.name
-        beside = ("config", "given", "proof", "trained", "tune")  # above the stages
+        beside = ("config", "gallery", "given", "proof", "trained", "tune")  # above the stages
         assert listing != {"configure"} or folder.name in beside, f"{folder.name} is unused"
 
 
