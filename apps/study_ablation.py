@@ -18,12 +18,14 @@ from typing import Any
 
 from apps import command
 from sharpvae.config.names import ABLATIONS, STUDIES, Studies, read_settings
+from sharpvae.core.artefacts import Artefact, load_artefact
 from sharpvae.core.console import bar, clock, exit_code
 from sharpvae.core.devices import select
 from sharpvae.core.errors import UserError, nearest
-from sharpvae.core.files import read_json, write_json
+from sharpvae.core.files import write_json
 from sharpvae.proof.plan import Plan, load_ablation, make_plan
 from sharpvae.proof.workspaces import Outcome, Workspaces, add_spent, spent
+from sharpvae.report.artefacts import Cost
 
 WIDTH = 100  # columns where there is no terminal
 REPORTS = Path("reports")
@@ -126,8 +128,15 @@ def run(plan: Plan, work: Workspaces, jobs: int) -> dict[str, str]:
 
 def _training(work: Workspaces, arm: str, plan: Plan) -> float:
     live = work.place(arm) / "reports/live" / arm
-    costs = [read_json(live / str(seed) / "cost.json") for seed in plan.ablation.seeds]
-    return float(sum(cost["seconds"] for cost in costs)) / len(costs)
+    costs = [load_artefact(live / str(seed) / "cost.json", Cost) for seed in plan.ablation.seeds]
+    return float(sum(cost.seconds for cost in costs)) / len(costs)
+
+
+class Counted(Artefact):
+    """What an arm is, and its multiply-adds of an update."""
+
+    of: dict[str, Any]
+    cost: int
 
 
 def counted(plan: Plan, work: Workspaces) -> dict[str, int]:
@@ -136,13 +145,14 @@ def counted(plan: Plan, work: Workspaces) -> dict[str, int]:
     from sharpvae.proof.cost import update_cost
 
     path = work.folder / COSTS
-    known: dict[str, Any] = read_json(path) if path.exists() else {}
+    found = load_artefact(path, dict[str, Counted]) if path.exists() else {}
+    known = {arm: own.model_dump() for arm, own in found.items()}
     device = select(plan.experiment.device)
     with bar("counting", len(plan.arms), "arms") as progress:
         for arm in plan.arms:
             stage = train_stage(plan.experiment, arm)
             told = stage.model_dump(exclude={"logging", "device", "threads"})
-            if known.get(arm, {}).get("of") != told:
+            if arm not in known or known[arm]["of"] != told:
                 known[arm] = {"of": told, "cost": update_cost(stage, device)}
             progress.advance(note=arm)
     write_json(path, known)

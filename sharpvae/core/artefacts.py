@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
@@ -20,11 +20,14 @@ class Artefact(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-File = TypeVar("File", bound=Artefact)
+File = TypeVar("File")
 
 
 def load_artefact(path: Path, kind: type[File]) -> File:
     """Read a JSON artefact.
+
+    Args:
+        kind: an `Artefact`, or any other type that pydantic knows, such as a named tuple.
 
     Raises:
         UserError: the file is missing, is not JSON, or lacks what its reader needs.
@@ -35,7 +38,7 @@ def load_artefact(path: Path, kind: type[File]) -> File:
 def validated(path: Path, kind: type[File], content: Any) -> File:
     """What was read from `path`; UserError where it is of another kind."""
     try:
-        return kind.model_validate(content)
+        return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         raise UserError(
             str(path), "the file that its stage writes", first_finding(error), AGAIN

@@ -25,8 +25,9 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 
 from sharpvae.config.names import read_params
+from sharpvae.core.artefacts import load_artefact
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import expanded, read_json, write_json
+from sharpvae.core.files import expanded, write_json
 from sharpvae.distributed.processes import handled
 from sharpvae.vae.reference import is_own, sources
 
@@ -207,7 +208,7 @@ class Workspaces:
 def spent(place: Path) -> float:
     """Seconds that a workspace's arm took in all calls; 0 before the first."""
     path = place / _SECONDS
-    return float(read_json(path)) if path.exists() else 0.0
+    return load_artefact(path, float) if path.exists() else 0.0
 
 
 def add_spent(place: Path, seconds: float) -> None:

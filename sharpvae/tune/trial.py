@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from sharpvae.config.experiment import VariantConfig, stage_files
+from sharpvae.core.artefacts import Artefact, Finite, load_artefact
 from sharpvae.core.devices import select
 from sharpvae.core.errors import UserError
-from sharpvae.core.files import read_json, write_json
+from sharpvae.core.files import write_json
 from sharpvae.images.packed import load_card
 from sharpvae.training.checkpoints import FOLDER, NAMES, read_state, step_of
 from sharpvae.training.config import TrainStage
@@ -58,6 +59,12 @@ class Record(NamedTuple):
     progress: int
     seconds: float
     why: str = ""
+
+
+class Validated(Artefact):
+    """scores.json, of which a search looks at no score of the test split."""
+
+    validation: dict[str, Finite | None]
 
 
 class Run:
@@ -138,8 +145,8 @@ class Run:
                 fix = f"see {self.place / LOG}; --resume tries it again"
                 raise UserError(f"trial {self.number}", f"{stage} to end well", why, fix)
             self.waiting.pop(0)
-        scores = read_json(self._output("evaluate") / "scores.json")["validation"]
-        return self._reached(DONE, scores, "done")
+        scored = load_artefact(self._output("evaluate") / "scores.json", Validated)
+        return self._reached(DONE, scored.validation, "done")
 
     def _start(self, stage: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"stages.{stage}", self.variant, str(self.space.training)]
@@ -208,7 +215,7 @@ def place(folder: Path, number: int) -> Path:
 def read_record(place: Path) -> Record | None:
     """What a trial has written of itself; None before it began."""
     path = place / RECORD
-    return Record(**read_json(path)) if path.exists() else None
+    return load_artefact(path, Record) if path.exists() else None
 
 
 def write_record(place: Path, record: Record) -> None:

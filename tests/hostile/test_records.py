@@ -21,6 +21,7 @@ from sharpvae.report.artefacts import Cost, Reference, Summary, load_floors
 from sharpvae.report.evidence import load_history
 from sharpvae.report.scores import load_scores
 from sharpvae.scoring.evaluate import Drawn, Ended, Judges, Likelihood
+from sharpvae.tune.trial import read_record
 from tests.hostile.campaign import attack, hostile
 from tests.hostile.mutate import PLAIN, mutants, tree_mutants
 from tests.hostile.test_weights import written
@@ -63,6 +64,17 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, Ca
         "ended.json": ({"beta_sigma": 0.5, "beta_whole": None}, whole(Ended)),
         "likelihood.json": ({"left_out": "none"}, whole(Likelihood)),
         "priors.json": ({"headline": "flow", "validation": {"flow": -9.5}}, whole(Drawn)),
+        "trial.json": (
+            {
+                "number": 3,
+                "values": {"lr": 0.5},
+                "status": "done",
+                "scores": {"fid": 2.5},
+                "progress": 100,
+                "seconds": 1.5,
+            },
+            lambda path: read_record(path.parent),
+        ),
         "critic.json": (
             {"image_channels": 1, "classes": 4, "widths": [4, 8], "feature_variances": [0.5, 2]},
             whole(CriticShape),
