@@ -24,9 +24,8 @@ from sharpvae.core.errors import UserError
 
 SCRIPT = Path(__file__).with_name("gallery_page.py")
 PORT = 8501
-MOST_MB = 20  # of an upload
+PACKAGES = ("streamlit", "av")  # of the extra
 LOCAL = "127.0.0.1"
-COLOURS = {"light": ("#c2560a", "#fefdfb", "#f3f1ec"), "dark": ("#f0894a", "#16171a", "#222327")}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,11 +50,10 @@ def serve(options: argparse.Namespace) -> None:
     Raises:
         UserError: the extra is missing, or a model that was named is not there.
     """
-    if find_spec("streamlit") is None:
-        raise UserError(
-            "sharpvae gallery", "Streamlit", "it is not installed",
-            "pip install 'sharpvae[gallery]'",
-        )  # fmt: skip
+    if missing := [name for name in PACKAGES if find_spec(name) is None]:
+        expected, found = " and ".join(PACKAGES), f"no {' and no '.join(missing)}"
+        fix = "install the extra: pip install 'sharpvae[gallery]'"
+        raise UserError("sharpvae gallery", expected, found, fix)
     for path in options.models:
         if not path.exists():
             expected = "the folder of a trained VAE, or a file of its weights"
@@ -80,20 +78,25 @@ def _require_free(address: str, port: int) -> None:
 
 
 def _command(options: argparse.Namespace) -> list[str]:
+    from sharpvae.gallery.files import MOST_BYTES
+    from sharpvae.report.theme import DARK, LIGHT
+
     settings = {
         "server.address": options.address, "server.port": options.port,
-        "server.headless": str(options.no_browser).lower(), "server.maxUploadSize": MOST_MB,
+        "server.headless": str(options.no_browser).lower(),
+        "server.maxUploadSize": MOST_BYTES >> 20,  # MB
         "server.fileWatcherType": "none", "server.runOnSave": "false",
         "browser.gatherUsageStats": "false", "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
         # Collecting all garbage after every run holds back its last picture, for 0.2 s.
         "runner.postScriptGC": "false",
     }  # fmt: skip
-    for scheme, (primary, paper, tint) in COLOURS.items():
+    for theme in (LIGHT, DARK):
         settings |= {
-            f"theme.{scheme}.primaryColor": primary, f"theme.{scheme}.backgroundColor": paper,
-            f"theme.{scheme}.secondaryBackgroundColor": tint,
-        }  # fmt: skip
+            f"theme.{theme.name}.primaryColor": theme.colour(0),
+            f"theme.{theme.name}.backgroundColor": theme.paper,
+            f"theme.{theme.name}.secondaryBackgroundColor": theme.tint,
+        }
     flags = [f"--{key}={value}" for key, value in settings.items()]
     models = [str(path.absolute()) for path in options.models]
     return ["run", str(SCRIPT), *flags, "--", *models]

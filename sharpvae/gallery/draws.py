@@ -191,7 +191,7 @@ def sampled(
     each: Label | Sequence[int] = label if vae.classes else None
     if vae.classes and label is None:
         each = [at % vae.classes for at in range(count)]
-    return vae.sample(count, seed, prior or None, each, temperature)
+    return vae.sample(count, seed, prior, each, temperature)
 
 
 def asked(vae: TrainedVAE, label: Label) -> Label:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
 from sharpvae.images.packed import CARD, Card, Split, SplitName, load_card, load_split
+from sharpvae.sampling.stored import FILE
 from sharpvae.trained.model import (
     HUB_NETWORK,
     HUB_WEIGHTS,
@@ -39,9 +40,12 @@ class Entry(NamedTuple):
 
     @property
     def stamp(self) -> tuple[int, ...]:
-        """Changes when the weights do."""
+        """Changes when the weights do, what was fitted to their codes, or the images."""
         files = [self.path] if self.path.is_file() else sorted(self.path.glob("*.safetensors"))
-        return tuple(file.stat().st_mtime_ns for file in files)
+        if self.run is not None:
+            files.append(self.root.joinpath("data/samples", *self.run, FILE))
+        files.append(self.root / PREPARED / CARD)
+        return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
 
 
 def entries(root: Path, more: Iterable[Path] = ()) -> dict[str, Entry]:
@@ -78,7 +82,7 @@ def toy_root() -> Path:
 
 
 def _folders(place: Path, pattern: str) -> Iterator[Path]:
-    """Folders below `place` that `load` takes, but for links that lead out of it."""
+    """Folders below `place` that `load` takes."""
     for folder in sorted(place.glob(pattern)):
         pairs = ((NETWORK, WEIGHTS), (HUB_NETWORK, HUB_WEIGHTS))
         if any(all((folder / name).is_file() for name in pair) for pair in pairs):

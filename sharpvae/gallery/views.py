@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from sharpvae.trained.model import PRIORS
 Images = NDArray[np.uint8]
 
 REACH = 3.0  # standard deviations
+_SHARES = 7  # pictures of a row of arithmetic
 _OWN = "its own"  # the prior that a variant is judged by
 _BESIDE = {"real": "real images", "blur_1": "blurred by 1 px", "noise": "noise"}
 
@@ -35,34 +36,25 @@ def samples(chosen: Sequence[Chosen]) -> None:
     count = fourth.slider("count", 1, 100, 36, key="count", bind="query-params")
     label = _label(chosen, "class", every=True)
     columns = max(1, round(count**0.5))
-    shown = []
+    shown: dict[str, Shown] = {}
     for one in chosen:
-        asked = "" if prior == _OWN else prior
+        asked = (one.vae.headline or "normal") if prior == _OWN else prior
         try:
-            if not asked and one.vae.headline is None:
-                asked = "normal"
             images = draws.sampled(one.vae, count, seed, asked, _own(one, label), heat)
         except UserError as error:
             st.warning(f"{one.name}: {error}")
             continue
-        shown.append(
-            Shown(f"{one.name}, from {_source(asked or one.vae.headline)}", images, columns)
-        )
-    pictures(*shown)
-    _take([(one.caption, one.images) for one in shown], columns)
+        source = "N(0, I)" if asked == "normal" else f"its {asked}"
+        shown[one.name] = Shown(f"{one.name}, from {source}", images, columns)
+    _show(shown)
     if not shown:
         return
     which = st.columns(3)[0].number_input(
         "nearest training image of sample", 0, count - 1, 0, key="sample", bind="query-params"
     )
     for own in chosen:
-        drawn = next((each for each in shown if each.caption.startswith(f"{own.name},")), None)
-        if own.data is not None and drawn is not None:
-            _nearest(own, own.data, drawn.images[which])
-
-
-def _source(prior: str | None) -> str:
-    return "N(0, I)" if prior == "normal" else f"its {prior}"
+        if own.data is not None and own.name in shown:
+            _nearest(own, own.data, shown[own.name].images[which])
 
 
 def _nearest(chosen: Chosen, data: Data, sample: Images) -> None:
@@ -98,16 +90,15 @@ def traversal(chosen: Sequence[Chosen]) -> None:
     """One row a direction, from -3 to 3 standard deviations."""
     kind, count, position = _directions("rows", 8, 24)
     label = _label(chosen, "class")
-    columns, shown = 9, []
+    columns, shown = 9, dict[str, Shown]()
     for one in chosen:
         moves = draws.moves(one.vae, kind, count)
         base, told = _base(one, moves, position)
         values = draws.grid_values(len(moves.names), columns, REACH)
         images = draws.moved(one.vae, base, moves.steps, values, _own(one, label))
         caption = f"{one.name}, from {told}; rows: {', '.join(moves.names)}"
-        shown.append(Shown(caption, images, columns))
-    pictures(*shown)
-    _take([(one.caption, one.images) for one in shown], columns)
+        shown[one.name] = Shown(caption, images, columns)
+    _show(shown)
 
 
 def morph(chosen: Sequence[Chosen]) -> None:
@@ -119,20 +110,18 @@ def morph(chosen: Sequence[Chosen]) -> None:
     path = right.segmented_control(
         "path", paths, default="linear", key="path", required=True, bind="query-params"
     )
-    label, columns = _label(chosen, "class"), min(steps, 16)
-    strips, shown = [], []
+    label, shown = _label(chosen, "class"), dict[str, Shown]()
     for one in chosen:
         first, last = start(one), end(one)
         if first is None or last is None:
             continue
         asked = draws.asked(one.vae, _own(one, label))
         images = one.vae.interpolate(first, last, steps, path, asked)
-        strips.append(images)
-        shown.append(Shown(one.name, images, columns))
-    pictures(*shown)
-    if strips:
-        st.image(files.animation(strips, "gif"), caption=" · ".join(one.caption for one in shown))
-        _take([(one.caption, one.images) for one in shown], columns)
+        shown[one.name] = Shown(one.name, images, min(steps, 16))
+    _show(shown)
+    if shown:
+        strips = [one.images for one in shown.values()]
+        st.image(files.animation(strips, "gif"), caption=" · ".join(shown))
         forms: tuple[files.Film, ...] = ("gif", "mp4")
         for form in forms:
             _download(form.upper(), partial(files.animation, strips, form), f"morph.{form}")
@@ -142,7 +131,6 @@ def reconstruction(chosen: Sequence[Chosen]) -> None:
     """What each VAE makes of an image, and how far that is off."""
     given = _picture(chosen, "image", 0)
     label = _label(chosen, "class")
-    shown = []
     for one in chosen:
         image = given(one)
         if image is None:
@@ -155,8 +143,7 @@ def reconstruction(chosen: Sequence[Chosen]) -> None:
             large("image", found.images[0]), large("reconstruction", found.images[1]),
             large("error", found.error[0]),
         )  # fmt: skip
-        shown.append((f"{one.name}: image, reconstruction", found.images))
-    _take(shown, 2)
+        _take({one.name: Shown("", found.images, 2)})
     st.caption(
         "Blur is the Gaussian that takes the image's spectrum to the reconstruction's. The error "
         "is bright from a quarter of the range on."
@@ -174,7 +161,8 @@ def arithmetic(chosen: Sequence[Chosen]) -> None:
     plus = left.selectbox("plus", names, 1, key="plus", bind="query-params")
     minus = right.selectbox("minus", names, 0, key="minus", bind="query-params")
     strength = st.slider("strength", 0.0, 3.0, 1.5, 0.1, key="strength", bind="query-params")
-    given, columns, shown = _picture(chosen, "image", 0), 7, []
+    given, shown = _picture(chosen, "image", 0), dict[str, Shown]()
+    asked = _label(chosen, "class")
     for one in chosen:
         image = given(one)
         if image is None or one.data is None:
@@ -183,14 +171,13 @@ def arithmetic(chosen: Sequence[Chosen]) -> None:
         if not {plus, minus} <= set(own):
             st.warning(f"{one.name}: its images have no such class")
             continue
-        label = _first_label(one)
+        label = draws.asked(one.vae, _own(one, asked))
         code = one.vae.encode(image[None], label).mean[0]
         direction = draws.mean_code(one, own[plus]) - draws.mean_code(one, own[minus])
-        shares = np.linspace(0, strength, columns, dtype=np.float32)[:, None]
+        shares = np.linspace(0, strength, _SHARES, dtype=np.float32)[:, None]
         images = one.vae.decode(code + shares * direction, label)
-        shown.append(Shown(f"{one.name}: + {plus} - {minus}", images, columns))
-    pictures(*shown)
-    _take([(one.caption, one.images) for one in shown], columns)
+        shown[one.name] = Shown(f"{one.name}: + {plus} - {minus}", images, _SHARES)
+    _show(shown)
 
 
 def quiz(chosen: Sequence[Chosen]) -> None:
@@ -306,10 +293,6 @@ def _own(one: Chosen, label: str | None) -> int | None:
     return one.class_names.index(label) if label in one.class_names else None
 
 
-def _first_label(one: Chosen) -> int | None:
-    return 0 if one.vae.classes else None
-
-
 Picture = Callable[[Chosen], Images | None]
 
 
@@ -317,9 +300,7 @@ def _picture(chosen: Sequence[Chosen], key: str, position: int) -> Picture:
     """Choose an image, of the test split or one's own; for each VAE in its size and colours."""
     left, right = st.columns(2)
     at = left.number_input(f"{key}: test image", 0, None, position, key=key, bind="query-params")
-    uploaded = right.file_uploader(
-        f"{key}: or one of your own", key=f"upload {key}", max_upload_size=files.MOST_BYTES >> 20
-    )
+    uploaded = right.file_uploader(f"{key}: or one of your own", key=f"upload {key}")
     if uploaded is None:
         return lambda one: _of_test(one, at)
     name, content = uploaded.name, uploaded.getvalue()
@@ -342,21 +323,23 @@ def _of_test(one: Chosen, position: int) -> Images | None:
     return np.asarray(one.data.test.images[position % len(one.data.test.images)])
 
 
-def _take(shown: Sequence[tuple[str, Images]], columns: int) -> None:
-    """Let people download what they see."""
-    if not shown:
-        return
+def _show(shown: Mapping[str, Shown]) -> None:
+    """Pictures by the name of their VAE, and below them what people may take away."""
+    pictures(*shown.values())
+    _take(shown)
+
+
+def _take(shown: Mapping[str, Shown]) -> None:
     with st.container(horizontal=True):
-        for caption, images in shown:
-            title = caption.split(",")[0]
-            name = "".join(c if c.isalnum() else "-" for c in title)
-            _download(f"PNG, {title}", partial(files.png, images, columns), f"{name}.png")
-            _download(f"NPZ, {title}", partial(files.npz, images), f"{name}.npz")
+        for name, one in shown.items():
+            file = "".join(c if c.isalnum() else "-" for c in name)
+            _download(f"PNG, {name}", partial(files.png, one.images, one.columns), f"{file}.png")
+            _download(f"NPZ, {name}", partial(files.npz, one.images), f"{file}.npz")
 
 
 def _download(label: str, make: Callable[[], Any], name: str) -> None:
     """A button that makes its file when it is pressed."""
-    st.download_button(label, make, name, key=f"download {label} {name}", on_click="ignore")
+    st.download_button(label, make, name, key=f"download {label}", on_click="ignore")
 
 
 def _written(parameter: str) -> list[float]:

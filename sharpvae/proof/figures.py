@@ -17,9 +17,10 @@ from sharpvae.proof.effects import (
     told,
     verdict,
 )
-from sharpvae.report.canvas import Panel, Theme
+from sharpvae.report.canvas import Panel
 from sharpvae.report.numerals import MINUS, short
 from sharpvae.report.statistics import Effect
+from sharpvae.report.theme import Theme
 
 WATERFALL = (9.2, 3.7)  # inches
 SQUARE = (3.0, 2.6)

@@ -22,11 +22,12 @@ from sharpvae.proof.effects import (
     verdict,
 )
 from sharpvae.proof.figures import interaction_panel, waterfall_panel
-from sharpvae.report.canvas import LIGHT, Panel, render_sheet
+from sharpvae.report.canvas import Panel, render_sheet
 from sharpvae.report.numerals import join, short
 from sharpvae.report.page import chart, escape, markdown_table, template, typographic
 from sharpvae.report.statistics import Effect
 from sharpvae.report.tables import Table
+from sharpvae.report.theme import LIGHT
 
 SHOWN_INTERACTIONS = 3
 NAMED = 3  # factors that the sentence gives numbers of

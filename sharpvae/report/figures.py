@@ -12,10 +12,11 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from sharpvae.report.canvas import SQUARE_PANEL, WIDE_PANEL, Panel, Theme
+from sharpvae.report.canvas import SQUARE_PANEL, WIDE_PANEL, Panel
 from sharpvae.report.evidence import Codes, Evidence, ScoredRun
 from sharpvae.report.numerals import MINUS
 from sharpvae.report.scores import RECONSTRUCTION, SAMPLES
+from sharpvae.report.theme import Theme
 
 _BINS = 48
 _LINE: dict[str, Any] = {"lw": 1.5}

@@ -18,7 +18,7 @@ from sharpvae.core.config import GIVEN
 from sharpvae.core.errors import visible
 from sharpvae.core.files import fresh_directory, write_text
 from sharpvae.report import figures, scoretable, tables
-from sharpvae.report.canvas import DARK, LIGHT, Panel, inline, render_sheet
+from sharpvae.report.canvas import Panel, inline, render_sheet
 from sharpvae.report.comparison import Comparison
 from sharpvae.report.diagnosis import Finding, diagnose
 from sharpvae.report.evidence import REAL, Evidence, Images
@@ -31,6 +31,7 @@ from sharpvae.report.scores import (
     SOURCES,
     Draw,
 )
+from sharpvae.report.theme import DARK, LIGHT
 from sharpvae.report.verdict import Verdict, verdict
 
 

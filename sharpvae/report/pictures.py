@@ -5,16 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sharpvae.images.tiles import tile
-
-if TYPE_CHECKING:
-    from sharpvae.report.canvas import Theme  # which imports matplotlib
+from sharpvae.report.theme import Theme
 
 Images = NDArray[np.uint8]
 

@@ -23,7 +23,8 @@ from sharpvae.vae.vae import VAE
 
 FILE = "priors.safetensors"  # in the folder of what was drawn
 HEADLINES = ("prior", "mixture", "flow")
-_ROUNDING = 1e-6  # by which weights may miss a sum of 1
+_ROUNDING = 1e-6  # by which weights may miss a sum of 1, and axes an angle
+_MOST = 1e12  # of any value: codes are float32, and products of such values have to be
 _ABOUT = "about"  # one key: several would stand in the file in an order that changes
 
 
@@ -72,7 +73,9 @@ def load_priors(path: Path, vae: VAE) -> Priors:
         with safe_open(path, "np") as file:
             about = json.loads(file.metadata()[_ABOUT])
         if about["vae"] != digest(vae):
-            raise UserError(str(path), expected, "those of other weights", fix)
+            those = f"{expected}, by its weights.safetensors"
+            found = "those of other weights: one of the two is damaged, or was replaced"
+            raise UserError(str(path), those, found, "bring both back: dvc repro")
         # A copy: what is read lies in a map of the file, which cannot be written to.
         arrays = {name: np.array(value) for name, value in load_file(path).items()}
         priors = _assembled(arrays, about)
@@ -116,6 +119,8 @@ def _require_sound(priors: Priors, latent_dim: int, classes: int) -> None:
         raise ValueError("the weights of the mixture do not add up to 1")
     if axes.noise.min() <= 0 or axes.signal.min() < 0:
         raise ValueError("a negative variance")
+    if not np.allclose(axes.directions.T @ axes.directions, np.eye(latent_dim), atol=_ROUNDING):
+        raise ValueError("axes that are not at right angles, or not of length 1")
     if flow.velocity is not None:
         if not all(values.isfinite().all() for values in flow.velocity.state_dict().values()):
             raise ValueError("the flow has values that are not finite")
@@ -137,8 +142,10 @@ def _require_shapes(mixture: Mixture, latent_dim: int) -> None:
         (mixture.means, (count, strong)), (mixture.factors, (count, strong, strong)),
     ]  # fmt: skip
     for values, shape in expected:
-        if values.shape != shape or values.dtype != np.float64 or not np.isfinite(values).all():
-            raise ValueError(f"{values.dtype} of {values.shape} instead of finite float64 {shape}")
+        sized = values.shape == shape and values.dtype == np.float64
+        if not (sized and (np.abs(values) < _MOST).all()):
+            told = f"finite float64 {shape}, below {_MOST:g}"
+            raise ValueError(f"{values.dtype} of {values.shape} instead of {told}")
 
 
 def digest(network: nn.Module) -> str:

@@ -15,11 +15,12 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from sharpvae.config.tune import Range
 from sharpvae.core.files import copy_file, write_text
-from sharpvae.report.canvas import LIGHT, Panel, Theme, render_sheet
+from sharpvae.report.canvas import Panel, render_sheet
 from sharpvae.report.numerals import short
 from sharpvae.report.page import chart, escape, markdown_table, template, typographic
 from sharpvae.report.scores import BY_KEY
 from sharpvae.report.tables import Table
+from sharpvae.report.theme import LIGHT, Theme
 from sharpvae.tune.search import study
 from sharpvae.tune.space import OBJECTIVES, Space, command, text
 from sharpvae.tune.trial import Record

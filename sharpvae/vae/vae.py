@@ -306,7 +306,7 @@ def built(described: Described, place: Path, weights: Path) -> VAE:
         if not config.own:
             _require_fit(config, shape, place, weights)
         vae = VAE(config, *shape)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         expected, fix = "the description of a VAE, as `train` writes it", "dvc repro train"
         raise UserError(str(place), expected, str(error), f"write it anew: {fix}") from None
     load_weights(weights, vae)

@@ -14,13 +14,13 @@ from sharpvae.core.files import write_json
 from sharpvae.gallery.models import entries, opened, scores
 from sharpvae.trained.export import export
 from sharpvae.trained.model import load
-from tests.gallery.workspace import lay
+from tests.gallery.conftest import Laid
 from tests.trained.toys import tell
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return lay(tmp_path / "work")
+def root(laid: Laid, tmp_path: Path) -> Path:
+    return laid(tmp_path / "work")
 
 
 def test_trained_exported_and_named_ones_and_other_epochs(root: Path, tmp_path: Path) -> None:
@@ -73,11 +73,18 @@ def test_missing_images_are_told(root: Path) -> None:
     assert opened(entries(root)["toy/5"]).missing == "no images in data/prepared: dvc repro prepare"
 
 
-def test_weights_that_changed_have_another_stamp(root: Path) -> None:
+@pytest.mark.parametrize(
+    "file",
+    ["models/toy/5/weights.safetensors", "data/samples/toy/5/priors.safetensors",
+     "data/prepared/card.json"],
+)  # fmt: skip
+def test_what_was_made_anew_or_removed_has_another_stamp(root: Path, file: str) -> None:
     entry = entries(root)["toy/5"]
-    before = entry.stamp
-    os.utime(root / "models/toy/5/weights.safetensors", ns=(1, 1))
-    assert entry.stamp != before
+    stamps = [entry.stamp]
+    os.utime(root / file, ns=(1, 1))
+    stamps.append(entry.stamp)
+    (root / file).unlink()
+    assert len({*stamps, entry.stamp}) == 3
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"toy": 3}', "{}"])

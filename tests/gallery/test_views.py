@@ -15,7 +15,7 @@ from sharpvae.core.errors import UserError
 from sharpvae.gallery import toy
 from sharpvae.gallery.models import entries, opened
 from sharpvae.gallery.views import VIEWS
-from tests.gallery.workspace import lay
+from tests.gallery.conftest import Laid
 from tests.imports import REPOSITORY
 from tests.trained.toys import images
 
@@ -23,8 +23,10 @@ SCRIPT = str(REPOSITORY / "apps/gallery_page.py")
 
 
 @pytest.fixture
-def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(lay(tmp_path / "work", conditional=getattr(request, "param", False)))
+def root(
+    request: pytest.FixtureRequest, laid: Laid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    monkeypatch.chdir(laid(tmp_path / "work", conditional=getattr(request, "param", False)))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("sys.argv", [SCRIPT])
     return tmp_path / "work"
@@ -53,6 +55,15 @@ def test_every_view_draws(root: Path, view: str) -> None:
     app = page(view=view)
     assert "data:image/png" in shown(app) or view == "Scores"
     assert not app.error and not app.warning and not app.info
+
+
+@pytest.mark.parametrize("view", list(VIEWS))
+def test_two_epochs_of_one_run_are_side_by_side(root: Path, view: str) -> None:
+    """Their names begin alike."""
+    folder = root / "models/toy/5"
+    shutil.copy(folder / "weights.safetensors", folder / "best.safetensors")
+    app = page(view=view)
+    assert not app.exception and not app.error and not app.warning and not app.info
 
 
 def test_several_are_side_by_side(root: Path) -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from sharpvae.images.tiles import tile
-from sharpvae.report.canvas import DARK, LIGHT, Panel, Theme, inline
+from sharpvae.report.canvas import Panel, inline
 from sharpvae.report.figures import _log_edges, _share
 from sharpvae.report.pictures import (
     LEAST,
@@ -23,6 +23,7 @@ from sharpvae.report.pictures import (
     sheet,
     strip,
 )
+from sharpvae.report.theme import DARK, LIGHT, Theme
 from tests.report.tree import blobs
 
 

@@ -93,7 +93,8 @@ def test_priors_of_other_weights_are_refused(tmp_path: Path, vae: VAE, model_con
         other = VAE(model_config(), 1, 16)
     with pytest.raises(UserError, match="of other weights") as caught:
         load_priors(file, other)
-    assert "dvc repro sample" in caught.value.fix
+    assert "weights.safetensors" in caught.value.expected
+    assert caught.value.fix == "bring both back: dvc repro"
 
 
 def test_a_missing_or_damaged_file_says_so_and_runs_nothing(tmp_path: Path, vae: VAE) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from sharpvae.config.names import Studies, read_settings
-from sharpvae.report.canvas import LIGHT
+from sharpvae.report.theme import LIGHT
 from sharpvae.tune.results import (
     PAGE,
     ROWS,
