@@ -25,6 +25,7 @@ from sharpvae.core.errors import UserError
 SCRIPT = Path(__file__).with_name("gallery_page.py")
 PORT = 8501
 PACKAGES = ("streamlit", "av")  # of the extra
+MOST_MB = 20  # of an upload
 LOCAL = "127.0.0.1"
 
 
@@ -78,13 +79,12 @@ def _require_free(address: str, port: int) -> None:
 
 
 def _command(options: argparse.Namespace) -> list[str]:
-    from sharpvae.gallery.files import MOST_BYTES
     from sharpvae.report.theme import DARK, LIGHT
 
     settings = {
         "server.address": options.address, "server.port": options.port,
         "server.headless": str(options.no_browser).lower(),
-        "server.maxUploadSize": MOST_BYTES >> 20,  # MB
+        "server.maxUploadSize": MOST_MB,
         "server.fileWatcherType": "none", "server.runOnSave": "false",
         "browser.gatherUsageStats": "false", "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",

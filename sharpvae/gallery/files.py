@@ -6,8 +6,8 @@ import io
 from collections.abc import Sequence
 from typing import Literal
 
-import av
 import numpy as np
+import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,7 +19,6 @@ from sharpvae.report.pictures import opaque
 Images = NDArray[np.uint8]  # (N, S, S, C)
 Film = Literal["gif", "mp4"]
 
-MOST_BYTES = 20 << 20  # of an upload
 FRAME_MS = 80
 _LEAST = 256  # pixels of an animation's side
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow makes grey
@@ -31,8 +30,9 @@ def read_upload(name: str, content: bytes, size: int, channels: int, fit: Fit) -
     Raises:
         UserError: too many bytes or pixels, or no image.
     """
-    expected = f"an image of at most {MOST_BYTES >> 20} MB"
-    if len(content) > MOST_BYTES:
+    most = st.get_option("server.maxUploadSize")  # which the server holds browsers to as well
+    expected = f"an image of at most {most} MB"
+    if len(content) > most << 20:
         raise UserError(name, expected, f"{len(content) / (1 << 20):.0f} MB", "make it smaller")
     try:
         found = decode(content)  # which has a limit of pixels, too
@@ -90,6 +90,8 @@ def _gif(frames: Sequence[Image.Image]) -> bytes:
 
 def _mp4(frames: Sequence[Image.Image]) -> bytes:
     """H.264 with the pixel format that every player knows, which wants even sides."""
+    import av  # a fifth of a second
+
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=round(1000 / FRAME_MS))

@@ -317,8 +317,11 @@ def _require_fit(
     config: ModelConfig, shape: tuple[int, int, int], place: Path, weights: Path
 ) -> None:
     """UserError where weights are of another network, before that takes up any memory."""
+    # Its weights have no values, so nothing has to be drawn: a normal draw of none would import
+    # the compiler, for over a second.
+    undrawn = config.model_copy(update={"init": "default"})
     with torch.device("meta"):
-        state = VAE(config, *shape).state_dict()
+        state = VAE(undrawn, *shape).state_dict()
     try:
         with safe_open(weights, "pt") as opened:
             names = opened.keys()

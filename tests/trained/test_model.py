@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,6 +160,14 @@ def test_a_model_is_taken_away_with_its_priors_beside_it(
     shutil.copy(tmp_path / "data/samples/toy/5/priors.safetensors", away)
     shutil.rmtree(tmp_path / "data")
     assert np.array_equal(load(away, "cpu").sample(3), expected)
+
+
+def test_loading_imports_no_compiler(workspace: Workspace) -> None:
+    """It takes over a second, and PyTorch does so for a normal draw of a tensor without values."""
+    program = "import sys; from sharpvae import load; load(sys.argv[1]); print(*sys.modules)"
+    command = [sys.executable, "-c", program, str(workspace())]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert "torch._dynamo" not in done.stdout.split()
 
 
 def test_a_relative_path_finds_the_same(workspace: Workspace, monkeypatch) -> None:
