@@ -118,10 +118,17 @@ def test_a_missing_or_damaged_file_says_so_and_runs_nothing(tmp_path: Path, vae:
         load_priors(file, vae)
 
 
+def turned(**changes: np.ndarray) -> dict[str, object]:
+    mixture = priors().mixture
+    return {"mixture": mixture._replace(axes=mixture.axes._replace(**changes))}
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [({"headline": "flov"}, "the headline 'flov'"), ({"class_names": "abc"}, "names of classes"),
-     ({"flow": priors(learned=False).flow._replace(strong=9)}, "axes of 4")],
+     ({"flow": priors(learned=False).flow._replace(strong=9)}, "axes of 4"),
+     (turned(directions=2 * np.eye(4)), "at right angles, or not of length 1"),
+     (turned(centre=np.full(4, 1e200)), r"below 1e\+12")],
 )  # fmt: skip
 def test_priors_that_nobody_draws_from_are_told(
     tmp_path: Path, vae: VAE, changes: dict[str, object], told: str

@@ -69,3 +69,10 @@ def test_a_description_of_another_kind_is_told(tmp_path: Path, text: str) -> Non
     (tmp_path / "network.json").write_text(text)
     with pytest.raises(UserError, match=r"network\.json"):
         load_vae(tmp_path, CPU)
+
+
+def test_a_slope_that_no_first_weights_can_have_is_told(tmp_path: Path, model_config) -> None:
+    """Their deviation overflows."""
+    save_vae(tmp_path, VAE(model_config(), 1, 16), model_config(negative_slope=1e308), 1, 16)
+    with pytest.raises(UserError, match=r"network\.json"):
+        load_vae(tmp_path, CPU)
