@@ -230,8 +230,10 @@ def sentence(results: Results) -> str:
     count, done = len(results.records), len(results.done)
     given_up = sum(record.status == "stopped" for record in results.records)
     failed = sum(record.status == "failed" for record in results.records)
+    cut_off = sum(record.status == "running" for record in results.records)
     told = f"Of {count} trials {done} were trained to the end and {given_up} given up early"
-    told += f"; {failed} failed." if failed else "."
+    told += f"; {failed} failed" if failed else ""
+    told += f"; {cut_off} cut off, which --resume goes on with." if cut_off else "."
     kept = front(results)
     if not kept:
         return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ from sharpvae.tune.trial import (
 RAY = "ray"  # the folder of Ray's own state while it runs, beside those of the trials
 STUDY = "search"
 _KEEP = 2  # one in so many goes on at each rung
+_AT_RANDOM = 5  # finished trials before the first that learns from them; half are given up
 _RETRIES = 2  # of a trial whose worker died
 
 
@@ -159,7 +161,7 @@ def search(
         on_end: called as each trial ends.
 
     Returns:
-        Whether it came to its end; False after Ctrl-C.
+        Whether it came to its end, if by the time; False after Ctrl-C.
 
     Raises:
         UserError: no cluster answers at the address.
@@ -169,7 +171,7 @@ def search(
     if wanted < 1:
         return True
     _connect(limits)
-    path = (folder / RAY).resolve()
+    path, began = (folder / RAY).resolve(), time.monotonic()
     try:
         trainable = tune.with_resources(
             tune.with_parameters(Trial, space=space, root=root.resolve(), folder=folder.resolve()),
@@ -189,6 +191,8 @@ def search(
     finally:
         ray.shutdown()
         shutil.rmtree(path, ignore_errors=True)  # trial.json has all, and is no pickle
+    if limits.seconds is not None and time.monotonic() - began >= limits.seconds:
+        return True
     return all(record.status != "running" for record in records(folder))
 
 
@@ -206,9 +210,12 @@ def _connect(limits: Limits) -> None:
 def _tuning(space: Space, limits: Limits, earlier: Sequence[Record]) -> tune.TuneConfig:
     names = space.config.objectives
     modes = ["max" if OBJECTIVES[name] else "min" for name in names]
-    samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    # Where trials were drawn before, others are drawn.
-    sampler = samplers[space.config.sampler](seed=space.config.seed + len(earlier))
+    seed = space.config.seed + len(earlier)  # where trials were drawn before, others are drawn
+    sampler: optuna.samplers.BaseSampler = (
+        optuna.samplers.TPESampler(n_startup_trials=_AT_RANDOM, seed=seed)
+        if space.config.sampler == "tpe"
+        else optuna.samplers.RandomSampler(seed)
+    )
     storage, one = optuna.storages.InMemoryStorage(), len(names) == 1
     study(space, earlier, storage)
     chosen = _Finished(

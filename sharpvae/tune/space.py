@@ -148,18 +148,18 @@ def command(params: Mapping[str, Any], variant: str, values: Mapping[str, Any]) 
 
 def apply(path: Path, variant: str, values: Mapping[str, Any]) -> None:
     """Write settings of a variant into params.yaml, which keeps its comments and its order."""
-    yaml = YAML()
-    yaml.preserve_quotes, yaml.width = True, 100
-    params = yaml.load(path.read_text(encoding="utf-8"))
+    document = YAML()
+    document.preserve_quotes, document.width = True, 100
+    params = document.load(path.read_text(encoding="utf-8"))
     for key, value in values.items():
         *parents, last = key.split(".")
         place = params["variants"]
         for parent in (variant, *parents):
             if place.get(parent) is None:
-                place[parent] = yaml.map()
+                place[parent] = document.map()
                 place[parent].fa.set_flow_style()
             place = place[parent]
         place[last] = value
     stream = io.StringIO()
-    yaml.dump(params, stream)
+    document.dump(params, stream)
     write_text(path, stream.getvalue())

@@ -17,13 +17,9 @@ from ruamel.yaml import YAML
 from sharpvae.core.files import read_json
 from sharpvae.tune.trial import Record, records
 from tests.processes import interruptible
-from tests.toy import REPOSITORY, environment, toy
+from tests.toy import dvc, dvc_environment, toy, under_dvc
 
 MAIN = "import sys; from apps.main import main; sys.exit(main(sys.argv[1:]))"
-DVC = [sys.executable, "-m", "dvc"]
-# Warnings of Ray, Optuna and DVC are not ours to mend.
-LENIENT = {key: value for key, value in environment().items() if key != "PYTHONWARNINGS"}
-LENIENT["PATH"] = f"{Path(sys.executable).parent}:{LENIENT['PATH']}"  # where DVC finds python
 SPACE = {
     "train.lr": {"low": 1e-4, "high": 1e-2, "log": True},
     "model.widths": [[16, 32], [16, 32, 32]],
@@ -35,29 +31,22 @@ SPACE = {
 def place(tmp_path: Path) -> Path:
     """A workspace at toy size, whose search takes seconds a trial."""
     toy(tmp_path)
-    for name in ("dvc.yaml", ".dvcignore"):
-        (tmp_path / name).write_text((REPOSITORY / name).read_text())
-    for name in ("sharpvae", "stages", "networks", "samples"):
-        (tmp_path / name).symlink_to(REPOSITORY / name)
     yaml = YAML()
     params = yaml.load((tmp_path / "params.yaml").read_text())
     for name in ("original", "sharp"):
         del params["variants"][name]
     params["train"]["updates"] = 300  # so many that a training can be killed
-    params["sample"]["flow"]["steps"] = 20
-    params["sample"]["mixture"]["components"] = [1]
     params["tune"] |= {"objectives": ["fid"], "space": SPACE}
     yaml.dump(params, tmp_path / "params.yaml")
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
-    return tmp_path
+    return under_dvc(tmp_path)
 
 
 def searching(place: Path, *arguments: str) -> subprocess.Popen[str]:
     command = interruptible(sys.executable, "-u", "-c", MAIN, "tune", "-j", "2", *arguments)
     return subprocess.Popen(
-        command, cwd=place, env=LENIENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        command, cwd=place, env=dvc_environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
 
 
 def trainings(place: Path) -> list[psutil.Process]:
@@ -119,7 +108,7 @@ def again(place: Path, line: str, found: list[Record]) -> None:
 
     words = [word for word in shlex.split(line)[3:] if word != "-S"]
     apply_overrides(place / "params.yaml", words)
-    subprocess.run([*DVC, "repro", "evaluate"], cwd=place, env=LENIENT, check=True)
+    dvc(place, "repro", "evaluate")
     scores = read_json(place / "reports/scores/improved/0/scores.json")["validation"]
     best = min((r for r in found if r.status == "done"), key=lambda r: r.scores["fid"])
     assert json.dumps(scores["fid"]) == json.dumps(best.scores["fid"])
@@ -137,3 +126,16 @@ def test_what_lies_there_is_not_lost(place: Path) -> None:
     told, _ = other.communicate(timeout=120)
     assert other.returncode == 1 and "--resume" in told and "Traceback" not in told
     assert (trial / "trial.json").read_text() == "{}"
+
+
+@pytest.mark.slow
+def test_its_time_is_an_end(place: Path) -> None:
+    """And no interruption; what was under way is told, and waits for --resume."""
+    timed = searching(place, "--trials", "50", "--time", "25s")
+    told, _ = timed.communicate(timeout=200)
+    assert timed.returncode == 0, told
+    statuses = [record.status for record in records(place / "experiments/tune")]
+    assert 0 < len(statuses) < 50
+    left = statuses.count("running")
+    assert not left or f"{left} cut off, which --resume goes on with" in " ".join(told.split())
+    assert not trainings(place)
