@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import REPOSITORY, SHARPVAE, interruptible
-from tests.toy import toy_size
+from tests.processes import SHARPVAE, interruptible
+from tests.toy import dvc_environment, toy, under_dvc
 
 pytestmark = pytest.mark.slow
 ABLATION = """\
@@ -26,8 +24,6 @@ match: updates
 settings:
   train.updates: 26
   train.film_every: 0
-  sample.mixture.components: [2]
-  sample.flow.steps: 20
 factors:
   all: [model, loss, train]
 """
@@ -35,33 +31,16 @@ factors:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("ablation")
-    for name in ("stages", "sharpvae", "presets", "studies", "networks", "samples", ".dvc/plots"):
-        shutil.copytree(
-            REPOSITORY / name, place / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    for name in (".dvcignore", "dvc.yaml"):
-        shutil.copy(REPOSITORY / name, place / name)
-    (place / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
-    text = (REPOSITORY / "params.yaml").read_text()
-    (place / "params.yaml").write_text(toy_size(text))
+    place = under_dvc(toy(tmp_path_factory.mktemp("ablation")))
     (place / "ablations").mkdir()
     (place / "ablations/toy.yaml").write_text(ABLATION)
     return place
 
 
-def environment() -> dict[str, str]:
-    return {
-        **os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "COLUMNS": "120",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }  # fmt: skip
-
-
 def ablation(place: Path, *arguments: str, expect: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, *SHARPVAE, "study", "ablation", "toy", *arguments],
-        cwd=place, env=environment(), capture_output=True, text=True, timeout=590,
+        cwd=place, env=dvc_environment(), capture_output=True, text=True, timeout=590,
     )  # fmt: skip
     said = done.stdout + done.stderr
     assert done.returncode == expect, said
@@ -82,8 +61,9 @@ def test_an_ablation_is_interrupted_resumed_and_never_trained_twice(project: Pat
 
     command = interruptible(sys.executable, *SHARPVAE, "study", "ablation", "toy")
     with subprocess.Popen(
-        command, cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
+        command, cwd=project, env=dvc_environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
         second = project / "experiments/toy/improved/reports/live/improved/0"
         while not second.exists() and process.poll() is None:
             time.sleep(0.1)

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.imports import REPOSITORY
 from tests.scoring.pictures import discs
-from tests.toy import environment, passes, stage, toy, with_variants
+from tests.toy import dvc, environment, passes, stage, toy, under_dvc, with_variants
 
 SAMPLES = "samples/theirs.npy"
 
@@ -118,30 +117,16 @@ def test_it_is_scored_and_shown_beside_the_trained_one(place: Path) -> None:
 @pytest.mark.slow
 def test_dvc_sees_other_images_in_samples(place: Path) -> None:
     """And runs what is theirs alone; the empty folders that nothing was filmed into come back."""
-    for name in ("sharpvae", "stages", "networks"):
-        shutil.copytree(REPOSITORY / name, place / name)
-    for name in ("dvc.yaml", ".dvcignore"):
-        shutil.copy(REPOSITORY / name, place)
-
-    def dvc(*arguments: str) -> str:
-        path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments], cwd=place, capture_output=True, text=True,
-            env={**environment(), "PATH": path, "PYTHONPATH": "", "PYTHONWARNINGS": ""},
-            timeout=240, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+    under_dvc(place)
 
     def configured() -> str:
         return (place / "configs/theirs/sample.json").read_text()
 
-    dvc("init", "--no-scm", "-q")
-    dvc("repro", "train@theirs-0", "sample@theirs-0")
+    dvc(place, "repro", "train@theirs-0", "sample@theirs-0")
     before = configured(), (place / "configs/improved/train.json").read_bytes()
-    assert "Running" not in dvc("repro", "sample@theirs-0")
+    assert "Running" not in dvc(place, "repro", "sample@theirs-0")
     write_samples(place, discs(150, 1, 16))
-    said = dvc("repro", "sample@theirs-0")
+    said = dvc(place, "repro", "sample@theirs-0")
     assert {"configure", "train@theirs-0", "sample@theirs-0"} == set(
         re.findall(r"Running stage '([^']+)'", said)
     )
@@ -149,6 +134,6 @@ def test_dvc_sees_other_images_in_samples(place: Path) -> None:
     assert (place / "configs/improved/train.json").read_bytes() == before[1]
     for name in ("film", "live"):
         shutil.rmtree(place / "reports" / name)
-    dvc("checkout", "reports/film/theirs/0", "reports/live/theirs/0")
+    dvc(place, "checkout", "reports/film/theirs/0", "reports/live/theirs/0")
     assert list((place / "reports/film/theirs/0").iterdir()) == []
     assert list((place / "reports/live/theirs/0").iterdir()) == []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import pytest
 
 from tests.imports import REPOSITORY
 from tests.networks import NETWORK, written
-from tests.toy import environment, passes, stage, toy, with_variants
+from tests.toy import dvc, passes, stage, toy, under_dvc, with_variants
 
 VARIANT = (
     "{model: {family: 'networks/mine.py:ResidualVAE', latent_dim: 8, arguments: {width: 4}}, "
@@ -82,23 +80,14 @@ def test_a_broken_one_is_told_before_training_and_leaves_nothing(place: Path) ->
 @pytest.mark.slow
 def test_dvc_sees_a_changed_file_in_networks(place: Path) -> None:
     """Without being told; one elsewhere once `configure` is forced, as docs/networks.md says."""
-    for name in ("sharpvae", "stages"):
-        shutil.copytree(REPOSITORY / name, place / name)
-    for name in ("dvc.yaml", ".dvcignore"):
-        shutil.copy(REPOSITORY / name, place)
-    (place / "samples").mkdir()
+    under_dvc(place)
     (place / "elsewhere.py").write_text("# one\n")
 
     def configured(*options: str) -> str:
         """The digest in the configuration, after `dvc repro configure`."""
-        command = [sys.executable, "-m", "dvc", "repro", *options, "configure"]
-        path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
-        own = {**environment(), "PATH": path, "PYTHONPATH": "", "PYTHONWARNINGS": ""}
-        subprocess.run(command, cwd=place, env=own, check=True, capture_output=True, timeout=120)
+        dvc(place, "repro", *options, "configure")
         return json.loads((place / "configs/mine/train.json").read_text())["code"]
 
-    command = [sys.executable, "-m", "dvc", "init", "--no-scm", "-q"]
-    subprocess.run(command, cwd=place, check=True, capture_output=True)
     first = configured()
     assert configured() == first
     with (place / "networks/mine.py").open("a") as file:

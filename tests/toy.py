@@ -52,3 +52,31 @@ def toy(place: Path, change: Callable[[str], str] = lambda text: text) -> Path:
     text = (REPOSITORY / "params.yaml").read_text()
     (place / "params.yaml").write_text(change(toy_size(text)))
     return place
+
+
+def under_dvc(place: Path) -> Path:
+    """A folder of `toy` in which DVC runs the stages, without git; what it lacks links here."""
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(REPOSITORY / name, place)
+    for name in ("sharpvae", "stages", "networks", "samples"):
+        if not (place / name).exists():
+            (place / name).symlink_to(REPOSITORY / name)
+    (place / ".dvc").mkdir()
+    (place / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    return place
+
+
+def dvc_environment() -> dict[str, str]:
+    """The same as for a stage, with this Python first in the path; warnings of DVC are its own."""
+    own = environment() | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return {key: value for key, value in own.items() if key != "PYTHONWARNINGS"}
+
+
+def dvc(place: Path, *arguments: str) -> str:
+    """What `dvc <arguments>` prints; it must end well."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=place, env=dvc_environment(),
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
