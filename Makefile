@@ -16,8 +16,8 @@ test: setup             ## the fast tests, warnings as errors
 test-slow: setup        ## the slow ones: the pipeline under DVC
 	$(BIN)/python -m pytest -W error -n auto --dist loadfile -m "slow and not gpu" --ignore=tests/hostile
 
-test-hostile: setup     ## damaged inputs of every reader, ten thousand each
-	$(BIN)/python -m pytest -W error tests/hostile
+test-hostile: setup     ## damaged inputs of every reader, faults at every stage
+	$(BIN)/python -m pytest -W error -n auto --dist loadfile tests/hostile
 
 lint: setup             ## style and types
 	$(BIN)/ruff check .
