@@ -32,7 +32,7 @@ from sharpvae.tune.space import read_space
 from sharpvae.tune.trial import Record, records
 
 ROOT = Path(__file__).parents[1]
-WORST, BEST = (1000.0, 1.0), (10.0, 0.0)  # FID and blur in px
+KEYS, WORST, BEST = ("fid", "blur_px"), (1000.0, 1.0), (10.0, 0.0)
 SAMPLERS = ("tpe", "random")
 JOBS, MANY = 2, 1000
 HEAD = (
@@ -91,16 +91,22 @@ def told(place: Path, seconds: float) -> str:
     best = front(found)
     busy = sum(record.seconds for record in found.records)
     idle = (JOBS * seconds - busy) / len(found.records)
+    fid, blur = map(min, zip(WORST, *map(scored, best), strict=True))
     return " | ".join([
         str(len(found.records)), str(len(found.done)), f"{area(best):.3f}",
-        f"{min(record.scores['fid'] for record in best):.0f}",
-        f"{min(record.scores['blur_px'] for record in best):.2f}", f"{idle:.1f}",
+        f"{fid:.0f}", f"{blur:.2f}", f"{idle:.1f}",
     ])  # fmt: skip
+
+
+def scored(record: Record) -> tuple[float, float]:
+    """FID and blur of a trial; images without a blur count as the worst."""
+    fid, blur = (record.scores.get(key, bad) for key, bad in zip(KEYS, WORST, strict=True))
+    return fid, blur
 
 
 def area(front: Sequence[Record]) -> float:
     """The share of the rectangle between BEST and WORST that a front encloses, in [0, 1]."""
-    points = sorted(_scaled(record.scores["fid"], record.scores["blur_px"]) for record in front)
+    points = sorted(_scaled(*scored(record)) for record in front)
     total, height = 0.0, 0.0
     for width, top in reversed(points):  # from the best FID on, each adds what rises above
         total += width * max(0.0, top - height)

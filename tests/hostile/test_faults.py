@@ -76,18 +76,13 @@ def alone(params: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
-    return Page(tmp_path_factory.mktemp("page") / "page")
-
-
-@pytest.fixture(scope="module")
-def stages(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+def stages() -> Iterator[Forking]:
     with forking({}) as process:
         yield process
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory, page: Page) -> Iterator[tuple[Forking, Page]]:
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Forking, Page]]:
     """Stages whose writes below the folder of the tests can be made to fail."""
     compiler = shutil.which("cc")
     if compiler is None or sys.platform != "linux":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self._in_script = tag == "script"
         for name, value in attributes:
-            remote = name in ("src", "href") and not (value or "").startswith(("data:", "#"))
+            remote = name == "src" and re.match(r"(?!data:)\w*:|//", value or "")
             if name.startswith("on") or "javascript:" in (value or "") or (remote and tag == "img"):
                 self.runs.append(self.get_starttag_text() or tag)
 
