@@ -11,10 +11,10 @@ repro: setup            ## train, score and compare every variant; then open rep
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 test: setup             ## the fast tests, warnings as errors
-	$(BIN)/python -m pytest -W error -n auto --dist loadfile -m "not slow and not gpu"
+	$(BIN)/python -m pytest -W error -n auto --dist worksteal -m "not slow and not gpu"
 
 test-slow: setup        ## the slow ones: the pipeline under DVC
-	$(BIN)/python -m pytest -W error -n auto --dist loadfile -m "slow and not gpu" --ignore=tests/hostile
+	$(BIN)/python -m pytest -W error -n auto --dist worksteal -m "slow and not gpu" --ignore=tests/hostile
 
 test-hostile: setup     ## damaged inputs of every reader, faults at every stage
 	$(BIN)/python -m pytest -W error -n auto --dist loadfile tests/hostile

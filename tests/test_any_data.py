@@ -68,7 +68,7 @@ def _numbers_or_reasons(found: dict[str, dict[str, object]]) -> None:
 @pytest.mark.slow
 def test_300_images_have_every_score(tmp_path: Path) -> None:
     _folder(tmp_path / "mine", 300)
-    found = _run(tmp_path, "original", "sharp")
+    found = _run(tmp_path, "original")
     _numbers_or_reasons(found)
     for run in found.values():
         for key in ("fid", "fid_mixture", "fid_flow", "kid", "coverage", "precision", "psnr"):
@@ -78,7 +78,7 @@ def test_300_images_have_every_score(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_25_images_have_the_scores_that_5_test_images_allow(tmp_path: Path) -> None:
     _folder(tmp_path / "mine", 25)
-    found = _run(tmp_path, "improved", "sharp", batch_size="8")
+    found = _run(tmp_path, "sharp", batch_size="8")
     _numbers_or_reasons(found)
     for run in found.values():
         assert run["scores"]["fid"] is not None and run["scores"]["psnr"] is not None

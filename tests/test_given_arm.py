@@ -90,15 +90,16 @@ def test_images_that_do_not_fit_are_refused(
 
 @pytest.mark.slow
 def test_it_is_scored_and_shown_beside_the_trained_one(place: Path) -> None:
+    params = place / "params.yaml"
+    params.write_text(params.read_text().replace("seeds: [0, 1] ", "seeds: [0] "))
     for name in ("critic", "reference"):
         passes(place, name)
     test, train = (np.load(place / f"data/prepared/{name}.npy") for name in ("test", "train"))
     write_samples(place, np.concatenate([test[:5], train[:300]]))
     passes(place, "configure")
     for variant in ("improved", "theirs"):
-        for seed in ("0", "1"):
-            for name in ("train", "sample", "evaluate"):
-                passes(place, name, variant, seed)
+        for name in ("train", "sample", "evaluate"):
+            passes(place, name, variant, "0")
     passes(place, "report")
     metrics = json.loads((place / "reports/metrics.json").read_text())
     assert metrics["theirs"]["fid"] < metrics["improved"]["fid"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,18 +28,24 @@ SPACE = {
 }
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace at toy size, whose search takes seconds a trial."""
-    toy(tmp_path)
+    place = toy(tmp_path_factory.mktemp("prepared"))
     yaml = YAML()
-    params = yaml.load((tmp_path / "params.yaml").read_text())
+    params = yaml.load((place / "params.yaml").read_text())
     for name in ("original", "sharp"):
         del params["variants"][name]
-    params["train"]["updates"] = 300  # so many that a training can be killed
+    params["train"]["updates"] = 200  # so many that a training can be killed
     params["tune"] |= {"objectives": ["fid"], "space": SPACE}
-    yaml.dump(params, tmp_path / "params.yaml")
-    return under_dvc(tmp_path)
+    yaml.dump(params, place / "params.yaml")
+    dvc(under_dvc(place), "repro", "prepare", "critic", "reference")
+    return place
+
+
+@pytest.fixture
+def place(prepared: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(prepared, tmp_path / "copy", symlinks=True)
 
 
 def searching(place: Path, *arguments: str) -> subprocess.Popen[str]:
