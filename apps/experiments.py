@@ -75,7 +75,8 @@ def runs(shown: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
         base = commit.get("data") or {}
         yield Run(commit.get("name") or commit["rev"][:7], [], scores(base), why(commit))
         for experiment in commit.get("experiments") or []:
-            yield _against(base, experiment["revs"][0], "  ")
+            state = (experiment.get("executor") or {}).get("state")
+            yield _as_queued(_against(base, experiment["revs"][0], "  "), state)
     for entry in shown:
         if entry["rev"] == WORKSPACE and commits:
             run = _against(commits[0].get("data") or {}, {**entry, "name": WORKSPACE}, "")
@@ -94,6 +95,14 @@ def _against(base: Mapping[str, Any], entry: Mapping[str, Any], indent: str) -> 
     usual = scores(base)
     different = {name: row for name, row in scores(own).items() if row != usual.get(name)}
     return Run(f"{indent}{entry.get('name') or entry['rev'][:7]}", changed, different, why(entry))
+
+
+def _as_queued(run: Run, state: str | None) -> Run:
+    """The run, without scores if it came from the queue and that has not ended it well."""
+    if state in (None, "success"):
+        return run
+    logs = f"; dvc queue logs {run.name.strip()}" if state == "failed" else ""
+    return run._replace(scores={}, error=f"{state}{logs}")
 
 
 def settings(data: Mapping[str, Any]) -> dict[str, Any]:

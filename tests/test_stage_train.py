@@ -24,6 +24,7 @@ from torch._inductor.exc import InvalidCxxCompiler
 from sharpvae.core.console import exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
+from sharpvae.trained.model import load
 from sharpvae.vae.config import ModelConfig
 from sharpvae.vae.vae import VAE
 from stages import train
@@ -121,6 +122,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(place, expected, numb
     assert "Traceback" not in complaint
     assert not (place / "models/improved/0").exists(), "nothing half done is put out"
     (checkpoint,) = checkpoints(place)
+    assert load(checkpoint, "cpu").image_size == 16, "it can be looked at"
     spent = json.loads((checkpoint.parent / "seconds.json").read_text())["seconds"]
     said = passes(place, "train", "improved", "0")
     assert "going on from the checkpoint at update" in said and "epoch   1/6" not in said

@@ -11,6 +11,7 @@ from sharpvae.core.errors import UserError
 from sharpvae.core.files import read_json
 from sharpvae.images.packed import CARD, Card, Split, SplitName, load_card, load_split
 from sharpvae.sampling.stored import FILE
+from sharpvae.trained.interrupted import interrupted
 from sharpvae.trained.model import (
     HUB_NETWORK,
     HUB_WEIGHTS,
@@ -28,7 +29,7 @@ class Entry(NamedTuple):
     """One VAE that can be chosen."""
 
     name: str  # as people choose it, and as the address has it
-    path: Path  # for `load`: a folder, or one file of weights
+    path: Path  # for `load`: a folder, one file of weights, or a checkpoint
     root: Path  # of the workspace with its images and scores
 
     @property
@@ -49,7 +50,7 @@ class Entry(NamedTuple):
 
 
 def entries(root: Path, more: Iterable[Path] = ()) -> dict[str, Entry]:
-    """The VAEs of a workspace by name: trained, then exported, then `more`, then other epochs.
+    """The VAEs of a workspace by name: trained, exported, `more`, other epochs, unfinished ones.
 
     Nobody can choose another path than these: what is asked for is looked up here by its name.
 
@@ -71,6 +72,7 @@ def entries(root: Path, more: Iterable[Path] = ()) -> dict[str, Entry]:
         for folder in _folders(root / EXPORTS, "**")
     ]
     found += [Entry(str(path), path, root) for path in more]
+    others += [Entry(f"{name}, in training", path, root) for name, path in interrupted(root)]
     return {entry.name: entry for entry in [*found, *others]}
 
 

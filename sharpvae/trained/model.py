@@ -33,6 +33,7 @@ from sharpvae.trained.inputs import (
     one_of,
     whole,
 )
+from sharpvae.trained.interrupted import from_checkpoint
 from sharpvae.vae.draw import decode, prior_noise
 from sharpvae.vae.vae import VAE, Described, Posterior, built
 
@@ -247,7 +248,8 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> T
     """Load a trained VAE from its folder, such as `models/sharp/0`. Nothing in it can run code.
 
     Or from one that `sharpvae export` wrote, in the form safetensors or hub; or other weights of
-    such a folder by their file, such as `models/sharp/0/best.safetensors`.
+    such a folder by their file, such as `models/sharp/0/best.safetensors`; or a checkpoint of a
+    training that has not come to its end, `.checkpoints/<training>/<update>-<digest>.pt`.
 
     The mixture and the flow that were fitted to its codes are looked for in the same folder, then
     where the stage `sample` puts them: for `models/sharp/0` in `data/samples/sharp/0`, beside
@@ -260,6 +262,8 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> T
         UserError: there is no trained VAE, it is damaged, or the device is not there.
     """
     folder = expanded(path)
+    if folder.is_file() and folder.suffix == ".pt":
+        return _interrupted(folder, device)
     other = folder if folder.is_file() and folder.suffix == ".safetensors" else None
     folder = folder if other is None else folder.parent
     pairs = ((NETWORK, WEIGHTS), (HUB_NETWORK, HUB_WEIGHTS))
@@ -273,6 +277,15 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> T
         network = built(described, file, weights).to(place).eval()
         priors = _priors_of(folder, network)
     return TrainedVAE(folder, network, described.image_size, described.image_channels, priors)
+
+
+def _interrupted(path: Path, device: str | torch.device) -> TrainedVAE:
+    with torch.no_grad(), borrowed(str(device)) as place, global_seed(0, "load"):
+        vae, card = from_checkpoint(path)
+        network = vae.to(place).eval()
+    found, fix = "a training that has not come to its end", "go on with it: dvc repro"
+    none = UserError(str(path), "priors, which `sample` fits after training", found, fix)
+    return TrainedVAE(path.parent, network, card.image_size, card.channels, none)
 
 
 def _no_model(folder: Path) -> UserError:

@@ -57,6 +57,20 @@ def test_a_failed_experiment_says_why() -> None:
     assert last.error == "it broke" and last.changed == []
 
 
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [("failed", "failed; dvc queue logs bad"), ("running", "running"), ("success", "")],
+)
+def test_one_of_the_queue_has_its_commits_scores_only_once_it_has_ended_well(
+    state: str, told: str
+) -> None:
+    """DVC gives those of the commit with what did not come to scores of its own."""
+    asked = shown(entry("1234567", "bad", 1.0, 240.0))
+    asked[1]["experiments"][0]["executor"] = {"state": state}
+    *_, last = experiments.runs(asked)
+    assert (last.error, last.changed, last.scores) == (told, ["loss.beta=1"], {})
+
+
 def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     told = json.dumps(shown(entry("1234567", "beta-1", 1.0, 265.04)))
     answer = subprocess.CompletedProcess([], 0, told, "")

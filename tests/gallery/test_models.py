@@ -38,6 +38,16 @@ def test_trained_exported_and_named_ones_and_other_epochs(root: Path, tmp_path: 
         assert opened(one).vae.latent_dim == 4
 
 
+def test_one_that_is_in_training_comes_last(root: Path) -> None:
+    folder = root / ".checkpoints/0a1b"
+    folder.mkdir(parents=True)
+    write_json(folder / "training.json", {"variant": "toy", "seed": 6})
+    for update in (7, 70):
+        (folder / f"{update:012d}-ab.pt").touch()
+    *_, (name, last) = entries(root).items()
+    assert (name, last.path.name, last.run) == ("toy/6, in training", "000000000070-ab.pt", None)
+
+
 def test_nothing_is_found_in_an_empty_folder(tmp_path: Path) -> None:
     assert entries(tmp_path) == {}
 
