@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sharpvae.core.seeds import generator
 from sharpvae.images.feed import Feed
@@ -19,7 +20,7 @@ from sharpvae.scoring.evaluate import Panel
 from sharpvae.scoring.scores import score
 from sharpvae.training.config import TrainStage
 from sharpvae.vae.draw import asked_labels, decode, prior_noise
-from sharpvae.vae.vae import VAE
+from sharpvae.vae.vae import VAE, load_vae
 
 CODES = 2000  # training images whose codes the Gaussian is fitted to
 
@@ -51,7 +52,8 @@ class Rungs:
         self.validation = Feed(split, device)
         self.panel = Panel(metrics, place / "models/reference", split.images.shape[1:], device)
         self.reals = self.panel.reals("validation", split.images)
-        self.classes = len(load_card(prepared).class_names or ())
+        card = load_card(prepared)
+        self.count, self.classes = sample.drawn(card.counts["test"]), len(card.class_names or ())
 
     @torch.no_grad()
     def __call__(self, state: Mapping[str, Any]) -> dict[str, float | None]:
@@ -63,13 +65,25 @@ class Rungs:
         count, labels = self.validation.count, self.validation.labels
         asked = None if labels is None else asked_labels(labels, count, self.seed)
         if self.normal:
-            codes = prior_noise(vae, count, self.seed)
-        else:
-            known = [
-                codes_of(vae, feed, CODES, self.batch_size, self.seed)
-                for feed in (self.train, self.validation)
-            ]
-            fitted, _ = fit_mixture(known[0], known[1], self.gaussian, self.seed)
-            codes = fitted.sample(count, generator(self.seed, "mixture"), asked)
-        images = decode(vae, codes, asked, self.batch_size)
+            return self._scored(vae, prior_noise(vae, count, self.seed), asked)
+        known = [
+            codes_of(vae, feed, CODES, self.batch_size, self.seed)
+            for feed in (self.train, self.validation)
+        ]
+        fitted, _ = fit_mixture(known[0], known[1], self.gaussian, self.seed)
+        codes = fitted.sample(count, generator(self.seed, "mixture"), asked)
+        return self._scored(vae, codes, asked)
+
+    @torch.no_grad()
+    def at_the_end(self, folder: Path) -> dict[str, float | None]:
+        """The same of what `train` wrote, to the bit as `evaluate` scores its draws from N(0, I).
+
+        Without the densities that `sample` fits and the test images, which a trial has no use for.
+        """
+        vae, labels = load_vae(folder, self.device), self.train.labels
+        asked = None if labels is None else asked_labels(labels, self.count, self.seed)
+        return self._scored(vae, prior_noise(vae, self.count, self.seed), asked)
+
+    def _scored(self, vae: VAE, codes: Tensor, labels: Tensor | None) -> dict[str, float | None]:
+        images = decode(vae, codes, labels if vae.classes else None, self.batch_size)
         return score(self.panel.look(images), self.reals, self.metrics).values

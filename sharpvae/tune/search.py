@@ -40,7 +40,7 @@ from sharpvae.tune.trial import (
 RAY = "ray"  # the folder of Ray's own state while it runs, beside those of the trials
 STUDY = "search"
 _KEEP = 2  # one in so many goes on at each rung
-_AT_RANDOM = 5  # finished trials before the first that learns from them; half are given up
+_AT_RANDOM = 5  # trials before the first that learns from them
 _RETRIES = 2  # of a trial whose worker died
 
 
@@ -113,15 +113,32 @@ class _Told(tune.Callback):
         self._tell(trial)
 
 
-class _Finished(OptunaSearch):
-    """Optuna learns from finished trainings alone: a rung's score is of fewer samples."""
+class _Optuna(OptunaSearch):
+    """Optuna, which is told of trials that were given up, too: see `values`."""
+
+    def __init__(self, objectives: Sequence[str], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.objectives = objectives
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell Optuna the objectives, or that the trial was given up."""
-        done = result if result and result.get("progress") == DONE else None
-        super().on_trial_complete(trial_id, done, error)
+        """Tell Optuna the objectives, or that the trial failed."""
+        if not result or "progress" not in result:  # it came to no rung
+            super().on_trial_complete(trial_id, None, error)
+            return
+        told = values(self.objectives, result, result["progress"] == DONE)
+        super().on_trial_complete(trial_id, dict(zip(self.objectives, told, strict=True)), error)
+
+
+def values(objectives: Sequence[str], scores: Mapping[str, Any], done: bool) -> list[float]:
+    """What Optuna is told of a trial.
+
+    One that was given up counts by the score for which it was, that of fewer samples and updates,
+    and as the worst in the other: noise may have any blur.
+    """
+    known = objectives if done else objectives[:1]
+    return [scores.get(name, worst(name)) if name in known else worst(name) for name in objectives]
 
 
 def _naming(space: Space, earlier: Sequence[Record]) -> Callable[[Any], str]:
@@ -218,9 +235,9 @@ def _tuning(space: Space, limits: Limits, earlier: Sequence[Record]) -> tune.Tun
     )
     storage, one = optuna.storages.InMemoryStorage(), len(names) == 1
     study(space, earlier, storage)
-    chosen = _Finished(
-        distributions(space), metric=names[0] if one else names, mode=modes[0] if one else modes,
-        sampler=sampler, storage=storage, study_name=STUDY,
+    chosen = _Optuna(
+        names, space=distributions(space), metric=names[0] if one else names,
+        mode=modes[0] if one else modes, sampler=sampler, storage=storage, study_name=STUDY,
     )  # fmt: skip
     return tune.TuneConfig(
         search_alg=chosen,
@@ -240,19 +257,18 @@ def _tuning(space: Space, limits: Limits, earlier: Sequence[Record]) -> tune.Tun
 def study(
     space: Space, earlier: Sequence[Record], storage: optuna.storages.BaseStorage | None = None
 ) -> optuna.Study:
-    """Optuna's view of trials: finished ones with their scores, those cut off to be tried again."""
+    """Optuna's view of trials: those that ended, as `values`; those cut off to be tried again."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     names = space.config.objectives
     ways = optuna.study.StudyDirection
     directions = [ways.MAXIMIZE if OBJECTIVES[name] else ways.MINIMIZE for name in names]
     found = optuna.create_study(storage=storage, study_name=STUDY, directions=directions)
     for record in earlier:
-        if record.status == "done":
-            values = [record.scores.get(name, worst(name)) for name in names]
+        if record.status in ("done", "stopped"):
             found.add_trial(
                 optuna.trial.create_trial(
                     params=encoded(space, record.values), distributions=distributions(space),
-                    values=values,
+                    values=values(names, record.scores, record.status == "done"),
                 )
             )  # fmt: skip
         elif record.status in UNFINISHED:

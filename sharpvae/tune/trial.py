@@ -18,6 +18,7 @@ from sharpvae.core.artefacts import Artefact, Finite, load_artefact
 from sharpvae.core.devices import select
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import write_json
+from sharpvae.core.threads import use_threads
 from sharpvae.images.packed import load_card
 from sharpvae.training.checkpoints import FOLDER, NAMES, read_state, step_of
 from sharpvae.training.config import TrainStage
@@ -71,6 +72,7 @@ class Run:
     """The stages of a trial, one after the other, as processes of their own.
 
     What a stage has written is not computed again; a training goes on from its last checkpoint.
+    Samples of N(0, I) are scored here, without `sample` and `evaluate`, which do more than that.
     A process ends, with a last checkpoint, where this one dies (on Linux).
 
     Args:
@@ -145,6 +147,9 @@ class Run:
                 fix = f"see {self.place / LOG}; --resume tries it again"
                 raise UserError(f"trial {self.number}", f"{stage} to end well", why, fix)
             self.waiting.pop(0)
+            if stage == "train" and self.settings.sample.prior == "normal":
+                scores = self._judge().at_the_end(self._output("train"))
+                return self._reached(DONE, scores, "done")
         scored = load_artefact(self._output("evaluate") / "scores.json", Validated)
         return self._reached(DONE, scored.validation, "done")
 
@@ -172,12 +177,16 @@ class Run:
         state = read_state(newest) if newest is not None and passed else None
         if state is None:  # or a newer one has taken its place in the meantime
             return None
+        return self._reached(max(passed), self._judge()(state), "running")
+
+    def _judge(self) -> Rungs:
         if self.rungs is None:
+            use_threads(self.stage.threads)  # as the stages; sums in others end in other bits
             self.rungs = Rungs(
                 self.stage, self.settings.sample, self.metrics, self.place, self.space.training,
                 select(self.device),
             )  # fmt: skip
-        return self._reached(max(passed), self.rungs(state), "running")
+        return self.rungs
 
     def _reached(self, progress: int, scores: Mapping[str, float | None], status: Status) -> Record:
         """A score that does not exist counts as the worst."""

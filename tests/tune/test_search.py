@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 import signal
@@ -15,10 +16,15 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
+from sharpvae.config.names import STUDIES, Studies, read_settings
+from sharpvae.core.devices import borrowed
 from sharpvae.core.files import read_json
-from sharpvae.tune.trial import Record, records
+from sharpvae.core.threads import VARIABLES
+from sharpvae.tune.search import study, values
+from sharpvae.tune.space import read_space
+from sharpvae.tune.trial import STAGES, Record, Run, records
 from tests.processes import interruptible
-from tests.toy import dvc, dvc_environment, toy, under_dvc
+from tests.toy import REPOSITORY, dvc, dvc_environment, passes, toy, under_dvc
 
 MAIN = "import sys; from apps.main import main; sys.exit(main(sys.argv[1:]))"
 SPACE = {
@@ -77,6 +83,53 @@ def wait(process: subprocess.Popen[str], ready: object, seconds: float = 120) ->
 
 def ended(place: Path) -> list[Record]:
     return [r for r in records(place / "experiments/tune") if r.status in ("done", "stopped")]
+
+
+def test_one_that_was_given_up_teaches_as_one_that_nothing_in_it_redeems() -> None:
+    """The blur of noise is low, and would put it on the front."""
+    names, scores = ["fid", "blur_px"], {"fid": 900.0, "blur_px": 0.0}
+    assert values(names, scores, done=True) == [900.0, 0.0]
+    assert values(names, scores, done=False) == [900.0, math.inf]
+    assert values(names, {"fid": 80.0}, done=True) == [80.0, math.inf]
+    space = read_space(read_settings(REPOSITORY / "params.yaml"), Studies(REPOSITORY / STUDIES))
+    settings = {
+        "train.lr": 1e-3, "model.latent_dim": 32, "loss.beta": 1.0,
+        "loss.schedules.beta.length": 0.1, "train.batch_size": 64,
+    }  # fmt: skip
+    known = [
+        Record(1, settings, "done", {"fid": 80.0, "blur_px": 0.5}, 100, 9.0, ""),
+        Record(2, settings, "stopped", scores, 25, 3.0, ""),
+        Record(3, settings, "failed", {}, 0, 1.0, "memory"),
+    ]
+    told = [trial.values for trial in study(space, known).trials if trial.values]
+    assert told == [[80.0, 0.5], [900.0, math.inf]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prior", ["normal", "mixture"])
+def test_the_last_score_of_a_trial_is_that_of_evaluate(
+    place: Path, monkeypatch: pytest.MonkeyPatch, prior: str
+) -> None:
+    """To the bit; of draws from N(0, I) it is found without that stage."""
+    for name in VARIABLES:  # which the trial sets for good
+        monkeypatch.setenv(name, "1")
+    yaml = YAML()
+    params = yaml.load((place / "params.yaml").read_text())
+    params["sample"]["prior"] = prior
+    yaml.dump(params, place / "params.yaml")
+    space = read_space(read_settings(place / "params.yaml"), Studies(place / STUDIES))
+    settings = {"train.lr": 1e-3, "model.widths": [16, 32], "train.batch_size": 32}
+    trial = place / "trial"
+    with borrowed("cpu"):
+        run = Run(space, place, trial, 1, settings)
+        while (record := run.next()).status != "done":
+            assert record.status == "running"
+    for name in ("sample", "evaluate"):
+        assert (trial / STAGES[name]).exists() == (prior == "mixture")
+        if prior == "normal":
+            passes(trial, name, "improved", "0")
+    told = read_json(trial / "reports/scores/improved/0/scores.json")["validation"]
+    assert json.dumps(record.scores) == json.dumps({"fid": told["fid"]})
 
 
 @pytest.mark.slow
