@@ -91,10 +91,27 @@ def _against(base: Mapping[str, Any], entry: Mapping[str, Any], indent: str) -> 
         f"{key}={text(value)}"
         for key, value in after.items() if key not in before or before[key] != value
     ]  # fmt: skip
-    changed += [f"without {key}" for key in before if key not in after] if after else []
+    changed += [f"without {key}" for key in _gone(before, after)] if after else []
     usual = scores(base)
     different = {name: row for name, row in scores(own).items() if row != usual.get(name)}
     return Run(f"{indent}{entry.get('name') or entry['rev'][:7]}", changed, different, why(entry))
+
+
+def _gone(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The keys of one that the other lacks; a whole section by its own name."""
+    there = {prefix for key in after for prefix in _prefixes(key)}
+    gone = (prefix for key in before for prefix in _prefixes(key) if prefix not in there)
+    found: list[str] = []
+    for prefix in gone:  # of each key the shortest comes first
+        if not any(prefix.startswith(f"{known}.") or prefix == known for known in found):
+            found.append(prefix)
+    return found
+
+
+def _prefixes(key: str) -> list[str]:
+    """The key `a.b.c` gives a, a.b and a.b.c."""
+    parts = key.split(".")
+    return [".".join(parts[: count + 1]) for count in range(len(parts))]
 
 
 def _as_queued(run: Run, state: str | None) -> Run:

@@ -14,7 +14,8 @@ from apps import experiments
 
 def entry(rev: str, name: str | None, beta: float | None, fid: float | None, **more: Any) -> Any:
     """As `dvc exp show --json` has a commit or an experiment."""
-    params = {"loss": {} if beta is None else {"beta": beta}, "seeds": [0]}
+    loss = {"reduction": "sum"} | ({} if beta is None else {"beta": beta})
+    params = {"loss": loss, "seeds": [0]}
     metrics = {} if fid is None else {
         "original": {"fid": 700.0, "blur_px": 1.0}, "improved": {"fid": fid, "blur_px": 0.6512},
     }  # fmt: skip
@@ -43,6 +44,15 @@ def test_a_setting_that_is_gone_is_told() -> None:
     told = shown(entry("1234567", "beta-1", None, 250.0))
     told[1]["data"]["params"]["params.yaml"]["data"]["loss"]["beta"] = 2.0
     assert list(experiments.runs(told))[1].changed == ["without loss.beta"]
+
+
+def test_a_variant_that_is_gone_is_told_by_its_name() -> None:
+    told = shown(entry("1234567", "alone", None, 250.0))
+    before = told[1]["data"]["params"]["params.yaml"]["data"]
+    before["variants"] = {"plain": {"model": {"family": "mlp"}, "study": "x"}, "improved": None}
+    after = told[1]["experiments"][0]["revs"][0]["data"]["params"]["params.yaml"]["data"]
+    after["variants"] = {"improved": None}
+    assert list(experiments.runs(told))[1].changed == ["without variants.plain"]
 
 
 def test_the_workspace_is_told_where_it_differs() -> None:
