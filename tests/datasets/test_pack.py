@@ -113,8 +113,9 @@ def test_the_order_of_the_file_system_does_not_matter(
     config = data_config(path=str(pets), subset=40)
     _, first = pack(config, tmp_path)
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: list(scandir(path))[::-1])
-    _, second = pack(config, tmp_path, name="second")
+    with monkeypatch.context() as reversing:
+        reversing.setattr(os, "scandir", lambda path: list(scandir(path))[::-1])
+        _, second = pack(config, tmp_path, name="second")
     assert contents(first) == contents(second)
 
 
