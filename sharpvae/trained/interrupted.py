@@ -21,16 +21,20 @@ _FIX = "go on with the training: dvc repro"
 
 
 def interrupted(root: Path) -> Iterator[tuple[str, Path]]:
-    """Variant and seed, as `sharp/0`, and newest checkpoint of each training without an end."""
-    for ticket in sorted((root / FOLDER).glob(f"*/{_TICKET}"), key=os.path.getmtime):
-        files = sorted(ticket.parent.glob("[0-9]*-*.pt"))
-        if not files:
-            continue
+    """Variant and seed, as `sharp/0`, and newest checkpoint of each training without an end.
+
+    The one that was written last comes last.
+    """
+    found = []
+    for ticket in (root / FOLDER).glob(f"*/{_TICKET}"):
         try:
+            newest = max(ticket.parent.glob("[0-9]*-*.pt"))
             told = read_json(ticket)
-            yield f"{told['variant']}/{told['seed']}", files[-1]
-        except (UserError, KeyError, TypeError):
-            continue  # what resumes from there will say so
+            found.append((newest.stat().st_mtime, f"{told['variant']}/{told['seed']}", newest))
+        except (UserError, OSError, ValueError, KeyError, TypeError):
+            continue  # none yet, it has just come to its end, or what resumes from there will tell
+    for _, name, path in sorted(found):
+        yield name, path
 
 
 def from_checkpoint(path: Path) -> tuple[VAE, Card]:
@@ -59,11 +63,8 @@ def from_checkpoint(path: Path) -> tuple[VAE, Card]:
     device, library = torch.device("cpu"), Path(__file__).parents[1]
     began = [identity(one, ticket.seed, device, (), library)["config"] for one in phases]
     if ticket.identity.get("config") not in began:
-        expected, fix = (
-            "the settings that the training began with",
-            "bring them back, or train anew",
-        )
-        raise UserError(str(settings), expected, "others", f"{fix}: dvc repro")
+        expected, fix = "the settings that the training began with", "bring them back"
+        raise UserError(str(settings), expected, "others", f"{fix}, or train anew: dvc repro")
     if config.model.own:
         require_code(config.model.family, config.code, str(settings), _FIX)
     card = load_card(root / "data/prepared")
