@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ from sharpvae.tune.trial import (
 RAY = "ray"  # the folder of Ray's own state while it runs, beside those of the trials
 STUDY = "search"
 _KEEP = 2  # one in so many goes on at each rung
-_AT_RANDOM = 5  # trials before the first that learns from them
+_AT_RANDOM = 8  # trials before the first that learns from them
 _RETRIES = 2  # of a trial whose worker died
 
 
@@ -229,7 +230,12 @@ def _tuning(space: Space, limits: Limits, earlier: Sequence[Record]) -> tune.Tun
     modes = ["max" if OBJECTIVES[name] else "min" for name in names]
     seed = space.config.seed + len(earlier)  # where trials were drawn before, others are drawn
     sampler: optuna.samplers.BaseSampler = (
-        optuna.samplers.TPESampler(n_startup_trials=_AT_RANDOM, seed=seed)
+        optuna.samplers.TPESampler(
+            n_startup_trials=_AT_RANDOM,
+            seed=seed,
+            multivariate=True,  # settings that are good together, as a batch and its lr
+            constant_liar=True,  # trials at a time keep away from each other
+        )
         if space.config.sampler == "tpe"
         else optuna.samplers.RandomSampler(seed)
     )
@@ -277,9 +283,12 @@ def study(
 
 
 def encoded(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as Optuna knows them: what is chosen from a list as text."""
-    lists = [key for key, known in space.config.space.items() if isinstance(known, list)]
-    return {key: text(value) if key in lists else value for key, value in values.items()}
+    """Settings as Optuna knows them: the place in a list of numbers in order, else the text."""
+    found = dict(values)
+    for key, known in space.config.space.items():
+        if isinstance(known, list):
+            found[key] = known.index(values[key]) if ordered(known) else text(values[key])
+    return found
 
 
 def decoded(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -287,8 +296,17 @@ def decoded(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
     found = {key: rounded(value) for key, value in values.items()}
     for key, known in space.config.space.items():
         if isinstance(known, list):
-            found[key] = {text(choice): choice for choice in known}[found[key]]
+            choices = known if ordered(known) else {text(choice): choice for choice in known}
+            found[key] = choices[found[key]]
     return found
+
+
+def ordered(choices: list[Any]) -> bool:
+    """Whether they are numbers that rise or fall: what is near a good one is then likely good."""
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in choices):
+        return False
+    steps = [after - before for before, after in pairwise(choices)]
+    return min(steps) > 0 or max(steps) < 0
 
 
 def distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
@@ -299,6 +317,8 @@ def distributions(space: Space) -> dict[str, optuna.distributions.BaseDistributi
 def distribution(values: Range | list[Any]) -> optuna.distributions.BaseDistribution:
     """The same for Optuna."""
     if isinstance(values, list):  # Optuna's choices are single values, and widths are lists
+        if ordered(values):
+            return optuna.distributions.IntDistribution(0, len(values) - 1)
         return optuna.distributions.CategoricalDistribution(list(map(text, values)))
     if values.whole:
         return optuna.distributions.IntDistribution(

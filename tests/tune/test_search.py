@@ -11,17 +11,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from ruamel.yaml import YAML
 
 from sharpvae.config.names import STUDIES, Studies, read_settings
+from sharpvae.config.tune import TuneConfig
 from sharpvae.core.devices import borrowed
 from sharpvae.core.files import read_json
 from sharpvae.core.threads import VARIABLES
-from sharpvae.tune.search import study, values
-from sharpvae.tune.space import read_space
+from sharpvae.tune.search import decoded, distributions, encoded, ordered, study, values
+from sharpvae.tune.space import Space, read_space
 from sharpvae.tune.trial import STAGES, Record, Run, records
 from tests.processes import interruptible
 from tests.toy import REPOSITORY, dvc, dvc_environment, passes, toy, under_dvc
@@ -103,6 +105,25 @@ def test_one_that_was_given_up_teaches_as_one_that_nothing_in_it_redeems() -> No
     ]
     told = [trial.values for trial in study(space, known).trials if trial.values]
     assert told == [[80.0, 0.5], [900.0, math.inf]]
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [([16, 32, 64], True), ([1e-3, 1e-4], True), ([2, 1, 3], False), ([1, 1], False),
+     ([False, True], False), ([[16], [16, 32]], False), (["adam", "adamw"], False),
+     ([None, 8], False)],
+)  # fmt: skip
+def test_what_is_drawn_of_a_list_is_one_of_its_values(choices: list[Any], expected: bool) -> None:
+    """Numbers in order by their place, which has neighbours; all others by their text."""
+    assert ordered(choices) is expected
+    config = TuneConfig(
+        variant="improved", objectives=["fid"], sampler="tpe", seed=0, space={"model.x": choices}
+    )
+    space = Space({}, {}, config, 0)
+    for value in choices:
+        known, drawn = encoded(space, {"model.x": value}), distributions(space)["model.x"]
+        assert drawn._contains(drawn.to_internal_repr(known["model.x"]))
+        assert decoded(space, known) == {"model.x": value}
 
 
 @pytest.mark.slow
