@@ -1,10 +1,10 @@
 """Optuna's search against random search: the same space, judges, early stopping and time.
 
-    python -m benchmarks.search                    three repeats of each, 42 minutes on two cores
+    python -m benchmarks.search                    three repeats of each, an hour on two cores
     python -m benchmarks.search --repeats 1 --time 2m --updates 100
 
 Each search is `sharpvae tune` in one clone of the repository, whose prepared images and judges all
-of them read. It trains `improved` for 400 updates on one thread, two trials at a time, and scores
+of them read. It trains `improved` for 200 updates on one thread, two trials at a time, and scores
 FID and blur on validation images. The area that a front encloses with a point that is worse in both
 (its hypervolume; Zitzler & Thiele 1999) tells fronts apart: FID, as its logarithm, and blur each
 run from 0 at that point to 1 at a FID of 10 and a blur of 0, so that 1 is the most there can be.
@@ -47,8 +47,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=3, help="of each sampler")
-    parser.add_argument("--time", default="7m", help="of each search")
-    parser.add_argument("--updates", type=int, default=400, help="of each training")
+    parser.add_argument("--time", default="10m", help="of each search")
+    parser.add_argument("--updates", type=int, default=200, help="of each training")
     options = parser.parse_args()
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -25,6 +25,7 @@ Key = TypeVar("Key", bound=Hashable)
 Indices = NDArray[np.int64]
 
 _FEWEST = 2  # images of any split, to compare with each other
+MOST = 10_000  # images of a split that a fraction decides: neighbours cost their square
 _SHOWN = 5  # skipped files that a message lists
 
 
@@ -245,8 +246,8 @@ def assign_splits(
         strata: [N] the class of each image (all 0 where there are no labels).
         own_split: int8 [N], the publishers' split as a position in SPLITS, or None.
         own_splits: the splits that they set apart; for another one the fraction decides.
-        test_fraction: of all images.
-        validation_fraction: of the images that are not test.
+        test_fraction: of all images, at most MOST.
+        validation_fraction: of the images that are not test, at most MOST.
     """
     classes = np.asarray(strata, dtype=np.int64)
     own = np.zeros(len(classes), dtype=np.int8) if own_split is None else own_split
@@ -262,9 +263,10 @@ def _first_of_each(classes: Indices, fraction: float) -> Indices:
     """Indices of the leading images of each class that make up `fraction` of all."""
     values, counts = np.unique(classes, return_counts=True)
     sizes = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    shares = apportion(round_half_up(fraction * len(classes)), sizes)
-    taken = [np.flatnonzero(classes == value)[:share] for value, share in shares.items()]
-    return np.concatenate(taken) if taken else np.zeros(0, dtype=np.int64)
+    shares = apportion(min(MOST, round_half_up(fraction * len(classes))), sizes)
+    place = np.arange(len(classes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    share = np.repeat(np.array([*shares.values()], dtype=np.int64), counts)
+    return np.argsort(classes, kind="stable")[place < share]
 
 
 def drop_straddling(splits: NDArray[np.str_], identities: Sequence[Hashable]) -> NDArray[np.bool_]:

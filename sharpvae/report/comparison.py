@@ -24,6 +24,8 @@ from sharpvae.report.statistics import (
     verdict_of,
 )
 
+MOST = 10  # variants that a page has room and colours for
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -33,18 +35,31 @@ class Comparison:
     runs: Mapping[str, Sequence[Scores]]  # variant -> one per seed
     weights: Mapping[str, float]  # of the judges
 
-    @property
+    @cached_property
     def variants(self) -> list[str]:
-        """Their names; the first is the baseline."""
-        return list(self.runs)
+        """Those that are shown beside each other; the first is the baseline.
+
+        Of more than MOST they are the first and the best of the others.
+        """
+        best = self.ranked[:MOST]
+        return [name for name in self.runs if name in best]
 
     @cached_property
-    def estimates(self) -> dict[str, dict[str, Interval | None]]:
-        """Variant -> score -> mean and interval; None where a seed has no such score."""
-        return {
-            variant: {key: self._interval(variant, metric) for key, metric in BY_KEY.items()}
-            for variant in self.runs
-        }
+    def ranked(self) -> list[str]:
+        """The first, then all others by their FID of the validation split, collapsed ones last."""
+        baseline, *others = self.runs
+        key = {name: (bool(self.collapsed(name)), self.validation_fid(name)) for name in others}
+        return [baseline, *sorted(others, key=key.__getitem__)]
+
+    def estimate(self, variant: str, key: str) -> Interval | None:
+        """The mean of a score and its interval; None where a seed has no such score."""
+        if (variant, key) not in self._estimates:  # of many variants few are asked for
+            self._estimates[variant, key] = self._interval(variant, BY_KEY[key])
+        return self._estimates[variant, key]
+
+    @cached_property
+    def _estimates(self) -> dict[tuple[str, str], Interval | None]:
+        return {}
 
     @property
     def elsewhere(self) -> list[str]:
@@ -69,7 +84,7 @@ class Comparison:
 
     def mean(self, variant: str, key: str) -> float | None:
         """The mean over the seeds, geometric for FID; None where a seed has no such score."""
-        found = self.estimates[variant][key]
+        found = self.estimate(variant, key)
         return None if found is None else found.centre
 
     def validation_fid(self, variant: str, key: str = "fid") -> float:
@@ -84,12 +99,12 @@ class Comparison:
     def has(self, key: str) -> bool:
         """Whether a score is shown: of `OPTIONAL` where one has it, else where it was asked for."""
         if key in OPTIONAL:
-            return any(row[key] for row in self.estimates.values())
+            return any(self.estimate(variant, key) for variant in self.runs)
         return any(key in run.scores for runs in self.runs.values() for run in runs)
 
     def reason(self, variant: str, key: str) -> str:
         """Why a variant has no such score; "" where it has, or where that goes without saying."""
-        if self.estimates[variant][key] is not None:
+        if self.estimate(variant, key) is not None:
             return ""
         return next((r.reasons[key] for r in self.runs[variant] if key in r.reasons), "")
 
@@ -101,7 +116,7 @@ class Comparison:
     @cached_property
     def _effects(self) -> dict[tuple[str, str, str], Effect]:
         """(variant, another, score) -> its change against the other, corrected for their number."""
-        baseline, *others = self.variants
+        baseline, *others = self.runs
         wanted = [(name, baseline, key) for name in others for key in TABLE]
         wanted += [
             (name, before, key) for name, before in self.steps if before != baseline for key in STEP

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,32 +112,29 @@ class Evidence:
     suspects: dict[str, Images]  # variant -> samples most like a copy, then what they resemble
     codes: dict[str, Codes]  # variant -> posteriors of test images
 
-    @property
-    def variants(self) -> list[str]:
-        """In the order of the configuration; the first is the baseline."""
-        return list(self.runs)
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The scores of all runs, gathered over the seeds."""
+        return _compared(self.stage, self.runs, self.reference)
 
     @property
-    def all_runs(self) -> list[ScoredRun]:
-        """Every run of every variant."""
-        return [run for runs in self.runs.values() for run in runs]
+    def variants(self) -> list[str]:
+        """Those that are shown, see `Comparison`; the first is the baseline."""
+        return self.comparison.variants
+
+    @property
+    def shown(self) -> dict[str, list[ScoredRun]]:
+        """Variant -> its runs, of the variants that are shown."""
+        return {name: self.runs[name] for name in self.variants}
 
     @property
     def trained(self) -> dict[str, list[tuple[ScoredRun, Training]]]:
-        """Variant -> its runs with their trainings, of variants that were trained here."""
+        """Variant -> its runs with their trainings, of those shown that were trained here."""
         found = {
             name: [(run, run.training) for run in runs if run.training is not None]
-            for name, runs in self.runs.items()
+            for name, runs in self.shown.items()
         }
         return {name: runs for name, runs in found.items() if runs}
-
-    def comparison(self) -> Comparison:
-        """The scores of all runs, gathered over the seeds."""
-        return Comparison(
-            tuple(self.stage.seeds),
-            {variant: [run.scores for run in runs] for variant, runs in self.runs.items()},
-            self.reference.weights,
-        )
 
 
 def load_evidence(stage: ReportStage, root: Path) -> Evidence:
@@ -150,7 +148,13 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
     test_images = np.array(load_split(prepared, "test").images[:SHOWN])
     shape = test_images.shape[1:]
 
-    trained = [name for name, config in stage.variants.items() if not is_given(config)]
+    runs = {
+        variant: [_load_run(root, variant, seed, is_given(own)) for seed in stage.seeds]
+        for variant, own in stage.variants.items()
+    }
+    reference = load_artefact(root / "models/reference/reference.json", Reference)
+    shown = _compared(stage, runs, reference).variants
+    trained = [name for name in shown if not is_given(stage.variants[name])]
 
     def drawn(kind: str, names: Iterable[str] = trained) -> dict[str, Images]:
         return {
@@ -158,10 +162,6 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
             for v in names
         }
 
-    runs = {
-        variant: [_load_run(root, variant, seed, is_given(own)) for seed in stage.seeds]
-        for variant, own in stage.variants.items()
-    }
     train = load_split(prepared, "train").images
 
     def suspects(variant: str) -> Images:
@@ -172,20 +172,27 @@ def load_evidence(stage: ReportStage, root: Path) -> Evidence:
         stage=stage,
         card=load_card(prepared),
         sheet=_read_png(prepared / "sheet.png"),
-        reference=load_artefact(root / "models/reference/reference.json", Reference),
+        reference=reference,
         floors=load_floors(root / "reports/floors.json"),
         critic=load_artefact(root / "models/critic/critic.json", Classifier),
         runs=runs,
         test_images=test_images,
         draws={
-            DRAWS[0].kind: drawn(DRAWS[0].kind, stage.variants),
+            DRAWS[0].kind: drawn(DRAWS[0].kind, shown),
             **{draw.kind: drawn(draw.kind) for draw in DRAWS[1:]},
         },
         originals={REAL: test_images},
         reconstructions=drawn("reconstruction"),
-        suspects={variant: suspects(variant) for variant in stage.variants},
+        suspects={variant: suspects(variant) for variant in shown},
         codes={v: _load_codes(samples / v / first / "posterior.npz") for v in trained},
     )
+
+
+def _compared(
+    stage: ReportStage, runs: Mapping[str, Sequence[ScoredRun]], reference: Reference
+) -> Comparison:
+    scores = {name: [run.scores for run in own] for name, own in runs.items()}
+    return Comparison(tuple(stage.seeds), scores, reference.weights)
 
 
 def _load_run(root: Path, variant: str, seed: int, given: bool) -> ScoredRun:

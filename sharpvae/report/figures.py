@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def curve_panels(evidence: Evidence) -> list[Panel]:
     order = {term: place for place, term in enumerate(_TERMS)}
     seen = {
         (record.split == "schedule", order.get(record.term, len(order)), record.term)
-        for run in evidence.all_runs
+        for runs in evidence.shown.values()
+        for run in runs
         for record in run.history
     }
     return [_curve_panel(evidence, term, schedule) for schedule, _, term in sorted(seen)]
@@ -58,9 +60,9 @@ def curve_panels(evidence: Evidence) -> list[Panel]:
 def _curve_panel(evidence: Evidence, term: str, schedule: bool) -> Panel:
     def draw(axes: Axes, theme: Theme) -> None:
         values: list[float] = []
-        for index, runs in enumerate(evidence.runs.values()):
+        for index, runs in enumerate(evidence.shown.values()):
             # schedules often coincide: later variants get thinner lines, so that all are seen
-            wide = {"lw": 1.3 + 4.4 * (1 - (index + 1) / len(evidence.runs))}
+            wide = {"lw": 1.3 + 4.4 * (1 - (index + 1) / len(evidence.variants))}
             weight = wide if schedule else _THIN if len(runs) > 1 else _LINE
             for run in runs:
                 values += _draw_run(axes, run, term, schedule, theme.colour(index), weight)
@@ -69,7 +71,7 @@ def _curve_panel(evidence: Evidence, term: str, schedule: bool) -> Panel:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
 
     title, ends = _TERMS.get(term, term), []
-    for run in evidence.all_runs:
+    for run in chain.from_iterable(evidence.shown.values()):
         values = [r.value for r in run.history if r.term == term and r.split != "train"]
         if values:
             ends.append(f"{run.variant} seed {run.seed} ends at {values[-1]:.4g}")
@@ -100,11 +102,11 @@ def sharpness_panels(evidence: Evidence) -> list[Panel]:
     """Histograms of the sharpness of single images: of samples, and of reconstructions."""
     samples = {
         name: np.concatenate([run.headline_sharpness for run in runs])
-        for name, runs in evidence.runs.items()
+        for name, runs in evidence.shown.items()
     }
     known = {
         name: [own for run in runs if (own := run.reconstruction_sharpness) is not None]
-        for name, runs in evidence.runs.items()
+        for name, runs in evidence.shown.items()
     }
     again = {name: np.concatenate(own) for name, own in known.items() if own}
     panels = [_sharpness_panel(evidence, samples, SAMPLES)]
@@ -167,7 +169,7 @@ def spectrum_panel(evidence: Evidence) -> Panel:
     blurred = power.get("blur_1") or []
     ours = {
         name: own
-        for name, runs in evidence.runs.items()
+        for name, runs in evidence.shown.items()
         if (own := runs[0].scores.power["headline"])
     }
 
@@ -176,7 +178,7 @@ def spectrum_panel(evidence: Evidence) -> Panel:
             axes.plot(frequency, real, color=theme.real, lw=5, alpha=0.5)
         if blurred:
             axes.plot(frequency, blurred, "--", color=theme.quiet, lw=1.2)
-        for index, name in enumerate(evidence.runs):
+        for index, name in enumerate(evidence.shown):
             if name in ours:
                 axes.plot(frequency, ours[name], color=theme.colour(index), **_LINE)
         axes.set_yscale("log")
@@ -195,7 +197,7 @@ def spectrum_panel(evidence: Evidence) -> Panel:
 
 def latent_panels(evidence: Evidence) -> list[Panel]:
     """KL of every latent dimension, the largest first; none where no codes are known."""
-    runs = [run for run in evidence.all_runs if run.scores.kl_per_dimension]
+    runs = [run for own in evidence.shown.values() for run in own if run.scores.kl_per_dimension]
     return [_latent_panel(evidence.variants, runs)] if runs else []
 
 

@@ -77,6 +77,8 @@ def render_page(
     def drawn(draw: Draw) -> list[PageFigure]:
         figures = []
         for name, images in evidence.draws[draw.kind].items():
+            if name not in evidence.variants:  # of many sets that somebody else made
+                continue
             own = evidence.runs[name][0].scores.headline if draw is DRAWS[0] else draw.kind
             label = _from(evidence, name) if draw is DRAWS[0] else name
             alt = f"Images that {name}, seed {seed}, drew from {SOURCES[own]}"
@@ -85,7 +87,7 @@ def render_page(
         return figures
 
     return template("report.html").render(
-        title=f"{join(evidence.variants)} on {title}",
+        title=_title(evidence),
         evidence=evidence,
         stage=evidence.stage,
         sentence=typographic(verdict.sentence),
@@ -96,6 +98,8 @@ def render_page(
         trained=list(evidence.trained),
         findings=_findings(evidence, comparison),
         headline=scoretable.headline_table(comparison, evidence),
+        every=scoretable.every_table(comparison),
+        selection=_selection(evidence),
         table=scoretable.score_table(comparison, evidence),
         sights=scoretable.SIGHTS,
         judges=scoretable.judge_table(comparison, evidence),
@@ -140,6 +144,25 @@ def template(name: str, *folders: Path) -> Template:
     return environment.get_template(name)
 
 
+def _title(evidence: Evidence) -> str:
+    first, *others = evidence.runs
+    whole = len(others) < len(evidence.variants)
+    named = join(evidence.variants) if whole else f"{first} and {len(others)} others"
+    return f"{named} on {evidence.card.title}"
+
+
+def _selection(evidence: Evidence) -> str:
+    """Which variants are shown, where they are not all."""
+    shown, count = evidence.variants, len(evidence.runs)
+    if len(shown) == count:
+        return ""
+    return (
+        f"Of {count} variants, {shown[0]} and the {len(shown) - 1} with the lowest FID of the "
+        "validation split are shown; collapsed ones count as the worst. Intervals are corrected "
+        "for the comparisons of all."
+    )
+
+
 def _from(evidence: Evidence, variant: str) -> str:
     source = evidence.runs[variant][0].scores.headline
     return variant if source == GIVEN else f"{variant}, from the {source}"
@@ -153,7 +176,8 @@ def _findings(evidence: Evidence, comparison: Comparison) -> list[Finding]:
 def _copies(evidence: Evidence) -> list[PageFigure]:
     """Samples that are most like a copy, above the training images that they are like."""
     alt = "Samples of {}, above the training images nearest to them"
-    return _drawn({n: own for n, own in evidence.suspects.items() if len(own)}, pairs, alt)
+    shown = {n: evidence.suspects[n] for n in evidence.variants if len(evidence.suspects[n])}
+    return _drawn(shown, pairs, alt)
 
 
 def _drawn(images: dict[str, Images], lay: Lay, alt: str) -> list[PageFigure]:
@@ -189,7 +213,7 @@ class Report(NamedTuple):
 
 def build_report(evidence: Evidence) -> Report:
     """Make every file of the report; the same evidence gives the same bytes."""
-    comparison = evidence.comparison()
+    comparison = evidence.comparison
     outcome = verdict(comparison)
     charts, metrics = draw_charts(evidence), scoretable.headline_metrics(comparison)
     texts = {
@@ -239,7 +263,8 @@ def curves_csv(evidence: Evidence) -> str:
     writer.writerow(["epoch", "variant", "seed", "split", "term", "value"])
     writer.writerows(
         [record.epoch, run.variant, run.seed, record.split, record.term, record.text]
-        for run in evidence.all_runs
+        for runs in evidence.runs.values()
+        for run in runs
         for record in run.history
     )
     return buffer.getvalue()
@@ -257,7 +282,7 @@ class ScoreReport(NamedTuple):
 
 def score_files(evidence: Evidence, notes: Sequence[str]) -> ScoreReport:
     """The report on images that somebody else made, with `notes` on how they were read."""
-    comparison = evidence.comparison()
+    comparison = evidence.comparison
     outcome, scores = verdict(comparison), scoretable.headline_metrics(comparison)
     outcome = outcome._replace(notes=[*outcome.notes, *notes])
     whole: dict[str, object] = {**scores, "floors": evidence.floors}
@@ -283,7 +308,7 @@ def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict
         pictures, end = [], "Everything else is in score.html."
     head = scoretable.headline_table(comparison, evidence)
     blocks = [
-        f"# {escape(join(evidence.variants))} on {escape(evidence.card.title)}",
+        f"# {escape(_title(evidence))}",
         *pictures,
         f"**{escape(verdict.sentence)}**",
         "\n".join(f"- {escape(line)}" for line in (*verdict.steps, *verdict.notes)),
@@ -291,6 +316,7 @@ def render_markdown(evidence: Evidence, comparison: Comparison, verdict: Verdict
         _score_rows(head),
         _score_key(head),
         "\n".join(f"- {escape(line)}" for line in head.missing),
+        escape(_selection(evidence)),
         escape(scoretable.agreement(comparison, evidence)),
         "\n".join(f"- {escape(note)}" for note in tables.protocol_notes(evidence)),
         end,

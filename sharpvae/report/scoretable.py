@@ -72,6 +72,32 @@ def headline_table(comparison: Comparison, evidence: Evidence) -> ScoreTable:
     return _table(comparison, evidence, {"": [BY_KEY[k] for k in keys if comparison.has(k)]})
 
 
+def every_table(comparison: Comparison) -> Table | None:
+    """The headline scores, a row for each variant, where there are more than are shown."""
+    if len(comparison.runs) == len(comparison.variants):
+        return None
+    metrics = [BY_KEY[key] for key in TABLE if comparison.has(key)]
+    found = {m: {name: comparison.mean(name, m.key) for name in comparison.runs} for m in metrics}
+    places = {
+        metric: max(metric.places, decimals(v for v in values.values() if v is not None))
+        for metric, values in found.items()
+    }
+    rows = []
+    for name in comparison.ranked:
+        row = [name]
+        for metric in metrics:
+            value, change = found[metric][name], comparison.change(name, metric.key)
+            told = NOTHING if value is None else fixed(value, places[metric], metric.signed)
+            if metric.base in MEANINGLESS_WHEN_COLLAPSED and comparison.collapsed(name):
+                told += " collapsed"
+            elif change != "no difference shown":
+                told += f" {change}"
+            row.append(told)
+        rows.append(row)
+    heads = [f"{metric.name}, {GOAL_TEXT[metric.goal]}" for metric in metrics]
+    return Table(["Variant", *heads], rows, set(range(1, len(heads) + 1)))
+
+
 def score_table(comparison: Comparison, evidence: Evidence) -> ScoreTable:
     """All other scores, by the images they are of."""
     groups: dict[str, list[Metric]] = {}
@@ -106,15 +132,15 @@ def _row(metric: Metric, comparison: Comparison, evidence: Evidence) -> ScoreRow
     doubtful = {name for name in means if fragile and comparison.collapsed(name)}
     best = best_of(metric, {n: v for n, v in means.items() if n not in doubtful}, places)
     cells = []
-    for name, runs in comparison.runs.items():
-        estimate = comparison.estimates[name][metric.key]
+    for name in comparison.variants:
+        estimate = comparison.estimate(name, metric.key)
         if estimate is None:
             cells.append(Cell(NOTHING))
             continue
         alone = name in comparison.elsewhere and (comparison.given or len(comparison.seeds) > 1)
         source = "images" if alone else "seeds"
         text, spread = with_interval(estimate, places, metric.signed, source)
-        unseen = runs[0].validation.get(metric.key)
+        unseen = comparison.runs[name][0].validation.get(metric.key)
         validation = "" if unseen is None else fixed(unseen, places, metric.signed)
         change = comparison.change(name, metric.key)
         shown = "" if change == "no difference shown" or name in doubtful else change
@@ -160,8 +186,8 @@ def judge_table(comparison: Comparison, evidence: Evidence) -> Table:
 def judged(comparison: Comparison, judge: str) -> dict[str, float]:
     """Variant -> one judge's distance of its samples, the mean over the seeds."""
     found = {}
-    for variant, runs in comparison.runs.items():
-        own = [run.judges.get("fid", {}).get(judge) for run in runs]
+    for variant in comparison.variants:
+        own = [run.judges.get("fid", {}).get(judge) for run in comparison.runs[variant]]
         known = [value for value in own if value is not None]
         if known:
             found[variant] = sum(known) / len(known)
@@ -190,13 +216,13 @@ def agreement(comparison: Comparison, evidence: Evidence) -> str:
 
 def headline_metrics(comparison: Comparison) -> dict[str, dict[str, float | None]]:
     """What reports/metrics.json holds: means, and as `<name>_ci` half-widths of intervals."""
-    table: dict[str, dict[str, float | None]] = {name: {} for name in comparison.variants}
+    table: dict[str, dict[str, float | None]] = {name: {} for name in comparison.runs}
     for variant, row in table.items():
         asked = set().union(*(run.scores for run in comparison.runs[variant]))
         for key in filter(comparison.has, HEADLINE):
             if key not in asked:
                 continue
-            estimate = comparison.estimates[variant][key]
+            estimate = comparison.estimate(variant, key)
             row[key] = _significant(estimate.centre if estimate else None)
             if len(comparison.seeds) > 1:
                 row[f"{key}_ci"] = _significant(estimate.half_width if estimate else None)

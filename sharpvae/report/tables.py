@@ -93,11 +93,10 @@ def validation_table(evidence: Evidence) -> Table:
     """The headline scores of the validation split, on which choices are made."""
     rows = []
     for key in TABLE:
-        if not any(key in run.scores.validation for run in evidence.all_runs):
+        shown = evidence.shown.values()
+        if not any(key in run.scores.validation for runs in shown for run in runs):
             continue
-        found = [
-            [run.scores.validation.get(key) for run in runs] for runs in evidence.runs.values()
-        ]
+        found = [[run.scores.validation.get(key) for run in runs] for runs in shown]
         values = [None if None in own else mean(v for v in own if v is not None) for own in found]
         places = max(BY_KEY[key].places, decimals(v for v in values if v is not None))
         rows.append([BY_KEY[key].name, *(_value(value, places) for value in values)])
@@ -111,7 +110,7 @@ def _value(value: float | None, places: int) -> str:
 
 def protocol_table(evidence: Evidence) -> Table:
     """How the scores were made: a column for every distinct way, normally one."""
-    runs = evidence.all_runs
+    runs = [run for own in evidence.runs.values() for run in own]
     ways: list[Protocol] = []
     for run in runs:
         if run.scores.protocol not in ways:
@@ -131,8 +130,8 @@ def protocol_table(evidence: Evidence) -> Table:
         helped = [name for name, network in users.items() if network == "critic"]
         use = f"in the loss of {join(helped)}" if helped else "in no variant's loss"
         rows.append(["Critic", *[f"{_skill(evidence.critic)}; {use}"] * len(ways)])
-    for name, config in evidence.stage.variants.items():
-        if is_given(config):
+    for name in evidence.variants:
+        if is_given(config := evidence.stage.variants[name]):
             rows.append([f"Samples of {name}", *[config["samples"]] * len(ways)])
     return Table(["", *(heads if len(ways) > 1 else ["all runs"])], rows)
 
@@ -168,7 +167,7 @@ def _skill(classifier: Classifier) -> str:
 
 def protocol_notes(evidence: Evidence) -> list[str]:
     """What limits the scores."""
-    protocols = [run.scores.protocol for run in evidence.all_runs]
+    protocols = [run.scores.protocol for own in evidence.runs.values() for run in own]
     notes = []
     counts = {protocol.fakes for protocol in protocols}
     if len(counts) > 1:
@@ -196,7 +195,7 @@ def protocol_notes(evidence: Evidence) -> list[str]:
         f"{evidence.reference.judges[name].why}."
         for name in deaf
     ]
-    for name, runs in evidence.runs.items():
+    for name, runs in evidence.shown.items():
         notes += [f"{name}: {note}." for note in runs[0].scores.notes]
     for name, network in _loss_networks(evidence).items():
         if network in protocols[0].judges:

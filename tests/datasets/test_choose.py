@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharpvae.datasets.choose import (
+    MOST,
     apportion,
     assign_splits,
     drop_straddling,
@@ -110,6 +111,14 @@ def test_splits_are_stratified(classes: list[int], test: float, validation: floa
         mine = splits[np.array(classes) == value]
         share = counts["test"] / len(classes)
         assert abs((mine == "test").sum() - share * size) < 1
+
+
+def test_of_very_many_images_no_share_is_set_apart_but_a_number() -> None:
+    """Stratified as ever: of classes of one and of three parts."""
+    classes = np.arange(10 * MOST) % 4 // 3
+    counts = Counter(zip(assign_splits(classes, None, frozenset(), 0.2, 0.4), classes, strict=True))
+    for split in ("test", "validation"):
+        assert [counts[split, value] for value in (0, 1)] == [MOST * 3 // 4, MOST // 4]
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=100), fractions)

@@ -31,7 +31,7 @@ def found_in(
         summary = root / "reports/scores/one/0/summary.json"
         summary.write_text(summary.read_text().replace('"steps": 660', '"steps": 66000'))
     evidence = load_evidence(load_stage(root / "configs/report.json", ReportStage), root)
-    return diagnose(evidence, evidence.comparison())
+    return diagnose(evidence, evidence.comparison)
 
 
 def settings(finding: Finding) -> list[str]:
@@ -133,7 +133,7 @@ def ended(root: Path, changes: dict[str, Any], **end: Any) -> Finding:
     summary = root / "reports/scores/one/0/summary.json"
     summary.write_text(json.dumps(json.loads(summary.read_text()) | end))
     evidence = load_evidence(load_stage(root / "configs/report.json", ReportStage), root)
-    return diagnose(evidence, evidence.comparison())[0]
+    return diagnose(evidence, evidence.comparison)[0]
 
 
 def test_a_short_training_is_told_first(tmp_path: Path) -> None:

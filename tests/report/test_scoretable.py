@@ -45,7 +45,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
 
 
 def test_every_score_stands_in_one_of_the_tables(evidence: Evidence) -> None:
-    found = evidence.comparison()
+    found = evidence.comparison
     head, rest = headline_table(found, evidence), score_table(found, evidence)
     keys = [[r.metric.key for rows in t.groups.values() for r in rows] for t in (head, rest)]
     assert keys[0] == list(TABLE)
@@ -54,7 +54,7 @@ def test_every_score_stands_in_one_of_the_tables(evidence: Evidence) -> None:
 
 
 def test_marks_of_faults_are_those_of_the_reference(evidence: Evidence) -> None:
-    rows = headline_table(evidence.comparison(), evidence).groups[""]
+    rows = headline_table(evidence.comparison, evidence).groups[""]
     for row in rows:
         seen = dict(zip(evidence.floors, (floor.sight for floor in row.floors), strict=True))
         expected = evidence.reference.faults.get(row.metric.key, {})
@@ -62,7 +62,7 @@ def test_marks_of_faults_are_those_of_the_reference(evidence: Evidence) -> None:
 
 
 def test_judges_without_weight_say_why(evidence: Evidence) -> None:
-    found = evidence.comparison()
+    found = evidence.comparison
     rows = {row[0]: row for row in judge_table(found, evidence).rows}
     assert rows["pixels"][3:] == ["original, improved", "0: it is fooled by noise"]
     assert rows["imagenet"][3:] == ["improved, original", "1"]

@@ -173,7 +173,7 @@ def test_the_same_images_for_each_seed_tell_nothing_of_seeds() -> None:
     for own in runs["theirs"]:
         own["replicates"] = {}
     found = comparison(runs)
-    estimate = found.estimates["theirs"]["coverage"]
+    estimate = found.estimate("theirs", "coverage")
     assert estimate is not None and estimate.sources == ()
     effect = found.effects["theirs", "coverage"]
     values = np.array(fids) / 1000
