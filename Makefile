@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SHARE := 1
 
 .PHONY: repro test test-slow test-hostile lint docs setup lock clean
 .DEFAULT_GOAL := repro
@@ -16,8 +17,8 @@ test: setup             ## the fast tests, warnings as errors
 test-slow: setup        ## the slow ones: the pipeline under DVC
 	$(BIN)/python -m pytest -W error -n auto --dist worksteal -m "slow and not gpu" --ignore=tests/hostile
 
-test-hostile: setup     ## damaged inputs of every reader, faults at every stage
-	$(BIN)/python -m pytest -W error -n auto --dist loadfile tests/hostile
+test-hostile: setup     ## damaged inputs of every reader, faults at every stage; SHARE=0.1: a tenth
+	$(BIN)/python -m pytest -W error -n auto --dist worksteal -m slow tests/hostile --share $(SHARE)
 
 lint: setup             ## style and types
 	$(BIN)/ruff check .

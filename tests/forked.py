@@ -1,7 +1,8 @@
 """Stages at once: each is forked from a process that has imported what all of them import.
 
-Run as a program it takes a JSON object a line, {"stage", "arguments", "place", "log"}, and answers
-with the number of the new process, then, when that has ended, with its exit code.
+Run as a program it takes a JSON object a line, {"stage", "arguments", "place", "output", "errors",
+"environment"}, and answers with the number of the new process, then, when that has ended, with its
+exit code.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from select import select
 from typing import Any
 
 STAGES = (
     "configure", "prepare", "critic", "reference", "train", "sample", "evaluate", "report",
 )  # fmt: skip
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 
 
 class Forking:
@@ -32,20 +34,32 @@ class Forking:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def start(self, stage: str, arguments: list[str], place: Path, log: Path) -> int:
-        """Begin a stage in `place`, what it prints in `log`; the number of its process."""
-        asked = {"stage": stage, "arguments": arguments, "place": str(place), "log": str(log)}
+    def start(
+        self, stage: str, arguments: Sequence[str], place: Path, output: Path,
+        errors: Path | None = None, environment: Mapping[str, str] | None = None,
+    ) -> int:  # fmt: skip
+        """Begin a stage in `place`, what it prints in files; the number of its process."""
+        asked = {
+            "stage": stage, "arguments": [*arguments], "place": str(place), "output": str(output),
+            "errors": str(errors or output), "environment": dict(environment or os.environ),
+        }  # fmt: skip
         assert self._process.stdin is not None
         self._process.stdin.write(f"{json.dumps(asked)}\n")
         self._process.stdin.flush()
-        return self._answer()
+        return self._answer(None)
 
-    def wait(self) -> int:
-        """The exit code of the stage; that of a signal is negative."""
-        return self._answer()
+    def wait(self, seconds: float | None = None) -> int:
+        """The exit code of the stage; that of a signal is negative.
 
-    def _answer(self) -> int:
+        Raises:
+            TimeoutError: it does not end.
+        """
+        return self._answer(seconds)
+
+    def _answer(self, seconds: float | None) -> int:
         assert self._process.stdout is not None
+        if not select([self._process.stdout], [], [], seconds)[0]:
+            raise TimeoutError(f"a stage does not end within {seconds} s")
         return int(self._process.stdout.readline())
 
 
@@ -82,10 +96,12 @@ def _become(asked: dict[str, Any]) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(asked["place"])
-    handle = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.environ.clear()
+    os.environ.update(asked["environment"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
+    os.dup2(os.open(asked["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+    same = asked["errors"] == asked["output"]
+    os.dup2(1 if same else os.open(asked["errors"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     name = f"stages.{asked['stage']}"
     sys.argv = [name, *asked["arguments"]]
     code: Any = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import passes, stage, toy
+from tests.toy import fresh, passes, stage, toy
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_mistake_in_params_costs_three_seconds_and_nothing_else(
     assert old in text
     (place / "params.yaml").write_text(text.replace(old, new))
     started = time.monotonic()
-    done = stage(place, "configure")
+    done = fresh(place, "configure")
     assert time.monotonic() - started < 3
     assert done.returncode == 1
     assert part in done.stderr and "Traceback" not in done.stderr, done.stderr

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.forked import Forking, forking
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -21,10 +28,33 @@ def environment() -> dict[str, str]:
 
 
 def stage(place: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As `python -m stages.<name>` does it, but for the seconds that its imports would take."""
+    with TemporaryDirectory() as folder:
+        output, errors = Path(folder) / "output", Path(folder) / "errors"
+        number = _forks().start(name, arguments, place, output, errors, environment())
+        try:
+            code = _forks().wait(240)
+        except TimeoutError:
+            os.kill(number, signal.SIGKILL)
+            raise
+        told, failed = output.read_text(), errors.read_text()
+    return subprocess.CompletedProcess([name, *arguments], code, told, failed)
+
+
+def fresh(place: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same in an interpreter of its own, where its time or its imports matter."""
     command = [sys.executable, "-m", f"stages.{name}", *arguments]
     return subprocess.run(
         command, cwd=place, env=environment(), capture_output=True, text=True, timeout=240
     )
+
+
+@cache
+def _forks() -> Forking:
+    """Of this process of pytest, until it ends."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(forking(environment()))
 
 
 def passes(place: Path, name: str, *arguments: str) -> str:

@@ -31,6 +31,11 @@ def hostile(slow: int = SLOW) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("count", [FAST, pytest.param(slow, marks=pytest.mark.slow)])
 
 
+def some(share: float, of: int, least: int = 1) -> int:
+    """How many of as many faults are tried."""
+    return max(least, round(share * of))
+
+
 @dataclass
 class Tally:
     """What came of the inputs of a campaign; `worst` holds what one of them cost at most."""

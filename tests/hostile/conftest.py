@@ -1,12 +1,32 @@
-"""Prints what came of each campaign, as docs/trust.md has it."""
+"""How much of each campaign is run, and what came of it, as docs/trust.md has it."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.hostile.campaign import PROPERTY
+from tests.hostile.campaign import FAST, PROPERTY, some
 
 HEAD = ["campaign", "tried", "right", "clear error", "failed", "longest", "most memory"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Known where `tests/hostile` is named on the command line; elsewhere all is run."""
+    parser.addoption("--share", type=float, default=1.0, help="of all inputs and faults, to 1")
+
+
+@pytest.fixture(scope="session")
+def share(pytestconfig: pytest.Config) -> float:
+    """Of the faults that are tried."""
+    return float(pytestconfig.getoption("--share", 1.0))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Campaigns of ten thousand inputs get fewer where `--share` says so: the first of them."""
+    share = config.getoption("--share", 1.0)
+    for item in items:
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        if given.get("count", 0) > FAST:
+            given["count"] = some(share, given["count"], FAST)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,0 +1,177 @@
+"""As much as nobody tried before: runs, classes, pixels; and as few images as there can be."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sharpvae.core.config import load_stage
+from sharpvae.report.comparison import MOST
+from sharpvae.report.evidence import ReportStage, load_evidence
+from sharpvae.report.page import build_report
+from tests.forked import STAGES
+from tests.hostile.campaign import BYTES, PROPERTY, SECONDS, some
+from tests.report.tree import blobs, every_score, write_tree
+from tests.toy import environment, fresh, passes, toy, with_variants
+
+pytestmark = pytest.mark.slow
+VARIANTS, SEEDS, CLASSES = 100, 10, 10_000
+PAGE = 4_000_000  # bytes
+SHORT = "sample: {count: 200, flow: {steps: 5}, mixture: {components: [1], draws: 200}}"
+# The most memory that a stage held, in KiB, as the last word of its output.
+MEASURED = """
+import atexit, resource, runpy, sys
+kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+atexit.register(lambda: print(sum(resource.getrusage(kind).ru_maxrss for kind in kinds)))
+sys.argv[:] = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__")
+"""
+ARGUMENTS = {name: ["mine", "0"] for name in ("train", "sample", "evaluate")}
+
+
+def tell(
+    request: pytest.FixtureRequest, name: str, tried: int, seconds: float, memory: str
+) -> None:
+    row = [name, str(tried), str(tried), "0", "0", f"{seconds:.1f} s", memory]
+    request.node.user_properties.append((PROPERTY, row))
+
+
+def test_a_thousand_runs_are_configured(
+    request: pytest.FixtureRequest, tmp_path: Path, share: float
+) -> None:
+    variants = some(share, VARIANTS)
+
+    def change(text: str) -> str:
+        names = [f"  v{n:02}: {{model: {{latent_dim: {8 + n}}}}}" for n in range(variants)]
+        text = text.replace("seeds: [0] ", f"seeds: {list(range(SEEDS))} ")
+        return with_variants(text, "\n".join(names))
+
+    place, began = toy(tmp_path, change), time.monotonic()
+    done = fresh(place, "configure")
+    seconds = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    assert seconds < 5
+    assert len(list((place / "configs").glob("v*/train.json"))) == variants
+    tell(request, "scale: runs configured", variants * SEEDS, seconds, "")
+
+
+def test_a_thousand_runs_are_reported(
+    request: pytest.FixtureRequest, tmp_path: Path, share: float
+) -> None:
+    variants = some(share, VARIANTS, 2 * MOST)
+    random = np.random.default_rng(0)
+    scores = {
+        f"v{n:02}": {
+            seed: every_score(0.3 + n / 200 + 0.01 * random.normal(), (120 + n, 97, 88), 17, 11, 2)
+            for seed in range(SEEDS)
+        }
+        for n in range(variants)
+    }
+    changes = {name: {"model.latent_dim": 8 + n} for n, name in enumerate(scores)}
+    write_tree(tmp_path, scores, images=blobs(40, 1), changes=changes)
+    began = time.process_time()
+    report = build_report(load_evidence(load_stage(tmp_path / "configs/report.json", ReportStage),
+                                        tmp_path))  # fmt: skip
+    seconds, page = time.process_time() - began, report.texts["report.html"]
+    assert len(page.encode()) < PAGE
+    assert f"Of {variants} variants" in page
+    assert set(json.loads(report.texts["metrics.json"])) == set(scores)
+    assert all(f">{name}<" in page for name in scores), "each has its row"
+    assert seconds < 60
+    tell(request, "scale: runs reported", variants * SEEDS, seconds, "")
+
+
+def own(place: Path, variant: str = "") -> Path:
+    """A workspace whose data is the archive mine.zip, all of it."""
+
+    def change(text: str) -> str:
+        for before, after in (
+            ("  name: mnist5k ", "  name: zip "), ("  path: null ", "  path: mine.zip "),
+            ("  subset: null ", "  subset: 1.0 "),
+        ):  # fmt: skip
+            assert before in text
+            text = text.replace(before, after, 1)
+        return with_variants(text, f"  mine: {{{variant}{SHORT}}}")
+
+    return toy(place, change)
+
+
+def archive(path: Path, images: Iterable[tuple[str, NDArray[np.uint8]]], kind: str) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name, pixels in images:
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, kind)
+            file.writestr(name, buffer.getvalue())
+
+
+def patches(count: int, size: int) -> Iterator[NDArray[np.uint8]]:
+    """Soft shapes, each its own."""
+    random = np.random.default_rng(0)
+    for _ in range(count):
+        small = Image.fromarray(random.integers(0, 256, (5, 5), dtype=np.uint8))
+        yield np.asarray(small.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def test_ten_thousand_classes(request: pytest.FixtureRequest, tmp_path: Path, share: float) -> None:
+    classes = some(share, CLASSES)
+    images = patches(4 * classes, 16)
+    named = ((f"{n // 4:05}/{n % 4}.png", image) for n, image in enumerate(images))
+    place = own(tmp_path, "model: {conditional: true}, ")
+    archive(tmp_path / "mine.zip", named, "png")
+    began = time.monotonic()
+    for name in STAGES:
+        passes(place, name, *ARGUMENTS.get(name, []))
+    card = json.loads((place / "data/prepared/card.json").read_text())
+    assert len(card["class_names"]) == classes
+    assert len((place / "reports/report.html").read_bytes()) < PAGE
+    tell(request, "scale: classes", classes, time.monotonic() - began, "")
+
+
+def test_one_image_a_class(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    place = own(tmp_path)
+    archive(
+        tmp_path / "mine.zip", ((f"{n}/a.png", x) for n, x in enumerate(patches(300, 16))), "png"
+    )
+    began = time.monotonic()
+    for name in STAGES:
+        passes(place, name, *ARGUMENTS.get(name, []))
+    tell(request, "scale: classes of one image", 300, time.monotonic() - began, "")
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_photographs_of_4096_pixels(
+    request: pytest.FixtureRequest, tmp_path: Path, share: float, kind: str
+) -> None:
+    count, place = some(share, 40, 12), own(tmp_path)
+    random = np.random.default_rng(0)
+
+    def photographs() -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        for n in range(count):
+            soft = Image.fromarray(random.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+            yield f"{n}.{kind}", np.asarray(soft.resize((4096, 4096), Image.Resampling.BICUBIC))
+
+    archive(tmp_path / "mine.zip", photographs(), kind)
+    passes(place, "configure")
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, "stages.prepare"], cwd=place, env=environment(),
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    seconds, peak = time.monotonic() - began, int(done.stdout.split()[-1]) << 10
+    assert (
+        sum(json.loads((place / "data/prepared/card.json").read_text())["counts"].values()) == count
+    )
+    assert peak < BYTES and seconds < count * SECONDS
+    tell(request, f"scale: {kind} of 4096 pixels", count, seconds / count, f"{peak >> 20} MB")
