@@ -30,7 +30,7 @@ def main() -> None:
     console.print(report.verdict.sentence, style="bold", highlight=False, markup=False)
     console.print(scores_table(report, evidence))
     if rest := len(evidence.runs) - len(evidence.variants):
-        console.print(f"and {rest} variants with a higher FID, all in the report")
+        console.print(f"and {rest} more variants, all in the report")
     console.print(f"report: {REPORTS / 'report.html'}", highlight=False, soft_wrap=True)
 
 

@@ -15,9 +15,10 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.forked import Forking, forking
+from tests.forked import STAGES, Forking, forking
 
 REPOSITORY = Path(__file__).parents[1]
+OF_RUN = ("train", "sample", "evaluate")
 
 
 def environment() -> dict[str, str]:
@@ -55,6 +56,12 @@ def _forks() -> Forking:
     stack = ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(forking(environment()))
+
+
+def all_stages(place: Path, variant: str) -> None:
+    """Every stage of the seed 0 of one variant, without DVC."""
+    for name in STAGES:
+        passes(place, name, *([variant, "0"] if name in OF_RUN else []))
 
 
 def passes(place: Path, name: str, *arguments: str) -> str:

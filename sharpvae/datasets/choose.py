@@ -255,18 +255,21 @@ def assign_splits(
     for split, fraction in (("test", test_fraction), ("validation", validation_fraction)):
         if split not in own_splits:
             rest = np.flatnonzero(splits == "train")
-            splits[rest[_first_of_each(classes[rest], fraction)]] = split
+            values, counts = np.unique(classes[rest], return_counts=True)
+            sizes = dict(zip(values.tolist(), counts.tolist(), strict=True))
+            shares = apportion(min(MOST, round_half_up(fraction * len(rest))), sizes)
+            splits[rest[leading(classes[rest], shares)]] = split
     return splits
 
 
-def _first_of_each(classes: Indices, fraction: float) -> Indices:
-    """Indices of the leading images of each class that make up `fraction` of all."""
-    values, counts = np.unique(classes, return_counts=True)
-    sizes = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    shares = apportion(min(MOST, round_half_up(fraction * len(classes))), sizes)
-    place = np.arange(len(classes)) - np.repeat(np.cumsum(counts) - counts, counts)
-    share = np.repeat(np.array([*shares.values()], dtype=np.int64), counts)
-    return np.argsort(classes, kind="stable")[place < share]
+def leading(values: Indices, wanted: Mapping[int, int]) -> NDArray[np.bool_]:
+    """Which of `values`, int64 [N], are among the first `wanted[value]` of theirs: bool [N]"""
+    known, counts = np.unique(values, return_counts=True)
+    place = np.arange(len(values)) - np.repeat(np.cumsum(counts) - counts, counts)
+    share = np.repeat([wanted.get(value, 0) for value in known.tolist()], counts)
+    found = np.zeros(len(values), dtype=np.bool_)
+    found[np.argsort(values, kind="stable")[place < share]] = True
+    return found
 
 
 def drop_straddling(splits: NDArray[np.str_], identities: Sequence[Hashable]) -> NDArray[np.bool_]:

@@ -164,6 +164,11 @@ def _pack(
     choose.require(expected, minimum, config, pool, available)
     chosen, rows, skipped = _decode(plan, pool, config, scratch, progress)
     splits = _split(chosen, plan, pool, config)
+    for split in ("validation", "test"):
+        if split not in pool.own_splits and (splits == split).sum() == choose.MOST:
+            progress.note(
+                f"{split}: {choose.MOST} images, the most that data.{split}_fraction gives"
+            )
     stays = choose.drop_straddling(splits, [scratch.digests[row] for row in rows])
     duplicates = int((~stays).sum())
     lost = f"{len(skipped)} files skipped, {duplicates} duplicates removed"
@@ -290,9 +295,7 @@ def _next_round(
     waiting: NDArray[np.int64], strata: NDArray[np.int64], left: dict[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Of `waiting`, ranks: the best of each stratum, as many as are `left` of it, and the rest."""
-    asked = np.zeros(len(waiting), dtype=np.bool_)
-    for stratum, lacking in left.items():
-        asked[np.flatnonzero(strata[waiting] == stratum)[:lacking]] = True
+    asked = choose.leading(strata[waiting], left)
     return waiting[asked], waiting[~asked]
 
 

@@ -75,8 +75,11 @@ class Comparison:
     def steps(self) -> list[tuple[str, str]]:
         """Each variant with the one that it is a step from.
 
-        Images that were made elsewhere stand in no order: each is compared with the baseline.
+        Images that were made elsewhere stand in no order: each is compared with the baseline. Where
+        not all variants are shown there are no steps.
         """
+        if len(self.variants) < len(self.runs):
+            return []
         baseline, *others = self.variants
         trained = [name for name in others if name not in self.elsewhere]
         steps = {name: before for before, name in pairwise([baseline, *trained])}

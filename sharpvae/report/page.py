@@ -75,15 +75,13 @@ def render_page(
     grid = grids(1 + len(evidence.variants))
 
     def drawn(draw: Draw) -> list[PageFigure]:
-        figures = []
-        for name, images in evidence.draws[draw.kind].items():
-            if name not in evidence.variants:  # of many sets that somebody else made
-                continue
+        figures, known = [], evidence.draws[draw.kind]
+        for name in filter(known.__contains__, evidence.variants):
             own = evidence.runs[name][0].scores.headline if draw is DRAWS[0] else draw.kind
             label = _from(evidence, name) if draw is DRAWS[0] else name
             alt = f"Images that {name}, seed {seed}, drew from {SOURCES[own]}"
             alt = f"Images of {name}" if own == GIVEN else alt
-            figures.append(_picture(label, alt, grid(images)))
+            figures.append(_picture(label, alt, grid(known[name])))
         return figures
 
     return template("report.html").render(

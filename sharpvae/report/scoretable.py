@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sharpvae.report.comparison import Comparison
@@ -74,27 +74,17 @@ def headline_table(comparison: Comparison, evidence: Evidence) -> ScoreTable:
 
 def every_table(comparison: Comparison) -> Table | None:
     """The headline scores, a row for each variant, where there are more than are shown."""
-    if len(comparison.runs) == len(comparison.variants):
+    names = comparison.ranked
+    if len(names) == len(comparison.variants):
         return None
     metrics = [BY_KEY[key] for key in TABLE if comparison.has(key)]
-    found = {m: {name: comparison.mean(name, m.key) for name in comparison.runs} for m in metrics}
-    places = {
-        metric: max(metric.places, decimals(v for v in values.values() if v is not None))
-        for metric, values in found.items()
-    }
-    rows = []
-    for name in comparison.ranked:
-        row = [name]
-        for metric in metrics:
-            value, change = found[metric][name], comparison.change(name, metric.key)
-            told = NOTHING if value is None else fixed(value, places[metric], metric.signed)
-            if metric.base in MEANINGLESS_WHEN_COLLAPSED and comparison.collapsed(name):
-                told += " collapsed"
-            elif change != "no difference shown":
-                told += f" {change}"
-            row.append(told)
-        rows.append(row)
-    heads = [f"{metric.name}, {GOAL_TEXT[metric.goal]}" for metric in metrics]
+    columns = [
+        [f"{c.text} {'collapsed' if c.doubtful else c.change}".rstrip() for c in cells]
+        for cells in (_cells(metric, comparison, names) for metric in metrics)
+    ]
+    rows = [[*row] for row in zip(names, *columns, strict=True)]
+    goals = [GOAL_TEXT[m.goal].removeprefix("lower ").removeprefix("higher ") for m in metrics]
+    heads = [f"{metric.name} {goal}" for metric, goal in zip(metrics, goals, strict=True)]
     return Table(["Variant", *heads], rows, set(range(1, len(heads) + 1)))
 
 
@@ -126,13 +116,19 @@ def _table(
 
 
 def _row(metric: Metric, comparison: Comparison, evidence: Evidence) -> ScoreRow:
-    means = {name: comparison.mean(name, metric.key) for name in comparison.variants}
+    cells = _cells(metric, comparison, comparison.variants)
+    return ScoreRow(metric, GOAL_TEXT[metric.goal], cells, _floors(metric, evidence))
+
+
+def _cells(metric: Metric, comparison: Comparison, names: Sequence[str]) -> list[Cell]:
+    """One score of some variants."""
+    means = {name: comparison.mean(name, metric.key) for name in names}
     places = max(metric.places, decimals(value for value in means.values() if value is not None))
     fragile = metric.base in MEANINGLESS_WHEN_COLLAPSED
     doubtful = {name for name in means if fragile and comparison.collapsed(name)}
     best = best_of(metric, {n: v for n, v in means.items() if n not in doubtful}, places)
     cells = []
-    for name in comparison.variants:
+    for name in names:
         estimate = comparison.estimate(name, metric.key)
         if estimate is None:
             cells.append(Cell(NOTHING))
@@ -145,7 +141,7 @@ def _row(metric: Metric, comparison: Comparison, evidence: Evidence) -> ScoreRow
         change = comparison.change(name, metric.key)
         shown = "" if change == "no difference shown" or name in doubtful else change
         cells.append(Cell(text, spread, validation, name in best, shown, name in doubtful))
-    return ScoreRow(metric, GOAL_TEXT[metric.goal], cells, _floors(metric, evidence))
+    return cells
 
 
 def _floors(metric: Metric, evidence: Evidence) -> list[Floor]:

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.forked import STAGES
-from tests.hostile.campaign import PROPERTY
-from tests.hostile.test_faults import ARGUMENTS, alone, outcome, wipe
-from tests.toy import dvc, dvc_environment, passes, toy, under_dvc
+from tests.hostile.campaign import tell
+from tests.hostile.test_faults import alone, outcome, wipe
+from tests.toy import all_stages, dvc, dvc_environment, toy, under_dvc
 
 NOBODY = 65534
 MAIN = "import sys; from apps.main import main; sys.exit(main(sys.argv[1:]))"
@@ -27,16 +26,11 @@ STRANGER = (
 pytestmark = pytest.mark.slow
 
 
-def tell(request: pytest.FixtureRequest, name: str) -> None:
-    request.node.user_properties.append((PROPERTY, [name, "1", "1", "0", "0", "", ""]))
-
-
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """metrics.json of the stages as they run here."""
     place = toy(tmp_path_factory.mktemp("here"), alone)
-    for stage in STAGES:
-        passes(place, stage, *ARGUMENTS.get(stage, []))
+    all_stages(place, "improved")
     return outcome(place)
 
 
@@ -66,7 +60,7 @@ def test_another_user_in_an_odd_place(request, tmp_path: Path, expected: bytes) 
     assert done.returncode == 0, done.stdout + done.stderr
     assert outcome(place) == expected
     assert not list((tmp_path / "home").iterdir())
-    tell(request, "elsewhere: another user, an odd place, a home to read alone, LANG=C")
+    tell(request, "elsewhere: another user, an odd place, a home to read alone, LANG=C", 1)
 
 
 def test_a_clone_that_pulls_has_nothing_to_do(request, tmp_path: Path, expected: bytes) -> None:
@@ -87,7 +81,7 @@ def test_a_clone_that_pulls_has_nothing_to_do(request, tmp_path: Path, expected:
     assert outcome(second) == outcome(first) == expected
     told = dvc(second, "repro")
     assert "Running stage" not in told, told
-    tell(request, "elsewhere: a clone that pulls")
+    tell(request, "elsewhere: a clone that pulls", 1)
 
 
 def test_from_another_folder(request, tmp_path: Path) -> None:
@@ -109,4 +103,4 @@ def test_from_another_folder(request, tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 1, (arguments, done)
         assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr, done.stderr
-    tell(request, "elsewhere: another folder than the clone's")
+    tell(request, "elsewhere: another folder than the clone's", 1)

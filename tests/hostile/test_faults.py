@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 
 from tests.forked import STAGES, Forking, forking
-from tests.hostile.campaign import PROPERTY, some
+from tests.hostile.campaign import some, tell
 from tests.processes import interruptible
-from tests.toy import dvc, dvc_environment, passes, toy, under_dvc
+from tests.toy import all_stages, dvc, dvc_environment, toy, under_dvc
 
 KILLS, EVERY = 20, 4  # signals a stage gets; after so many it is left to end
 SIGNALS = (
@@ -61,8 +61,7 @@ class Page:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every stage of one variant, undisturbed."""
     place = toy(tmp_path_factory.mktemp("whole"), alone)
-    for stage in STAGES:
-        passes(place, stage, *ARGUMENTS.get(stage, []))
+    all_stages(place, "improved")
     return place
 
 
@@ -150,12 +149,6 @@ def said(log: Path) -> str:
 def run(stages: Forking, stage: str, place: Path, log: Path) -> int:
     stages.start(stage, ARGUMENTS.get(stage, []), place, log)
     return stages.wait()
-
-
-def tell(request: pytest.FixtureRequest, name: str, right: int, refused: int) -> None:
-    """A row of the summary."""
-    row = [name, str(right + refused), str(right), str(refused), "0", "", ""]
-    request.node.user_properties.append((PROPERTY, row))
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -20,10 +20,9 @@ from sharpvae.core.config import load_stage
 from sharpvae.report.comparison import MOST
 from sharpvae.report.evidence import ReportStage, load_evidence
 from sharpvae.report.page import build_report
-from tests.forked import STAGES
-from tests.hostile.campaign import BYTES, PROPERTY, SECONDS, some
+from tests.hostile.campaign import BYTES, SECONDS, some, tell
 from tests.report.tree import blobs, every_score, write_tree
-from tests.toy import environment, fresh, passes, toy, with_variants
+from tests.toy import all_stages, environment, fresh, passes, toy, with_variants
 
 pytestmark = pytest.mark.slow
 VARIANTS, SEEDS, CLASSES = 100, 10, 10_000
@@ -37,14 +36,6 @@ atexit.register(lambda: print(sum(resource.getrusage(kind).ru_maxrss for kind in
 sys.argv[:] = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__")
 """
-ARGUMENTS = {name: ["mine", "0"] for name in ("train", "sample", "evaluate")}
-
-
-def tell(
-    request: pytest.FixtureRequest, name: str, tried: int, seconds: float, memory: str
-) -> None:
-    row = [name, str(tried), str(tried), "0", "0", f"{seconds:.1f} s", memory]
-    request.node.user_properties.append((PROPERTY, row))
 
 
 def test_a_thousand_runs_are_configured(
@@ -63,7 +54,7 @@ def test_a_thousand_runs_are_configured(
     assert done.returncode == 0, done.stderr
     assert seconds < 5
     assert len(list((place / "configs").glob("v*/train.json"))) == variants
-    tell(request, "scale: runs configured", variants * SEEDS, seconds, "")
+    tell(request, "scale: runs configured", variants * SEEDS, cost=f"{seconds:.1f} s")
 
 
 def test_a_thousand_runs_are_reported(
@@ -89,7 +80,7 @@ def test_a_thousand_runs_are_reported(
     assert set(json.loads(report.texts["metrics.json"])) == set(scores)
     assert all(f">{name}<" in page for name in scores), "each has its row"
     assert seconds < 60
-    tell(request, "scale: runs reported", variants * SEEDS, seconds, "")
+    tell(request, "scale: runs reported", variants * SEEDS, cost=f"{seconds:.1f} s")
 
 
 def own(place: Path, variant: str = "") -> Path:
@@ -130,12 +121,11 @@ def test_ten_thousand_classes(request: pytest.FixtureRequest, tmp_path: Path, sh
     place = own(tmp_path, "model: {conditional: true}, ")
     archive(tmp_path / "mine.zip", named, "png")
     began = time.monotonic()
-    for name in STAGES:
-        passes(place, name, *ARGUMENTS.get(name, []))
+    all_stages(place, "mine")
     card = json.loads((place / "data/prepared/card.json").read_text())
     assert len(card["class_names"]) == classes
     assert len((place / "reports/report.html").read_bytes()) < PAGE
-    tell(request, "scale: classes", classes, time.monotonic() - began, "")
+    tell(request, "scale: classes", classes, cost=f"{time.monotonic() - began:.1f} s")
 
 
 def test_one_image_a_class(request: pytest.FixtureRequest, tmp_path: Path) -> None:
@@ -144,9 +134,8 @@ def test_one_image_a_class(request: pytest.FixtureRequest, tmp_path: Path) -> No
         tmp_path / "mine.zip", ((f"{n}/a.png", x) for n, x in enumerate(patches(300, 16))), "png"
     )
     began = time.monotonic()
-    for name in STAGES:
-        passes(place, name, *ARGUMENTS.get(name, []))
-    tell(request, "scale: classes of one image", 300, time.monotonic() - began, "")
+    all_stages(place, "mine")
+    tell(request, "scale: classes of one image", 300, cost=f"{time.monotonic() - began:.1f} s")
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
@@ -174,4 +163,11 @@ def test_photographs_of_4096_pixels(
         sum(json.loads((place / "data/prepared/card.json").read_text())["counts"].values()) == count
     )
     assert peak < BYTES and seconds < count * SECONDS
-    tell(request, f"scale: {kind} of 4096 pixels", count, seconds / count, f"{peak >> 20} MB")
+    tell(
+        request,
+        f"scale: {kind} of 4096 pixels",
+        count,
+        0,
+        f"{seconds / count:.1f} s",
+        f"{peak >> 20} MB",
+    )

@@ -54,6 +54,7 @@ def test_of_many_variants_the_first_and_the_best_are_shown() -> None:
     assert found.ranked == ["first", *(f"v{place}" for place in order)]
     assert found.variants == ["first", *(f"v{place}" for place in range(MOST + 1, 2 * MOST))]
     assert list(headline_metrics(found)) == list(runs)
+    assert not found.steps, "those between two that are shown may be hidden"
     table = every_table(found)
     assert table is not None
     assert [row[0] for row in table.rows] == found.ranked
@@ -69,3 +70,4 @@ def test_a_few_variants_are_all_shown_in_their_order() -> None:
     found = comparison({f"v{place}": [SHARP | {"fid": 50.0 - place}] for place in range(MOST)})
     assert found.variants == list(found.runs)
     assert every_table(found) is None
+    assert len(found.steps) == MOST - 1
