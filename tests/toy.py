@@ -37,6 +37,7 @@ def stage(place: Path, name: str, *arguments: str) -> subprocess.CompletedProces
             code = _forks().wait(240)
         except TimeoutError:
             os.kill(number, signal.SIGKILL)
+            _forks().wait()  # or the next stage would be taken to end as this one
             raise
         told, failed = output.read_text(), errors.read_text()
     return subprocess.CompletedProcess([name, *arguments], code, told, failed)
