@@ -34,7 +34,7 @@ from sharpvae.scoring.evaluate import (
 )
 from sharpvae.scoring.measures import digests, equal_reals
 from sharpvae.scoring.panel import Images, agreement
-from sharpvae.scoring.scores import Looked, protocol
+from sharpvae.scoring.scores import protocol, training
 
 PREPARED, REFERENCE = Path("data/prepared"), Path("models/reference")
 
@@ -62,7 +62,7 @@ def main(variant: str, seed: str) -> None:
     headline = sets[priors.headline]
     test = panel.reals("test", splits["test"].images)
     validation = panel.reals("validation", splits["validation"].images)
-    train = Looked(splits["train"].images, {})
+    train = training(splits["train"].images, test)
     found = evaluate(sets, priors.headline, test, validation, train, metrics, reconstructed)
     described = {
         "variant": variant, "seed": int(seed), "headline": priors.headline,

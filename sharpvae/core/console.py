@@ -201,15 +201,26 @@ def exit_code(work: Callable[[], None], interrupted: str = "") -> int:
     except OSError as error:
         if _of_output(error):
             return _unprinted(error)
+        if error.errno == errno.EBADF and _while_interrupted(error):
+            return _interrupted(interrupted)  # within shutil.rmtree, which then closes twice
         wrong = worded(error)
         if wrong is None:
             raise
         return _failed(wrong)
     except KeyboardInterrupt as interruption:
-        said = ["interrupted", str(interruption) or interrupted]
-        print(": ".join(filter(None, said)), file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted(str(interruption) or interrupted)
     return 0
+
+
+def _while_interrupted(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
+def _interrupted(said: str) -> int:
+    print(": ".join(filter(None, ["interrupted", said])), file=sys.stderr)
+    return INTERRUPTED
 
 
 def _failed(error: UserError) -> int:

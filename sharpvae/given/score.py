@@ -34,8 +34,9 @@ from sharpvae.report.scores import DRAWS
 from sharpvae.report.scoretable import ScoreTable
 from sharpvae.scoring.evaluate import Panel, evaluate
 from sharpvae.scoring.measures import digests, equal_reals
-from sharpvae.scoring.scores import Looked, protocol
+from sharpvae.scoring.neighbours import Training
 from sharpvae.scoring.scores import Reals as RealSplit
+from sharpvae.scoring.scores import protocol, training
 
 PAIRS = ("images", "reconstructions")
 BESIDE = ("real", "blur_1")  # floors in the printed table
@@ -282,7 +283,7 @@ def _runs(
     panel = Panel(METRICS, reals.measured, splits["test"].images.shape[1:], device)
     test = panel.reals("test", splits["test"].images)
     validation = panel.reals("validation", splits["validation"].images)
-    train = Looked(splits["train"].images, {})
+    train = training(splits["train"].images, test)
     return {
         name: _run(name, images, paired.get(name), panel, (test, validation, train))
         for name, images in shown.items()
@@ -291,7 +292,7 @@ def _runs(
 
 def _run(
     name: str, images: Images, pairs: tuple[Images, ...] | None, panel: Panel,
-    real: tuple[RealSplit, RealSplit, Looked],
+    real: tuple[RealSplit, RealSplit, Training],
 ) -> ScoredRun:  # fmt: skip
     sets = {GIVEN: panel.look(images)}
     originals, again = (None, None) if pairs is None else pairs

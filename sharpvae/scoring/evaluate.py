@@ -140,8 +140,9 @@ class Evaluated:
 
 
 def evaluate(
-    drawn: Mapping[str, Looked], headline: str, test: Reals, validation: Reals, train: Looked,
-    metrics: MetricsConfig, reconstructed: Looked | None = None, originals: Images | None = None,
+    drawn: Mapping[str, Looked], headline: str, test: Reals, validation: Reals,
+    train: neighbours.Training, metrics: MetricsConfig, reconstructed: Looked | None = None,
+    originals: Images | None = None,
 ) -> Evaluated:  # fmt: skip
     """Score sets of images on both splits.
 
@@ -149,7 +150,7 @@ def evaluate(
         drawn: by name; keys of their scores end in `_<name>`. `reconstruction` is no draw: it has
             the originals in their order, and is compared pair by pair, too.
         headline: the one whose scores stand without that ending, too.
-        train: the training split, of which only pixels are used.
+        train: `training` of this split.
         reconstructed: the validation split, reconstructed; without it there are no such scores.
         originals: what `reconstruction` is of; the test split unless given.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ FLOORS = (
 NOISE = 0.1  # standard deviation, of pixels in [0, 1]
 CHECKERBOARD = 0.05  # amplitude, alternating from pixel to pixel
 DIM = 0.7
+_BLOCK = 10_000  # images that are held at a time
 DUPLICATES = 100  # training images, repeated until there are as many as of the others
 
 # (better, worse): what a metric must see, or is said not to. The second has all the faults of the
@@ -41,7 +43,21 @@ GOALS: dict[str, Goal] = {
 }  # fmt: skip
 
 
-def floor_images(train: Images, held_out: Images) -> dict[str, Images]:
+@dataclass(frozen=True)
+class Chosen:
+    """Some images of a split, read when they are asked for."""
+
+    images: Images
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, which: slice | NDArray[np.int64], /) -> Images:
+        return self.images[self.rows[which]]
+
+
+def floor_images(train: Images | Chosen, held_out: Images) -> dict[str, Images]:
     """What a generator of known faults would have made, as many images as `held_out` has.
 
     Args:
@@ -56,7 +72,11 @@ def floor_images(train: Images, held_out: Images) -> dict[str, Images]:
     sign = np.indices(held_out.shape[1:3]).sum(axis=0) % 2 * 2 - 1
     board = 255 * CHECKERBOARD * sign[None, :, :, None]
     smooth = blurred(held_out, 1.0)
-    mean = np.round(train.mean(axis=0, dtype=np.float64)).astype(np.uint8)
+    total = sum(  # a few at a time
+        train[start : start + _BLOCK].sum(axis=0, dtype=np.float64)
+        for start in range(0, len(train), _BLOCK)
+    )
+    mean = np.round(total / len(train)).astype(np.uint8)
     few = min(DUPLICATES, max(1, len(held_out) // 10))
     return {
         "real": held_out,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ Features = NDArray[np.float64]
 NEIGHBOURS = 5  # Naeem et al. 2020, section 4
 LEAST = 10  # images in a set; among fewer, balls of neighbours span most of it
 _CELLS = 4_000_000  # of a block of distances: 32 MB
+_VALUES = 16_000_000  # of a block of training images: 128 MB
+_MOST, _FEWEST = 10**9, 1000  # distances to training images; samples for which all are taken
 _RARE = 0.01  # share of honest images that may look like copies
 _SHOWN = 6
 
@@ -161,44 +165,103 @@ class Memorisation:
     suspects: list[tuple[int, int]]
 
 
-def memorisation(train: Features, test: Features, fake: Features) -> Memorisation | None:
-    """Compare each fake's distance to its nearest training image with that to its nearest test one.
+class Rows(Protocol):
+    """Features that are computed when they are asked for: an array, or what is indexed like one."""
 
-    All of `train` is searched, or copies of few of its images would be missed. It is larger than
-    `test`, so its nearest image is nearer even to honest samples; hence the same ratio is taken of
-    the test images themselves, each against the other test images. The median of the fakes' ratios
-    is divided by theirs: no assumption on dimension or density is needed. Looks copied what has a
-    lower ratio than all but 1 % of test images. Moved copies are not seen in raw pixels.
+    def __len__(self) -> int: ...
 
-    Of suspects each training image is named once, with its most suspicious sample.
-    float64 (N, F), (M, F) and (L, F)
+    def __getitem__(self, rows: slice | NDArray[np.int64], /) -> Features: ...
 
-    Returns:
-        None with fewer than 10 images in a set, or where half of the test images stand in `train`.
 
-    Raises:
-        ValueError: values that are not finite, or a set of reals that is one image repeated.
+class Training:
+    """The training split, and how near to it images lie that nobody has trained on.
+
+    Of a million training images, a thousand samples and test images are looked at, the first: the
+    distances are at most 10^9 or a thousand times as many as there are training images.
+
+    Args:
+        train: float64 (N, F), held a block at a time.
+        test: float64 (M, F).
     """
-    if min(len(train), len(test), len(fake)) < LEAST:
-        return None
-    _check(1, train=train, test=test, fake=fake)
-    _check_varied(train=train, test=test)
-    nearest, to_train = _nearest(fake, train)
-    ratios = _ratios(to_train, _nearest(fake, test)[1])
-    honest = _ratios(_nearest(test, train)[1], _nearest(test, test, others=True)[1])
-    usual = float(np.median(honest))
-    if not (usual > 0 and np.isfinite(usual)):
-        return None
-    limit = np.quantile(honest, _RARE, method="lower")  # others would mix in infinite ratios
-    suspects: dict[int, int] = {}
-    for sample in np.lexsort((to_train, ratios)).tolist():
-        if len(suspects) < _SHOWN:
-            suspects.setdefault(int(nearest[sample]), sample)
-    return Memorisation(
-        ratio=float(np.median(ratios)) / usual,
-        copied=float((ratios < limit).mean()),
-        suspects=[(sample, image) for image, sample in suspects.items()],
-    )
+
+    def __init__(self, train: Rows, test: Features) -> None:
+        self._train, self._test = train, test
+        self._most = max(_FEWEST, _MOST // max(1, len(train)))
+
+    @cached_property
+    def _honest(self) -> Features:
+        """Ratio of each test image."""
+        unseen = self._test[: self._most]
+        far = _nearest(unseen, self._test, others=True)[1]
+        return _ratios(self._nearest(unseen)[1], far)
+
+    def memorisation(self, fake: Features) -> Memorisation | None:
+        """Compare each fake's distance to its nearest training image with that to its nearest test
+        one.
+
+        All of the training split is searched, or copies of few of its images would be missed. It is
+        larger than the test split, so its nearest image is nearer even to honest samples; hence the
+        same ratio is taken of the test images themselves, each against the other test images. The
+        median of the fakes' ratios is divided by theirs: no assumption on dimension or density is
+        needed. Looks copied what has a lower ratio than all but 1 % of test images. Moved copies
+        are not seen in raw pixels.
+
+        Of suspects each training image is named once, with its most suspicious sample.
+        float64 (L, F)
+
+        Returns:
+            None with fewer than 10 images in a set, or where half of the test images stand in the
+            training split.
+
+        Raises:
+            ValueError: values that are not finite, or a set of reals that is one image repeated.
+        """
+        if min(len(self._train), len(self._test), len(fake)) < LEAST:
+            return None
+        _check(1, test=self._test, fake=fake)
+        _check_varied(test=self._test)
+        usual = float(np.median(self._honest))
+        if not (usual > 0 and np.isfinite(usual)):
+            return None
+        fake = fake[: self._most]
+        nearest, to_train = self._nearest(fake)
+        ratios = _ratios(to_train, _nearest(fake, self._test)[1])
+        # Others than "lower" would mix in infinite ratios.
+        limit = np.quantile(self._honest, _RARE, method="lower")
+        suspects: dict[int, int] = {}
+        for sample in np.lexsort((to_train, ratios)).tolist():
+            if len(suspects) < _SHOWN:
+                suspects.setdefault(int(nearest[sample]), sample)
+        return Memorisation(
+            ratio=float(np.median(ratios)) / usual,
+            copied=float((ratios < limit).mean()),
+            suspects=[(sample, image) for image, sample in suspects.items()],
+        )
+
+    def _nearest(self, of: Features) -> tuple[NDArray[np.int64], Features]:
+        """Index of and distance to the nearest training image."""
+        found, least = np.zeros(len(of), np.int64), np.full(len(of), np.inf)
+        varied, first = False, self._train[:1]
+        for start, block in self._blocks():
+            _check(1, train=block, fake=of)
+            varied = varied or bool((block != first).any())
+            for rows, distances in _distances(of, block):
+                own = distances.argmin(axis=1)
+                nearer = (value := distances[np.arange(len(own)), own]) < least[rows]
+                found[rows[nearer]], least[rows[nearer]] = start + own[nearer], value[nearer]
+        if not varied:
+            raise ValueError("train: all images have the same features")
+        return found, _exact(of, self._train, found)
+
+    def _blocks(self) -> Iterator[tuple[int, Features]]:
+        size = max(1, _VALUES // self._train[:1].size)
+        for start in range(0, len(self._train), size):
+            yield start, self._train[start : start + size]
+
+
+def memorisation(train: Features, test: Features, fake: Features) -> Memorisation | None:
+    """As `Training.memorisation`, of one set."""
+    return Training(train, test).memorisation(fake)
 
 
 def _ratios(near: Features, far: Features) -> Features:
@@ -216,8 +279,12 @@ def _nearest(
         if others:
             distances[np.arange(len(rows)), rows] = np.inf
         found[rows] = distances.argmin(axis=1)
-    # Again by differences: the expanded square leaves some 1e-7 between equal images.
-    return found, np.linalg.norm(of - among[found], axis=1)
+    return found, _exact(of, among, found)
+
+
+def _exact(of: Features, among: Rows, found: NDArray[np.int64]) -> Features:
+    """Distances by differences: the expanded square leaves some 1e-7 between equal images."""
+    return np.linalg.norm(of - among[found], axis=1)
 
 
 def _distances(

@@ -21,7 +21,7 @@ from sharpvae.perception.config import ClassifierConfig
 from sharpvae.perception.critic import halves, learn_half
 from sharpvae.scoring import judges, measures
 from sharpvae.scoring.config import MetricsConfig
-from sharpvae.scoring.floors import GOALS, Sight, faults, floor_images
+from sharpvae.scoring.floors import GOALS, Chosen, Sight, faults, floor_images
 from sharpvae.scoring.panel import (
     Features,
     Images,
@@ -32,7 +32,7 @@ from sharpvae.scoring.panel import (
     save_reals,
 )
 from sharpvae.scoring.resampled import GROUPS, FrechetReference, jackknife_error
-from sharpvae.scoring.scores import Looked, Reals, distances, mean_power, score
+from sharpvae.scoring.scores import Looked, Reals, distances, mean_power, score, training
 
 ESSENTIAL = ("blur_1", "blur_2", "mean_image")  # a judge blind to one of these has no weight
 
@@ -69,7 +69,7 @@ def build(
     measured = measure(
         members(metrics, train.shape[3], learned),
         {name: splits[name].images for name in ("validation", "test")},
-        train[seen.numpy()], train[held_out], description, metrics, device,
+        Chosen(train, seen.numpy()), train[held_out], description, metrics, device,
     )  # fmt: skip
     judges.save_learned(directory, learned, description)
     save_reals(directory / "reals.npz", measured.scales, measured.features)
@@ -106,7 +106,7 @@ def train_judge(
 
 
 def measure(
-    panel: Mapping[str, Judge], splits: Mapping[str, Images], train: Images, held_out: Images,
+    panel: Mapping[str, Judge], splits: Mapping[str, Images], train: Chosen, held_out: Images,
     learned: Mapping[str, Any], metrics: MetricsConfig, device: torch.device,
 ) -> Measured:  # fmt: skip
     """Measure the reals, then images of known faults with the same judges and metrics.
@@ -140,7 +140,8 @@ def measure(
     apart = {floor: distances(set_.features, real["validation"]) for floor, set_ in floors.items()}
     described = _weigh(apart, _chance(floors["real"], real["validation"]), learned)
     weights = {name: entry["weight"] for name, entry in described.items()}
-    test, trained = Reals(real["test"].images, real["test"].features, weights), Looked(train, {})
+    test = Reals(real["test"].images, real["test"].features, weights)
+    trained = training(train, test)
     scored = {floor: score(set_, test, metrics, trained) for floor, set_ in floors.items()}
     for name, entry in described.items():
         entry["floors"] = {floor: one.judges[name] for floor, one in scored.items()}

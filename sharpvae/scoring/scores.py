@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sharpvae.perception.fidelity import fid, kid
 from sharpvae.scoring import measures, neighbours, sharpness, spectra
 from sharpvae.scoring.config import MetricsConfig
+from sharpvae.scoring.floors import Chosen
 from sharpvae.scoring.panel import Features, Images, combined
 from sharpvae.scoring.resampled import FrechetReference, Moments
 
@@ -126,12 +127,13 @@ class Scored:
             self.reasons |= dict.fromkeys(keys, str(error))
 
 
-def score(fake: Looked, real: Reals, metrics: MetricsConfig, train: Looked | None = None) -> Scored:
+def score(
+    fake: Looked, real: Reals, metrics: MetricsConfig, train: neighbours.Training | None = None
+) -> Scored:
     """Score `fake`, with features scaled as those of `real`.
 
     Args:
-        train: the training split, of which only pixels are used; None: copies of it are not looked
-            for.
+        train: `training` of this split; None: copies are not looked for.
 
     Returns:
         What exists for these images; a score that needs more of them, or images that are not
@@ -149,7 +151,7 @@ def score(fake: Looked, real: Reals, metrics: MetricsConfig, train: Looked | Non
     _neighbours(found, fake, real, metrics)
     found.add(["distinct"], lambda: [measures.distinct(fake.images)])
     if train is not None:
-        found.add(["nn_ratio", "copied"], lambda: _memorised(found, fake, real, train))
+        found.add(["nn_ratio", "copied"], lambda: _memorised(found, fake, train))
     for name, value in vars(fake.exposure).items():
         found.values |= {name: value, f"{name}_gap": value - getattr(real.exposure, name)}
     return found
@@ -222,8 +224,8 @@ def _neighbours(found: Scored, fake: Looked, real: Reals, metrics: MetricsConfig
     found.add(["density", "coverage"], lambda: neighbours.density_coverage(reals, fakes, enough()))
 
 
-def _memorised(found: Scored, fake: Looked, test: Reals, train: Looked) -> list[float]:
-    memory = neighbours.memorisation(train.pixels, test.pixels, fake.pixels)
+def _memorised(found: Scored, fake: Looked, train: neighbours.Training) -> list[float]:
+    memory = train.memorisation(fake.pixels)
     if memory is None:
         raise ValueError("too few images, or half of the test images stand in the training split")
     found.suspects = memory.suspects
@@ -235,6 +237,24 @@ def mean_power(spectrum: spectra.Spectra) -> list[float] | None:
     if spectrum.constant.all():
         return None
     return [float(value) for value in spectrum.power[~spectrum.constant].mean(axis=0)]
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """`pixels` of images that are read when they are asked for."""
+
+    images: Images | Chosen
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64], /) -> Features:
+        return pixels(self.images[rows])
+
+
+def training(images: Images | Chosen, test: Looked) -> neighbours.Training:
+    """Training images, of which only pixels are used, beside the test split."""
+    return neighbours.Training(_Pixels(images), test.pixels)
 
 
 def pixels(images: Images) -> Features:

@@ -118,6 +118,20 @@ def test_an_interruption_has_its_reason_or_none(capsys: pytest.CaptureFixture[st
     ]
 
 
+def test_an_interruption_is_one_where_python_then_closes_a_file_twice(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def work() -> None:
+        with placed(tmp_path):
+            try:
+                raise KeyboardInterrupt
+            finally:
+                os.close(1 << 20)
+
+    assert exit_code(work) == INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("improved", "abc"), ("improved", "../../../x"), ("../x", "0"), ("improved", "9" * 400),

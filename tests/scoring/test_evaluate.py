@@ -21,7 +21,7 @@ from sharpvae.scoring.judges import PixelJudge, RandomJudge
 from sharpvae.scoring.measures import blurred, psnr
 from sharpvae.scoring.panel import Images, Scale, extract
 from sharpvae.scoring.resampled import GROUPS, extrapolated
-from sharpvae.scoring.scores import Looked, Reals, score
+from sharpvae.scoring.scores import Looked, Reals, score, training
 from tests.scoring.pictures import METRICS, discs
 
 CPU = torch.device("cpu")
@@ -51,7 +51,8 @@ def sets() -> dict[str, Looked]:
 @pytest.fixture(scope="module")
 def found(sets: dict[str, Looked]) -> Evaluated:
     again = drawn(blurred(VALIDATION, 0.7))
-    reals, train = (real(TEST), real(VALIDATION)), Looked(TRAIN, {})
+    reals = real(TEST), real(VALIDATION)
+    train = training(TRAIN, reals[0])
     return evaluate(sets, "prior", *reals, train, METRICS, again)
 
 
@@ -125,7 +126,7 @@ def test_every_set_has_its_spectrum_and_sharpness(found: Evaluated) -> None:
 def test_the_headline_is_one_of_the_sets(found: Evaluated, sets: dict[str, Looked]) -> None:
     again = drawn(blurred(VALIDATION, 0.7))
     reals = real(TEST), real(VALIDATION)
-    other = evaluate(sets, "mixture", *reals, Looked(TRAIN, {}), METRICS, again)
+    other = evaluate(sets, "mixture", *reals, training(TRAIN, reals[0]), METRICS, again)
     for key in ("fid", "blur_px", "coverage", "copied"):
         assert found.scores[key] == found.scores[f"{key}_prior"]
         assert other.scores[key] == other.scores[f"{key}_mixture"] == found.scores[f"{key}_mixture"]
@@ -137,16 +138,11 @@ def test_the_headline_is_one_of_the_sets(found: Evaluated, sets: dict[str, Looke
 
 
 def test_few_images_have_no_replicates_and_no_limit() -> None:
-    few = {name: drawn(TEST[:3]) for name in DRAWN}
+    few, test = {name: drawn(TEST[:3]) for name in DRAWN}, real(TEST[:3])
     found = evaluate(
-        few,
-        "flow",
-        real(TEST[:3]),
-        real(VALIDATION[:2]),
-        Looked(TRAIN, {}),
-        METRICS,
+        few, "flow", test, real(VALIDATION[:2]), training(TRAIN, test), METRICS,
         drawn(VALIDATION[:2]),
-    )
+    )  # fmt: skip
     assert found.replicates == {}
     assert found.scores["fid_limit"] is None and found.scores["fid"] is not None
     assert found.scores["coverage"] is None and "coverage_mixture" in found.reasons

@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from sharpvae.scoring import neighbours
 from sharpvae.scoring.neighbours import (
+    Training,
     density_coverage,
     density_coverage_replicates,
     memorisation,
@@ -78,6 +79,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = normal(60, 0), normal(45, 1) + 0.5
     whole = density_coverage(real, fake), memorisation(real, normal(30, 2), fake)
     monkeypatch.setattr(neighbours, "_CELLS", 200)
+    monkeypatch.setattr(neighbours, "_VALUES", 50)
     assert (density_coverage(real, fake), memorisation(real, normal(30, 2), fake)) == whole
 
 
@@ -186,6 +188,42 @@ def test_the_size_of_train_does_not_matter(digits: dict[str, Features], size: in
     found = memorisation(digits["train"][:size], digits["test"], digits["unseen"])
     assert found is not None
     assert found.ratio == pytest.approx(1, abs=0.06)
+
+
+def test_of_very_many_training_images_few_samples_are_compared_with_all(
+    digits: dict[str, Features], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = np.concatenate([digits["train"][-200:], digits["unseen"]])
+    monkeypatch.setattr(neighbours, "_MOST", 200 * 2100)
+    monkeypatch.setattr(neighbours, "_FEWEST", 10)
+    found = memorisation(digits["train"], digits["test"], copies)
+    assert found is not None and (found.ratio, found.copied) == (0, 1)
+    assert all(image == sample + 1900 for sample, image in found.suspects)
+    honest = memorisation(digits["train"], digits["test"], digits["unseen"])
+    assert honest is not None and honest.ratio == pytest.approx(1, abs=0.06)
+
+
+def test_training_images_are_read_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = []
+
+    class Watched:
+        """Rows that say how many were asked for."""
+
+        def __init__(self, features: Features) -> None:
+            self.features = features
+
+        def __len__(self) -> int:
+            return len(self.features)
+
+        def __getitem__(self, rows: slice | NDArray[np.int64]) -> Features:
+            held.append(len(found := self.features[rows]))
+            return found
+
+    train, test, fake = normal(400, 0), normal(30, 1), normal(20, 2)
+    monkeypatch.setattr(neighbours, "_VALUES", 40 * train.shape[1])
+    found = Training(Watched(train), test).memorisation(fake)
+    assert found == memorisation(train, test, fake)
+    assert max(held) == 40 and sum(held) >= 2 * 400
 
 
 def test_of_few_or_leaked_images_nothing_is_said() -> None:

@@ -21,6 +21,7 @@ from sharpvae.scoring.scores import (
     protocol,
     score,
     subset_size,
+    training,
 )
 from tests.scoring.pictures import METRICS, discs
 
@@ -42,8 +43,9 @@ def reals(**changes: float) -> Reals:
 
 
 def scored(images: Images, train: Images | None = TRAIN, real: Reals | None = None) -> Scored:
-    trained = None if train is None else Looked(train, {})
-    return score(looked(images), real or reals(), METRICS, trained)
+    real = real or reals()
+    trained = None if train is None else training(train, real)
+    return score(looked(images), real, METRICS, trained)
 
 
 @pytest.fixture(scope="module")
