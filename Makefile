@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-SHARE := 1
 
 .PHONY: repro test test-slow test-hostile lint docs setup lock clean
 .DEFAULT_GOAL := repro
@@ -14,11 +13,11 @@ repro: setup            ## train, score and compare every variant; then open rep
 test: setup             ## the fast tests, warnings as errors
 	$(BIN)/python -m pytest -W error -n auto --dist worksteal -m "not slow and not gpu"
 
-test-slow: setup        ## the slow ones: the pipeline under DVC
-	$(BIN)/python -m pytest -W error -n auto --dist worksteal -m "slow and not gpu" --ignore=tests/hostile
+test-slow: setup        ## the slow ones: the pipeline under DVC, a tenth of the hostile ones
+	$(BIN)/python -m pytest -W error -n auto --dist worksteal -m "slow and not gpu"
 
-test-hostile: setup     ## damaged inputs of every reader, faults at every stage; SHARE=0.1: a tenth
-	$(BIN)/python -m pytest -W error -n auto --dist worksteal -m slow tests/hostile --share $(SHARE)
+test-hostile: setup     ## damaged inputs of every reader, faults at every stage, scale
+	$(BIN)/python -m pytest -W error -n auto --dist worksteal -m slow tests/hostile --share 1
 
 lint: setup             ## style and types
 	$(BIN)/ruff check .

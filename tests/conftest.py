@@ -23,6 +23,11 @@ REPOSITORY = Path(__file__).parents[1]
 IMPROVED = resolve_file(REPOSITORY / "params.yaml").experiment.variants["improved"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Of the campaigns of tests/hostile; pytest reads no options off its conftest.py."""
+    parser.addoption("--share", type=float, default=0.1, help="of hostile inputs and faults")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Toy tensors are slower on many threads, and the tests' timings steadier on one."""

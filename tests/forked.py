@@ -80,7 +80,8 @@ def _serve() -> None:
     for stage in STAGES:
         importlib.import_module(f"stages.{stage}")
         del sys.modules[f"stages.{stage}"]  # which runpy would warn of
-    importlib.import_module("torch._dynamo")  # of the first optimiser
+    for late in ("torch._dynamo", "torch_fidelity", "sklearn.mixture", "dvclive"):
+        importlib.import_module(late)  # in a run: by the first optimiser, score, density, training
     for line in iter(sys.stdin.readline, ""):
         asked = json.loads(line)
         child = os.fork()
@@ -109,6 +110,9 @@ def _become(asked: dict[str, Any]) -> None:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code
+    except KeyboardInterrupt:  # while it was imported
+        traceback.print_exc()
+        code = 130
     except BaseException:
         traceback.print_exc()
         code = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,25 +12,33 @@ from tests.hostile.campaign import FAST, PROPERTY, some
 HEAD = ["campaign", "tried", "right", "clear error", "failed", "longest", "most memory"]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Known where `tests/hostile` is named on the command line; elsewhere all is run."""
-    parser.addoption("--share", type=float, default=1.0, help="of all inputs and faults, to 1")
-
-
 @pytest.fixture(scope="session")
 def share(pytestconfig: pytest.Config) -> float:
     """Of the faults that are tried."""
-    return float(pytestconfig.getoption("--share", 1.0))
+    return float(pytestconfig.getoption("--share"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Campaigns of ten thousand inputs get fewer where `--share` says so: the first of them."""
-    share = config.getoption("--share", 1.0)
+    """Below a share of 1, fewer inputs of each reader, the first of them, and no `whole` tests; of
+    a test for each of many names, without a share of its own, some of these.
+    """
+    share, dropped, kinds = float(config.getoption("--share")), [], Counter[str]()
     for item in items:
-        own = item.path.parent == Path(__file__).parent and hasattr(item, "callspec")
-        given = item.callspec.params if own else {}
-        if given.get("count", 0) > FAST:
+        own = item.path.parent == Path(__file__).parent
+        if not (own and item.get_closest_marker("slow")):
+            continue
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        if share < 1 and item.get_closest_marker("whole"):
+            dropped.append(item)
+        elif "count" in given:
             given["count"] = some(share, given["count"], FAST)
+        elif given and "share" not in item.fixturenames:
+            kinds[item.originalname] += 1
+            if (kinds[item.originalname] - 1) % max(1, round(1 / share)):
+                dropped.append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in dropped]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

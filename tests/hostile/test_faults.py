@@ -8,6 +8,7 @@ import json
 import mmap
 import os
 import random
+import re
 import shutil
 import signal
 import struct
@@ -26,7 +27,7 @@ from tests.toy import all_stages, dvc, dvc_environment, toy, under_dvc
 
 KILLS, EVERY = 20, 4  # signals a stage gets; after so many it is left to end
 SIGNALS = (
-    (signal.SIGKILL,), (signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT,),
+    (signal.SIGKILL,), (signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP,),
     (signal.SIGINT, signal.SIGINT),
 )  # fmt: skip
 ARGUMENTS = {name: ["improved", "0"] for name in ("train", "sample", "evaluate")}
@@ -34,6 +35,7 @@ TIMES = {"cost.json", "seconds.json"}  # which say how long it took
 LIVE = ("reports/live/", "reports/film/")
 SOURCE = Path(__file__).with_name("faulty.c")
 DAYS = 400 * 86400  # seconds
+DROPPED = re.compile(r"Exception ignored in: .*?\nKeyboardInterrupt: *\n", re.DOTALL)
 
 pytestmark = pytest.mark.slow
 
@@ -66,12 +68,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def alone(params: str) -> str:
-    """params.yaml with `improved` alone, which writes a checkpoint after every epoch."""
+    """params.yaml with `improved` alone, of few images, and a checkpoint after every epoch."""
     shared, _, _ = params.partition("\nvariants:\n")
-    short = "{flow: {steps: 5}, mixture: {components: [1], draws: 200}}"
-    return (
-        f"{shared}\nvariants:\n  improved: {{train: {{checkpoint_every: 0.0}}, sample: {short}}}\n"
-    )
+    shared = shared.replace("  subset: null ", "  subset: 150 ", 1)
+    short = "{count: 40, flow: {steps: 5}, mixture: {components: [1], draws: 200}}"
+    often = "{updates: 8, checkpoint_every: 0.0}"
+    return f"{shared}\nvariants:\n  improved: {{train: {often}, sample: {short}}}\n"
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +143,12 @@ def visible(place: Path) -> dict[str, str]:
 
 
 def said(log: Path) -> str:
-    text = log.read_text(errors="replace")
-    assert "Traceback" not in text, text
+    """Without a traceback, but of Ctrl-C while the stage was imported, so that nothing of ours ran
+    yet, or in the middle of Python's own work, which drops what is raised there.
+    """
+    text = DROPPED.sub("", log.read_text(errors="replace"))
+    importing = text.endswith("KeyboardInterrupt\n") and "console.py" not in text
+    assert importing or "Traceback" not in text, text
     return text
 
 
@@ -214,8 +220,7 @@ def test_no_write_from_some_moment_on(
     page.set()
     assert run(stages, stage, place, log) == 0, said(log)
     writes = page["written"]
-    others = some(share, min(writes, 10))
-    tried = {1, writes, *moments.sample(range(1, writes + 1), others)}
+    tried = {1, *moments.sample(range(1, writes + 1), some(share, min(writes, 10), 2))}
     right = 0
     for at in sorted(tried):
         page.set(fail_at=at, number=number, for_good=1)
@@ -243,7 +248,8 @@ def test_the_clock_jumps(request, faulty, finished, place, log, share: float, st
         page.set(jump_at=max(1, round(part * asked)), jump_by=by)
         assert run(stages, stage, place, log) == 0, said(log)
         assert digests(place) == digests(finished)
-    tell(request, f"the clock jumps: {stage}", len(tried), 0)
+    if asked:
+        tell(request, f"the clock jumps: {stage}", len(tried), 0)
 
 
 OUTPUTS = ("configs", "data", "models", "reports", ".checkpoints", ".dvc/cache", "dvc.lock")
@@ -299,10 +305,11 @@ def test_signals_to_dvc_at_random_moments(request, workspace, share: float) -> N
     tell(request, "signals: dvc repro", kills, 0)
 
 
-def test_two_at_once(request, workspace, share: float) -> None:
+@pytest.mark.whole
+def test_two_at_once(request, workspace) -> None:
     """One does the work; the other waits, finds it done, or says that DVC is running."""
     place, expected, _ = workspace
-    right, tried = 0, some(share, 5)
+    right, tried = 0, 5
     for count in range(tried):
         wipe(place)
         with reproducing(place) as first:

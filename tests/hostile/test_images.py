@@ -125,6 +125,7 @@ def test_other_formats_are_no_images(request: pytest.FixtureRequest, count: int)
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_the_largest_images_cost_what_one_file_may(request: pytest.FixtureRequest) -> None:
     """Right ones of as many pixels as `decode` takes, of the modes that cost most.
 

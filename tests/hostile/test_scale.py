@@ -20,12 +20,15 @@ from sharpvae.core.config import load_stage
 from sharpvae.report.comparison import MOST
 from sharpvae.report.evidence import ReportStage, load_evidence
 from sharpvae.report.page import build_report
+from tests.forked import STAGES
 from tests.hostile.campaign import BYTES, SECONDS, some, tell
 from tests.report.tree import blobs, every_score, write_tree
-from tests.toy import all_stages, environment, fresh, passes, toy, with_variants
+from tests.toy import OF_RUN, all_stages, environment, fresh, passes, toy, with_variants
 
 pytestmark = pytest.mark.slow
 VARIANTS, SEEDS, CLASSES = 100, 10, 10_000
+MANY = 50_000  # images
+A_NAME = 1200  # bytes that `prepare` holds of a file in an archive
 PAGE = 4_000_000  # bytes
 SHORT = "sample: {count: 200, flow: {steps: 5}, mixture: {components: [1], draws: 200}}"
 # The most memory that a stage held, in KiB, as the last word of its output.
@@ -128,6 +131,7 @@ def test_ten_thousand_classes(request: pytest.FixtureRequest, tmp_path: Path, sh
     tell(request, "scale: classes", classes, cost=f"{time.monotonic() - began:.1f} s")
 
 
+@pytest.mark.whole
 def test_one_image_a_class(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     place = own(tmp_path)
     archive(
@@ -136,6 +140,39 @@ def test_one_image_a_class(request: pytest.FixtureRequest, tmp_path: Path) -> No
     began = time.monotonic()
     all_stages(place, "mine")
     tell(request, "scale: classes of one image", 300, cost=f"{time.monotonic() - began:.1f} s")
+
+
+def test_many_images(request: pytest.FixtureRequest, tmp_path: Path, share: float) -> None:
+    """All stages; a million with `--share 20`."""
+    count = some(share, MANY)
+    place = own(tmp_path, "train: {epochs: 1, batch_size: 256}, ", held_out=2000 / MANY)
+    images = ((f"{n % 10}/{n}.png", image) for n, image in enumerate(patches(count, 32)))
+    archive(tmp_path / "mine.zip", images, "png")
+    began, most = time.monotonic(), 0
+    for name in STAGES:
+        most = max(most, held(place, name, *(["mine", "0"] if name in OF_RUN else [])))
+    seconds = time.monotonic() - began
+    assert most < 2 * BYTES + count * A_NAME
+    tell(request, "scale: images", count, 0, f"{seconds:.0f} s", f"{most >> 20} MB")
+
+
+def held(place: Path, stage: str, *arguments: str) -> int:
+    """The most bytes that a stage holds at a time, without those that the system can read again
+    from a file; 0 where Linux does not tell.
+    """
+    most, command = 0, [sys.executable, "-m", f"stages.{stage}", *arguments]
+    with subprocess.Popen(
+        command, cwd=place, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:  # fmt: skip
+        status = Path(f"/proc/{process.pid}/status")
+        while process.poll() is None:
+            lines = status.read_text().splitlines() if status.exists() else []
+            own = (int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon"))
+            most = max(most, *own, 0)
+            time.sleep(0.1)
+        assert process.returncode == 0, process.communicate()[0]
+    return most
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
