@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import SHARPVAE, interruptible
-from tests.toy import dvc_environment, toy, under_dvc
+from tests.toy import REPOSITORY, dvc_environment, toy, under_dvc
 
 pytestmark = pytest.mark.slow
 ABLATION = """\
@@ -31,7 +32,9 @@ factors:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = under_dvc(toy(tmp_path_factory.mktemp("ablation")))
+    place = toy(tmp_path_factory.mktemp("ablation"))
+    shutil.copytree(REPOSITORY / "stages", place / "stages")  # of which a test breaks one
+    under_dvc(place)
     (place / "ablations").mkdir()
     (place / "ablations/toy.yaml").write_text(ABLATION)
     return place

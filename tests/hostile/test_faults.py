@@ -37,7 +37,7 @@ SOURCE = Path(__file__).with_name("faulty.c")
 DAYS = 400 * 86400  # seconds
 DROPPED = re.compile(r"Exception ignored in: .*?\nKeyboardInterrupt: *\n", re.DOTALL)
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.whole]
 
 
 class Page:
@@ -305,7 +305,6 @@ def test_signals_to_dvc_at_random_moments(request, workspace, share: float) -> N
     tell(request, "signals: dvc repro", kills, 0)
 
 
-@pytest.mark.whole
 def test_two_at_once(request, workspace) -> None:
     """One does the work; the other waits, finds it done, or says that DVC is running."""
     place, expected, _ = workspace

@@ -25,7 +25,7 @@ from tests.hostile.campaign import BYTES, SECONDS, some, tell
 from tests.report.tree import blobs, every_score, write_tree
 from tests.toy import OF_RUN, all_stages, environment, fresh, passes, toy, with_variants
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.whole]
 VARIANTS, SEEDS, CLASSES = 100, 10, 10_000
 MANY = 50_000  # images
 A_NAME = 1200  # bytes that `prepare` holds of a file in an archive
@@ -131,7 +131,6 @@ def test_ten_thousand_classes(request: pytest.FixtureRequest, tmp_path: Path, sh
     tell(request, "scale: classes", classes, cost=f"{time.monotonic() - began:.1f} s")
 
 
-@pytest.mark.whole
 def test_one_image_a_class(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     place = own(tmp_path)
     archive(
