@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
+from tests.processes import interruptible
 from tests.toy import toy_size
 
 REPOSITORY = Path(__file__).parents[1]
@@ -223,3 +225,26 @@ def test_a_mistake_leaves_everything_as_it_was(project: Path) -> None:
     assert (project / "configs/report.json").exists()
     params.write_text(before)
     assert "Running stage" not in run(project, "dvc", "repro")
+
+
+def test_ctrl_c_leaves_the_cache_sane(project: Path) -> None:
+    """Interrupted in training; the next run trains anew and ends where it would have."""
+    presets = project / "presets/presets.yaml"
+    before = presets.read_text()
+    presets.write_text(before.replace("updates: 26, ", "updates: 39, "))
+    process = subprocess.Popen(
+        interruptible("dvc", "repro"), cwd=project, env=environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "training original" in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert of("original", 0) | of("improved", 0) | {"report"} == ran(run(project, "dvc", "repro"))
+    epochs = json.loads((project / "models/original/0/summary.json").read_text())["epochs"]
+    assert epochs == 3
+    presets.write_text(before)
+    assert "Running stage 'train" not in run(project, "dvc", "repro")

@@ -220,7 +220,8 @@ def test_no_write_from_some_moment_on(
     page.set()
     assert run(stages, stage, place, log) == 0, said(log)
     writes = page["written"]
-    tried = {1, *moments.sample(range(1, writes + 1), some(share, min(writes, 10), 2))}
+    others = some(share, min(writes, 10))
+    tried = {1, writes, *moments.sample(range(1, writes + 1), others)}
     right = 0
     for at in sorted(tried):
         page.set(fail_at=at, number=number, for_good=1)
