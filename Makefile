@@ -13,7 +13,7 @@ repro: setup            ## train, score and compare every variant; then open rep
 test: setup             ## the fast tests, warnings as errors
 	$(BIN)/python -m pytest -W error -n auto --dist worksteal -m "not slow and not gpu"
 
-test-slow: setup        ## the slow ones: the pipeline under DVC, a tenth of the damaged inputs
+test-slow: setup        ## the slow ones: the pipeline under DVC, a tenth of the hostile ones
 	$(BIN)/python -m pytest -W error -n auto --dist worksteal -m "slow and not gpu"
 
 test-hostile: setup     ## damaged inputs of every reader, faults at every stage, scale

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -22,22 +23,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Below a share of 1, fewer inputs of each reader, the first of them, and no `whole` tests; of
     a test for each of many names, without a share of its own, some of these.
     """
-    share, dropped, kinds = float(config.getoption("--share")), [], Counter[str]()
+    share, dropped = float(config.getoption("--share")), set[pytest.Item]()
+    kinds = defaultdict[str, list[pytest.Item]](list)
     for item in items:
         own = item.path.parent == Path(__file__).parent
         if not (own and item.get_closest_marker("slow")):
             continue
         given = item.callspec.params if hasattr(item, "callspec") else {}
         if share < 1 and item.get_closest_marker("whole"):
-            dropped.append(item)
+            dropped.add(item)
         elif "count" in given:
             given["count"] = some(share, given["count"], FAST)
         elif given and "share" not in item.fixturenames:
-            kinds[item.originalname] += 1
-            if (kinds[item.originalname] - 1) % max(1, round(1 / share)):
-                dropped.append(item)
+            kinds[item.originalname].append(item)
+    for name, of in kinds.items():  # which of them differs from test to test
+        every = min(len(of), max(1, round(1 / share)))
+        dropped.update(
+            item for at, item in enumerate(of, crc32(name.encode())) if at % every
+        )  # fmt: skip
     if dropped:
-        config.hook.pytest_deselected(items=dropped)
+        config.hook.pytest_deselected(items=[*dropped])
         items[:] = [item for item in items if item not in dropped]
 
 

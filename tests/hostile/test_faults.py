@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.forked import STAGES, Forking, forking
-from tests.hostile.campaign import some, tell
+from tests.hostile.campaign import tell
 from tests.processes import interruptible
 from tests.toy import all_stages, dvc, dvc_environment, toy, under_dvc
 
@@ -37,7 +37,7 @@ SOURCE = Path(__file__).with_name("faulty.c")
 DAYS = 400 * 86400  # seconds
 DROPPED = re.compile(r"Exception ignored in: .*?\nKeyboardInterrupt: *\n", re.DOTALL)
 
-pytestmark = [pytest.mark.slow, pytest.mark.whole]
+pytestmark = pytest.mark.slow
 
 
 class Page:
@@ -158,17 +158,14 @@ def run(stages: Forking, stage: str, place: Path, log: Path) -> int:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_signals_at_random_moments(
-    request, stages, finished, place, log, share: float, stage: str
-) -> None:
+def test_signals_at_random_moments(request, stages, finished, place, log, stage: str) -> None:
     moments, expected = random.Random(stage), digests(finished)
     for _ in range(2):  # the very first waits for the process that forks
         began = time.monotonic()
         assert run(stages, stage, place, log) == 0, said(log)
         whole = time.monotonic() - began
     assert digests(place) == expected
-    kills = some(share, KILLS)
-    for count in range(kills):
+    for count in range(KILLS):
         number = stages.start(stage, ARGUMENTS.get(stage, []), place, log)
         time.sleep(moments.uniform(0, whole))
         for signal_ in SIGNALS[count % len(SIGNALS)]:
@@ -179,14 +176,14 @@ def test_signals_at_random_moments(
         assert code in (0, 130, *(-signal_ for signal_, *_ in SIGNALS)), said(log)
         assert code or "interrupted" not in said(log)
         assert visible(place).items() <= expected.items(), f"after {count} signals: {said(log)}"
-        if count % EVERY == EVERY - 1 or count == kills - 1:
+        if count % EVERY == EVERY - 1:
             assert run(stages, stage, place, log) == 0, said(log)
             assert digests(place) == expected
-    tell(request, f"signals: {stage}", kills, 0)
+    tell(request, f"signals: {stage}", KILLS, 0)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_each_write_fails_once(request, faulty, place, log, share: float, stage: str) -> None:
+def test_each_write_fails_once(request, faulty, place, log, stage: str) -> None:
     stages, page = faulty
     if stage == "train":
         few_checkpoints(place)
@@ -195,7 +192,7 @@ def test_each_write_fails_once(request, faulty, place, log, share: float, stage:
     assert run(stages, stage, place, log) == 0, said(log)
     writes, right, refused = page["written"], 0, 0
     assert writes and digests(place) == expected
-    for at in range(1, writes + 1, round(1 / share)):
+    for at in range(1, writes + 1):
         page.set(fail_at=at, number=errno.EIO)
         code, text = run(stages, stage, place, log), said(log)
         assert code in (0, 1), f"write {at} of {writes}: {code}: {text}"
@@ -210,9 +207,7 @@ def test_each_write_fails_once(request, faulty, place, log, share: float, stage:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize("stage", STAGES)
-def test_no_write_from_some_moment_on(
-    request, faulty, place, log, share: float, stage: str, number: int
-) -> None:
+def test_no_write_from_some_moment_on(request, faulty, place, log, stage: str, number: int) -> None:
     stages, page = faulty
     if stage == "train":
         few_checkpoints(place)
@@ -220,8 +215,7 @@ def test_no_write_from_some_moment_on(
     page.set()
     assert run(stages, stage, place, log) == 0, said(log)
     writes = page["written"]
-    others = some(share, min(writes, 10))
-    tried = {1, writes, *moments.sample(range(1, writes + 1), others)}
+    tried = {1, writes, *moments.sample(range(1, writes + 1), min(writes, 10))}
     right = 0
     for at in sorted(tried):
         page.set(fail_at=at, number=number, for_good=1)
@@ -238,13 +232,13 @@ def test_no_write_from_some_moment_on(
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_clock_jumps(request, faulty, finished, place, log, share: float, stage: str) -> None:
+def test_the_clock_jumps(request, faulty, finished, place, log, stage: str) -> None:
     stages, page = faulty
     page.set(jump_at=1 << 40)
     assert run(stages, stage, place, log) == 0, said(log)
     asked = page["asked"]  # 0: this stage never does, so that no jump can matter to it
     jumps = [(part, by) for part in (0.2, 0.5, 0.8) for by in (-DAYS, DAYS)]
-    tried = jumps[: some(share, len(jumps))] if asked else []
+    tried = jumps if asked else []
     for part, by in tried:
         page.set(jump_at=max(1, round(part * asked)), jump_by=by)
         assert run(stages, stage, place, log) == 0, said(log)
@@ -283,11 +277,12 @@ def reproducing(place: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_signals_to_dvc_at_random_moments(request, workspace, share: float) -> None:
+@pytest.mark.whole
+def test_signals_to_dvc_at_random_moments(request, workspace) -> None:
     """To DVC alone, so that the stage is left without it; Ctrl-C to both, as a terminal does."""
     place, expected, whole = workspace
-    moments, kills = random.Random("dvc"), some(share, KILLS)
-    for count in range(kills):
+    moments = random.Random("dvc")
+    for count in range(KILLS):
         if count % EVERY == 0:
             wipe(place)
         with reproducing(place) as process:
@@ -300,12 +295,13 @@ def test_signals_to_dvc_at_random_moments(request, workspace, share: float) -> N
             text = process.communicate(timeout=120)[0]
         # Ctrl-C while a stage still imports ends in Python's own words.
         assert "Traceback" not in text or "KeyboardInterrupt" in text, text
-        if count % EVERY == EVERY - 1 or count == kills - 1:
+        if count % EVERY == EVERY - 1:
             dvc(place, "repro")
             assert outcome(place) == expected
-    tell(request, "signals: dvc repro", kills, 0)
+    tell(request, "signals: dvc repro", KILLS, 0)
 
 
+@pytest.mark.whole
 def test_two_at_once(request, workspace) -> None:
     """One does the work; the other waits, finds it done, or says that DVC is running."""
     place, expected, _ = workspace

@@ -25,7 +25,7 @@ from tests.hostile.campaign import BYTES, SECONDS, some, tell
 from tests.report.tree import blobs, every_score, write_tree
 from tests.toy import OF_RUN, all_stages, environment, fresh, passes, toy, with_variants
 
-pytestmark = [pytest.mark.slow, pytest.mark.whole]
+pytestmark = pytest.mark.slow
 VARIANTS, SEEDS, CLASSES = 100, 10, 10_000
 MANY = 50_000  # images
 A_NAME = 1200  # bytes that `prepare` holds of a file in an archive
@@ -117,20 +117,21 @@ def patches(count: int, size: int) -> Iterator[NDArray[np.uint8]]:
         yield np.asarray(small.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def test_ten_thousand_classes(request: pytest.FixtureRequest, tmp_path: Path, share: float) -> None:
-    classes = some(share, CLASSES)
-    images = patches(4 * classes, 16)
+@pytest.mark.whole
+def test_ten_thousand_classes(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    images = patches(4 * CLASSES, 16)
     named = ((f"{n // 4:05}/{n % 4}.png", image) for n, image in enumerate(images))
     place = own(tmp_path, held_out=0.02)  # the panel takes its time
     archive(tmp_path / "mine.zip", named, "png")
     began = time.monotonic()
     all_stages(place, "mine")
     card = json.loads((place / "data/prepared/card.json").read_text())
-    assert len(card["class_names"]) == classes
+    assert len(card["class_names"]) == CLASSES
     assert len((place / "reports/report.html").read_bytes()) < PAGE
-    tell(request, "scale: classes", classes, cost=f"{time.monotonic() - began:.1f} s")
+    tell(request, "scale: classes", CLASSES, cost=f"{time.monotonic() - began:.1f} s")
 
 
+@pytest.mark.whole
 def test_one_image_a_class(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     place = own(tmp_path)
     archive(
@@ -141,6 +142,7 @@ def test_one_image_a_class(request: pytest.FixtureRequest, tmp_path: Path) -> No
     tell(request, "scale: classes of one image", 300, cost=f"{time.monotonic() - began:.1f} s")
 
 
+@pytest.mark.whole
 def test_many_images(request: pytest.FixtureRequest, tmp_path: Path, share: float) -> None:
     """All stages; a million with `--share 20`."""
     count = some(share, MANY)
@@ -174,6 +176,7 @@ def held(place: Path, stage: str, *arguments: str) -> int:
     return most
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
 def test_photographs_of_4096_pixels(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str
