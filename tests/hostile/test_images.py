@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from sharpvae.datasets.decode import MAX_ASPECT, UnusableImageError, decode
+from sharpvae.gallery.files import read_upload
 from tests.hostile.campaign import attack, hostile
 from tests.hostile.mutate import ANY, Mutation, mutants
 
@@ -122,6 +123,19 @@ def test_other_formats_are_no_images(request: pytest.FixtureRequest, count: int)
         with pytest.raises(UnusableImageError, match="not an image"):
             read(seed)
     assert attack(request, "images: other formats", mutants(OTHERS, count), read).refused
+
+
+def uploaded(data: bytes) -> None:
+    """As the gallery takes it from a browser, for a VAE of grey images."""
+    pixels = read_upload("a", data, _SIDE, 1, "crop")
+    assert pixels.dtype == np.uint8 and pixels.shape == (_SIDE, _SIDE, 1)
+
+
+@hostile()
+def test_a_damaged_upload_is_an_image_or_told(request: pytest.FixtureRequest, count: int) -> None:
+    seeds = [seed for of in SEEDS.values() for seed in of]
+    tally = attack(request, "images: uploads to the gallery, of all formats", mutants(seeds, count), uploaded)
+    assert tally.right and tally.refused
 
 
 @pytest.mark.slow
