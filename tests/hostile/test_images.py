@@ -134,7 +134,9 @@ def uploaded(data: bytes) -> None:
 @hostile()
 def test_a_damaged_upload_is_an_image_or_told(request: pytest.FixtureRequest, count: int) -> None:
     seeds = [seed for of in SEEDS.values() for seed in of]
-    tally = attack(request, "images: uploads to the gallery, of all formats", mutants(seeds, count), uploaded)
+    tally = attack(
+        request, "images: uploads to the gallery, of all formats", mutants(seeds, count), uploaded
+    )
     assert tally.right and tally.refused
 
 

@@ -86,13 +86,14 @@ def test_a_thousand_runs_are_reported(
     tell(request, "scale: runs reported", variants * SEEDS, cost=f"{seconds:.1f} s")
 
 
-def own(place: Path, variant: str = "", held_out: float = 0.2) -> Path:
+def own(place: Path, variant: str = "", held_out: float = 0.2, size: int = 16) -> Path:
     """A workspace whose data is the archive mine.zip, all of it, a share of it test images."""
 
     def change(text: str) -> str:
         for before, after in (
             ("  name: mnist5k ", "  name: zip "), ("  path: null ", "  path: mine.zip "),
-            ("  subset: null ", "  subset: 1.0 "), ("_fraction: 0.2 ", f"_fraction: {held_out} "),
+            ("  subset: null ", "  subset: 1.0 "), ("  image_size: null ", f"  image_size: {size} "),
+            ("_fraction: 0.2 ", f"_fraction: {held_out} "),
         ):  # fmt: skip
             assert before in text
             text = text.replace(before, after, 1)
@@ -146,7 +147,7 @@ def test_one_image_a_class(request: pytest.FixtureRequest, tmp_path: Path) -> No
 def test_many_images(request: pytest.FixtureRequest, tmp_path: Path, share: float) -> None:
     """All stages; a million with `--share 20`."""
     count = some(share, MANY)
-    place = own(tmp_path, "train: {epochs: 1, batch_size: 256}, ", held_out=2000 / MANY)
+    place = own(tmp_path, "train: {epochs: 1, batch_size: 256}, ", held_out=2000 / count, size=32)
     images = ((f"{n % 10}/{n}.png", image) for n, image in enumerate(patches(count, 32)))
     archive(tmp_path / "mine.zip", images, "png")
     began, most = time.monotonic(), 0
