@@ -103,6 +103,25 @@ class Best:
         self.__dict__.update(state)
 
 
+class Column:
+    """The values of one term in the updates of an epoch, on their device.
+
+    They go into one tensor: kept one by one, they would lie between the maps of their updates,
+    whose room could then not be used again, and memory would grow by a batch an update.
+    """
+
+    def __init__(self, most: int, like: Tensor) -> None:
+        self._values, self._count = like.new_empty(most), 0
+
+    def append(self, value: Tensor) -> None:
+        self._values[self._count] = value
+        self._count += 1
+
+    def values(self) -> Tensor:
+        """(updates,), a copy"""
+        return self._values[: self._count].clone()
+
+
 class Trainer:
     """Trains one VAE on one split, from the beginning or from a `state_dict`.
 
@@ -157,7 +176,7 @@ class Trainer:
         self.span = objective.span
         self.steps = self.span.epoch_steps
         self.done = 0  # updates of the current epoch
-        self.sums: dict[str, list[Tensor]] = {}  # the terms of each of them, of this process's rows
+        self.columns: dict[str, Column] = {}  # the terms of these, of this process's rows
         self.before: dict[str, Tensor] = {}  # those before a checkpoint, of all processes
 
     @property
@@ -191,7 +210,9 @@ class Trainer:
                 if self.average is not None:
                     self.average.update(self.update.step)
                 for name, value in terms.items():
-                    self.sums.setdefault(name, []).append(value)
+                    if name not in self.columns:
+                        self.columns[name] = Column(self.steps, value)
+                    self.columns[name].append(value)
                 self.done += 1
                 numbers = self._look(terms)
                 yield Step(epoch, self.done, self.steps, self.update.step, size, numbers)
@@ -265,7 +286,7 @@ class Trainer:
             **used,
         )
         self.history.append(record)
-        self.done, self.sums, self.before = 0, {}, {}
+        self.done, self.columns, self.before = 0, {}, {}
         return record
 
     def _require_finite(self, found: dict[str, float]) -> None:
@@ -282,8 +303,8 @@ class Trainer:
     def _terms(self) -> dict[str, Tensor]:
         """Of each update of this epoch, mean over the whole batch: (updates,) each."""
         found = dict(self.before)
-        for name, some in self.sums.items():
-            values = processes.all_reduce_mean(torch.stack(some))
+        for name, column in self.columns.items():
+            values = processes.all_reduce_mean(column.values())
             found[name] = torch.cat([found[name], values]) if name in found else values
         return found
 
@@ -316,7 +337,7 @@ class Trainer:
         self.best.load_state_dict(state["best"])
         self.history = [Epoch(**record) for record in state["history"]]
         self.done = state["done"]
-        self.sums = {}
+        self.columns = {}
         self.before = {name: some.to(self.train.device) for name, some in state["terms"].items()}
 
     def evidence(self, error: NotFinite) -> dict[str, Any]:

@@ -92,8 +92,8 @@ def own(place: Path, variant: str = "", held_out: float = 0.2, size: int = 16) -
     def change(text: str) -> str:
         for before, after in (
             ("  name: mnist5k ", "  name: zip "), ("  path: null ", "  path: mine.zip "),
-            ("  subset: null ", "  subset: 1.0 "), ("  image_size: null ", f"  image_size: {size} "),
-            ("_fraction: 0.2 ", f"_fraction: {held_out} "),
+            ("  subset: null ", "  subset: 1.0 "), ("_fraction: 0.2 ", f"_fraction: {held_out} "),
+            ("  image_size: null ", f"  image_size: {size} "),
         ):  # fmt: skip
             assert before in text
             text = text.replace(before, after, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import islice
 
 import pytest
@@ -68,6 +69,18 @@ def test_steps_and_epochs_are_counted(trainer) -> None:
     events = list(trainer(epochs=2, batch_size=10).run())
     assert [e for e in events if isinstance(e, Step)][-1] == Step(2, 6, 6, 12, 10)
     assert [e.step for e in events if isinstance(e, Epoch)] == [6, 12]
+
+
+def test_no_update_leaves_a_tensor_behind(trainer) -> None:
+    """However small: between them the heap would fall to pieces, and grow by a batch an update."""
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(issubclass(type(kept), Tensor) for kept in gc.get_objects())
+
+    updates = trainer(epochs=1, batch_size=2).run()
+    counts = [tensors() for event in updates if isinstance(event, Step) and event.done % 10 == 5]
+    assert len(counts) > 2 and len(set(counts)) == 1
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(trainer) -> None:
