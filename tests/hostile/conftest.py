@@ -38,9 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             kinds[item.originalname].append(item)
     for name, of in kinds.items():  # which of them differs from test to test
         every = min(len(of), max(1, round(1 / share)))
-        dropped.update(
-            item for at, item in enumerate(of, crc32(name.encode())) if at % every
-        )  # fmt: skip
+        dropped.update(item for at, item in enumerate(of, crc32(name.encode())) if at % every)
     if dropped:
         config.hook.pytest_deselected(items=[*dropped])
         items[:] = [item for item in items if item not in dropped]
