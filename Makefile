@@ -32,8 +32,8 @@ docs: setup             ## the documentation as a site, in site/
 setup: $(INSTALLED)     ## the virtual environment with the pinned dependencies
 
 $(INSTALLED): pyproject.toml requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-	    echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); SharpVAE needs Python 3.11 to 3.13."; \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 14))' || { \
+	    echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); SharpVAE needs Python 3.11.4 to 3.13."; \
 	    echo "Name one that you have: make setup PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \

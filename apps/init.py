@@ -4,8 +4,7 @@ sharpvae init mine
 cd mine && dvc repro
 
 Written are params.yaml, dvc.yaml, presets/, studies/, networks/, samples/, requirements.txt and a
-README.md;
-Git and DVC are set up where they are not. Nothing that is there is overwritten.
+README.md; Git and DVC are set up where they are not. Nothing that is there is overwritten.
 """
 
 from __future__ import annotations

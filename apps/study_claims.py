@@ -1,7 +1,7 @@
 """Judge what the literature claims: train what is missing, compare, write docs/claims.md.
 
 sharpvae study claims                      every file of claims/
-sharpvae study claims 000-sharper          one, or several
+sharpvae study claims 000-range            one, or several
 sharpvae study claims --plan               say what would be trained, and train nothing
 
 Every arm is a variant that DVC trains in experiments/claims/<arm>, once for all claims that it is

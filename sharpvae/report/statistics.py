@@ -108,7 +108,8 @@ def paired_effect(
 
     Args:
         weights: of the judges, 1 by default; a judge of weight 0 is left out.
-        floor: of a ratio's values, see `geometric_mean`; 0 or `FID_FLOOR`.
+        floor: of a ratio's values: those between -`floor` and `floor` count as `floor`, since
+            rounding can make the FID of equal images 0 or slightly negative (`FID_FLOOR`).
 
     Raises:
         ValueError: seeds, judges or groups do not match, or a value is not finite; of a ratio, a
@@ -175,23 +176,6 @@ def interval(
     )
     low, high = _ends(parts, centre, ALPHA, kind)
     return Interval(_scale_back(centre, kind), low, high, tuple(part.source for part in parts))
-
-
-def geometric_mean(
-    values: Mapping[str, float], weights: Mapping[str, float] | None = None, floor: float = 0.0
-) -> float:
-    """The weighted geometric mean of positive distances, one per judge.
-
-    A judge of weight 0 is left out. Values between -`floor` and `floor` count as `floor`: rounding
-    can make the FID of equal images 0 or slightly negative (`FID_FLOOR`).
-
-    Raises:
-        ValueError: a value is not finite, is below -`floor`, or is 0 with no floor; a judge has no
-            weight, a weight is negative or none is positive.
-    """
-    share = _shares([Reading(values)], weights)
-    logs, _ = _stack([Reading(values)], tuple(share), "ratio", None, floor)
-    return math.exp(float(logs[0] @ np.array(list(share.values()))))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

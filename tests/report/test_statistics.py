@@ -21,7 +21,6 @@ from sharpvae.report.statistics import (
     Reading,
     contrast,
     correct,
-    geometric_mean,
     holm,
     interval,
     paired_effect,
@@ -513,6 +512,13 @@ def test_one_seed_has_an_interval_over_images_only() -> None:
 def test_a_half_width_without_end_is_none() -> None:
     found = interval(alone(1e-200, 1e200), "ratio")
     assert found.high == math.inf and found.half_width is None
+
+
+def geometric_mean(
+    values: dict[str, float], weights: dict[str, float] | None = None, floor: float = 0.0
+) -> float:
+    """The centre of one run's ratios."""
+    return interval([Reading(values)], "ratio", weights=weights, floor=floor).centre
 
 
 def test_geometric_mean_of_a_panel() -> None:
