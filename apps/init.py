@@ -3,8 +3,9 @@
 sharpvae init mine
 cd mine && dvc repro
 
-Written are params.yaml, dvc.yaml, presets/, studies/, networks/, samples/, requirements.txt and a
-README.md; Git and DVC are set up where they are not. Nothing that is there is overwritten.
+Written are params.yaml, dvc.yaml, presets/, studies/, ablations/, networks/, samples/,
+requirements.txt and a README.md; Git and DVC are set up where they are not. Nothing that is
+there is overwritten.
 """
 
 from __future__ import annotations
@@ -19,14 +20,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from apps import command
-from sharpvae.config.settings import shipped
+from sharpvae.config.settings import REQUIREMENTS, shipped
 from sharpvae.core.console import exit_code
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import write_text
 
-FOLDERS = ("presets", "studies", "networks")
+FOLDERS = ("presets", "studies", "networks", "ablations")
 ALONE = ("samples/README.md",)  # without what lies beside it in a checkout
-REQUIREMENTS = "requirements.txt"
 IGNORED = """\
 # What DVC keeps, and what it works in.
 /configs

@@ -91,7 +91,7 @@ def read_claims() -> dict[str, Claim]:
     """
     paths = sorted(Path(CLAIMS).glob("*.yaml"))
     if not paths:
-        fix = "run from the top of the repository"
+        fix = "run from the top, or write one: sharpvae study new <name> --kind claim"
         raise UserError(CLAIMS, "the folder of the claims", "nothing there", fix)
     claims = {path.stem: load_claim(path) for path in paths}
     params, studies = read_settings(Path("params.yaml")), Studies(Path(STUDIES))

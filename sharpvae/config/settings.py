@@ -14,6 +14,7 @@ from sharpvae.config.rules import check
 from sharpvae.core.errors import UserError
 
 PARAMS = "params.yaml"
+REQUIREMENTS = "requirements.txt"  # with the package's version, where its code is not
 
 
 def shipped() -> Path:

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 
 from sharpvae.config.names import read_params
+from sharpvae.config.settings import REQUIREMENTS
 from sharpvae.core.artefacts import load_artefact
 from sharpvae.core.errors import UserError
 from sharpvae.core.files import expanded, write_json
@@ -33,7 +34,8 @@ from sharpvae.vae.reference import is_own, sources
 
 FOLDER = "experiments"  # where the workspaces lie, beside params.yaml
 # Copied, as are dvc.yaml, .dvcignore, and the code of a network of the user's own elsewhere.
-CODE = ("sharpvae", "stages", "presets", "studies", "networks")
+CODE = ("sharpvae", "stages")  # of a clone; what `sharpvae init` laid out has REQUIREMENTS
+SETTINGS = ("presets", "studies", "networks")
 SAMPLES = "samples"
 LOG = "dvc.log"
 TARGET = "evaluate"  # no report on a single arm
@@ -91,10 +93,11 @@ class Workspaces:
         params = _absolute({**params, **(params_of_all or {})}, self.root)
         for arm, sections in arms.items():
             place = self.place(arm)
-            for name in CODE:
+            code = CODE if (self.root / CODE[0]).is_dir() else ()
+            for name in (*code, *SETTINGS):
                 _replace(self.root / name, place / name)
             (place / SAMPLES).mkdir(exist_ok=True)  # of which no arm has any
-            for name in ("dvc.yaml", ".dvcignore"):
+            for name in ("dvc.yaml", ".dvcignore", *([] if code else [REQUIREMENTS])):
                 shutil.copyfile(self.root / name, place / name)
             self._copy_network(place, sections, params)
             _link(self.root / "data/raw", place / "data/raw")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from apps.init import REQUIREMENTS, main, without_code
+from apps.init import main, without_code
 from sharpvae.config.resolve import resolve_file
+from sharpvae.config.settings import REQUIREMENTS
 from tests.imports import REPOSITORY
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from sharpvae.config.settings import REQUIREMENTS
 from sharpvae.proof import workspaces
 from sharpvae.proof.workspaces import LOG, Outcome, Workspaces, add_spent, spent
 from tests.imports import REPOSITORY
@@ -34,7 +35,7 @@ for _ in range(200 if (place / "long").exists() else 0):
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    for name in (*workspaces.CODE, ".dvc"):
+    for name in (*workspaces.CODE, *workspaces.SETTINGS, ".dvc"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a_file").write_text(name)
     for name in ("dvc.yaml", ".dvcignore"):
@@ -69,7 +70,8 @@ def test_a_workspace_has_the_code_and_its_arm_alone(work: Workspaces, repository
     assert list((place / workspaces.SAMPLES).iterdir()) == []
     assert params["data"]["path"] == str(repository / "photos")
     assert params["data"]["mirror"] == "https://example.org/m"
-    assert all((place / name / "a_file").exists() for name in workspaces.CODE)
+    copied = (*workspaces.CODE, *workspaces.SETTINGS)
+    assert all((place / name / "a_file").exists() for name in copied)
     assert (place / "data/raw").resolve() == repository / "data/raw"
     settings = configparser.ConfigParser()
     settings.read(place / ".dvc/config")
@@ -160,6 +162,18 @@ def _short(work: Workspaces):  # type: ignore[no-untyped-def]
     return lambda outcome: None
 
 
+def test_where_the_code_is_a_package_its_version_is_copied(repository: Path) -> None:
+    for name in workspaces.CODE:
+        shutil.rmtree(repository / name)
+    (repository / REQUIREMENTS).write_text("sharpvae==1.0\n")
+    made = Workspaces(repository, "trial")
+    made.lay({"one": {}}, [0])
+    place = made.place("one")
+    assert (place / REQUIREMENTS).read_text() == "sharpvae==1.0\n"
+    assert all((place / name / "a_file").exists() for name in workspaces.SETTINGS)
+    assert not any((place / name).exists() for name in workspaces.CODE)
+
+
 def test_seconds_add_up_over_calls(tmp_path: Path) -> None:
     assert spent(tmp_path) == 0
     add_spent(tmp_path, 1.5)
@@ -170,5 +184,6 @@ def test_seconds_add_up_over_calls(tmp_path: Path) -> None:
 def test_what_is_copied_is_what_the_stages_depend_on() -> None:
     """Else an arm would not be what the repository's own variant is."""
     deps = YAML(typ="safe", pure=True).load(REPOSITORY / "dvc.yaml")["stages"]["configure"]["deps"]
-    assert {path.partition("/")[0] for path in deps} == {*workspaces.CODE, workspaces.SAMPLES}
+    copied = {*workspaces.CODE, *workspaces.SETTINGS, workspaces.SAMPLES}
+    assert {path.partition("/")[0] for path in deps} == copied
     assert shutil.which("git") is None or "/experiments" in (REPOSITORY / ".gitignore").read_text()
