@@ -174,6 +174,7 @@ def test_the_first_page_takes_five_seconds_of_a_core(tmp_path: Path, chromium: B
 def test_sliders_redraw_in_200_ms_and_memory_stays(server: Server, chromium: Browser) -> None:
     page, _ = opened(chromium, 1280, "light")
     look(page, server, "Sliders", LARGE)
+    page.locator("input[type=range]").first.wait_for()  # they are drawn after the page
     page.evaluate(REDRAW, 20)
     before = server.memory
     medians = [statistics.median(page.evaluate(REDRAW, 50)) for _ in range(4)]
