@@ -61,6 +61,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_damaged_weights_are_those_of_the_network_or_told(
     request: pytest.FixtureRequest, tmp_path: Path, count: int
 ) -> None:
+    torch.manual_seed(0)
     path, network = tmp_path / WEIGHTS, nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     save_weights(path, network)
     shapes = {name: value.shape for name, value in network.state_dict().items()}
