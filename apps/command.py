@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sharpvae.core.errors import UserError, nearest
@@ -89,3 +90,27 @@ def say(width: int, *parts: RenderableType, wrap: bool = True) -> None:
     for part in parts:
         highlight = None if isinstance(part, Table) else False
         console.print(part, markup=False, highlight=highlight, soft_wrap=not wrap)
+
+
+def warn_of_crowding(width: int, jobs: int) -> None:
+    """Say so where `jobs` trainings at a time have more threads than there are processors.
+
+    Args:
+        width: as for `say`.
+        jobs: trainings at the same time.
+
+    Raises:
+        UserError: a mistake in params.yaml, which has the threads of each.
+    """
+    from sharpvae.config.settings import configured
+    from sharpvae.datasets.decode import cores
+
+    threads, there = configured({}, Path()).threads, cores()
+    if jobs > 1 and jobs * threads > there:
+        fix = f"threads: {there // jobs}" if jobs <= there else f"threads: 1 and -j {there}"
+        say(
+            width,
+            f"-j {jobs} with threads: {threads} in params.yaml are {jobs * threads} threads for "
+            f"{there} processors: on a CPU, trainings will wait for each other most of the time. "
+            f"Better: {fix}",
+        )

@@ -65,6 +65,7 @@ def serve(name: str, seeds: list[int] | None, jobs: int, plan_only: bool) -> Non
     """
     plan = read_plan(name, seeds)
     show(plan)
+    command.warn_of_crowding(WIDTH, jobs)
     if plan_only:
         return
     work = Workspaces(Path(), name)

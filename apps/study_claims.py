@@ -67,6 +67,7 @@ def serve(names: Sequence[str], jobs: int, plan_only: bool) -> None:
     missing = {name: why for name, claim in known.items() if (why := _missing(claim))}
     chosen = {name: known[name] for name in names or known if name not in missing}
     show(chosen, missing)
+    command.warn_of_crowding(WIDTH, jobs)
     if plan_only:
         return
     failed = run(chosen, jobs) if chosen else {}

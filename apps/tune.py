@@ -89,6 +89,8 @@ def serve(trials: int, seconds: float | None, jobs: int, address: str | None, re
 
     space = read_space(read_settings(PARAMS), Studies(Path(STUDIES)))
     _require_place(resume)
+    if address is None:
+        command.warn_of_crowding(WIDTH, jobs)
     shared()
     before = sum(record.status not in UNFINISHED for record in records(FOLDER))
     with bar("search", trials, "trials", start=before) as progress:

@@ -72,6 +72,28 @@ def test_an_unknown_ablation_is_told_with_the_nearest(
     assert "did you mean 'mine'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("threads", "processors", "told"),
+    [
+        (2, 3, "-j 2 with threads: 2 in params.yaml are 4 threads for 3 processors"),
+        (2, 3, "Better: threads: 1 "),
+        (1, 1, "Better: threads: 1 and -j 1 "),
+        (2, 4, None),
+        (1, 2, None),
+    ],
+)
+def test_more_threads_than_processors_are_told(
+    place: Path, threads: int, processors: int, told: str | None,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    params = place / "params.yaml"
+    params.write_text(params.read_text().replace("threads: 1", f"threads: {threads}"))
+    monkeypatch.setattr("sharpvae.datasets.decode.cores", lambda: processors)
+    assert study_ablation.main(["mine", "--plan", "--jobs", "2"]) == 0
+    said = " ".join(capsys.readouterr().out.split()) + " "
+    assert told in said if told else "Better" not in said
+
+
 @pytest.mark.parametrize("wrong", [["--jobs", "0"], ["--seeds", "a"], ["--seeds", ""]])
 def test_wrong_usage(place: Path, wrong: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
