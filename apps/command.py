@@ -105,8 +105,10 @@ def warn_of_crowding(width: int, jobs: int) -> None:
     from sharpvae.config.settings import configured
     from sharpvae.datasets.decode import cores
 
+    if jobs == 1:
+        return
     threads, there = configured({}, Path()).threads, cores()
-    if jobs > 1 and jobs * threads > there:
+    if jobs * threads > there:
         fix = f"threads: {there // jobs}" if jobs <= there else f"threads: 1 and -j {there}"
         say(
             width,
