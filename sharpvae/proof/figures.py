@@ -129,13 +129,15 @@ def interaction_panel(results: Results, interaction: Interaction, measure: Measu
         for index, on in enumerate((False, True)):
             ends = [means[False, on], means[True, on]]
             axes.plot([0, 1], ends, "o-", color=theme.colour(index), lw=1.6, ms=4)
+            above = ends[1] >= means[True, not on]
             axes.annotate(
-                f"{'with' if on else 'without'} {second}", (1, ends[1]), xytext=(-4, 6),
-                textcoords="offset points", ha="right", fontsize=8, color=theme.colour(index),
+                f"{'with' if on else 'without'}\n{second}", (1, ends[1]),
+                xytext=(8, 2 if above else -2), textcoords="offset points",
+                va="bottom" if above else "top", fontsize=8, color=theme.colour(index),
             )  # fmt: skip
-        axes.set_xticks([0, 1], [f"without {first}", f"with {first}"], fontsize=8)
-        axes.set_xlim(-0.25, 1.25)
-        axes.margins(y=0.2)
+        axes.set_xticks([0, 1], [f"without\n{first}", f"with\n{first}"], fontsize=8)
+        axes.set_xlim(-0.25, 1.75)
+        axes.margins(y=0.3)
         _log_ticks(axes)
 
     title = f"{first} and {second}"

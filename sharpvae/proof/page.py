@@ -200,7 +200,7 @@ def render_text(
     blocks += [f"- {escape(line)}" for line in gaps(results, found)]
     blocks.append(
         f"{len(results.readings)} arms, seeds {seeds}, equal {ablation.match.replace('_', '-')}. "
-        f"Made again by: `sharpvae study ablation {results.plan.name}`"
+        f"Made again by: `{results.plan.command}`"
     )
     return "\n\n".join(blocks) + "\n"
 

@@ -73,6 +73,12 @@ class Plan:
         """The arms with nothing and with everything on: the two variants."""
         return self.ablation.start, self.ablation.end
 
+    @property
+    def command(self) -> str:
+        """What makes it again, with its own seeds."""
+        seeds = ",".join(map(str, self.ablation.seeds))
+        return f"sharpvae study ablation {self.name} --seeds {seeds}"
+
     def with_factors(self, on: frozenset[str]) -> Arm:
         """The arm with exactly these factors on; StopIteration where there is none."""
         return next(arm for arm in self.arms.values() if arm.on == on)

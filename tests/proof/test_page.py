@@ -57,6 +57,11 @@ def test_where_nothing_is_shown_the_sentence_says_so() -> None:
     assert "no difference shown" in nothing.texts[TEXT]
 
 
+def test_the_page_says_how_it_is_made_again_with_its_own_seeds() -> None:
+    again = f"sharpvae study ablation {MADE.name} --seeds {','.join(map(str, MADE.ablation.seeds))}"
+    assert f"<code>{again}</code>" in WRITTEN.texts[PAGE] and f"`{again}`" in WRITTEN.texts[TEXT]
+
+
 def test_every_effect_and_every_arm_is_a_row() -> None:
     rows = list(csv.DictReader(io.StringIO(WRITTEN.texts[ROWS])))
     of_fid = [row for row in rows if row["score"] == "fid"]
